@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * The native batch: operations of a guest in the form that the core executes.
+ *
+ * The array is the hypervisor's copy: nothing in it changes while the library works on it but through the
+ * library. Operations run in order; each gets its status and its exact progress, reported only after
+ * the flush that covers it. One flush serves the whole batch.
+ */
+#ifndef PVIOMMU_BATCH_H
+#define PVIOMMU_BATCH_H
+
+#include <pviommu/domain.h>
+#include <pviommu/gather.h>
+
+enum pvi_opcode {
+    PVI_OP_NOOP = 0,
+    PVI_OP_QUERY_CAPS,
+    PVI_OP_INIT,
+    PVI_OP_ALLOC_CONTEXT,
+    PVI_OP_FREE_CONTEXT,
+    PVI_OP_REATTACH_DEVICE,
+    PVI_OP_MAP,
+    PVI_OP_UNMAP,
+    PVI_OP_LOOKUP,
+    PVI_OP_FLUSH,
+    PVI_OP_NR
+};
+
+#define PVI_ALLOC_IDENTITY 0x1u     /**< ALLOC_CONTEXT: begins as identity */
+#define PVI_FREE_REATTACH 0x1u      /**< FREE_CONTEXT: its devices go to the default context first */
+#define PVI_MAP_READ PVI_READ       /**< MAP */
+#define PVI_MAP_WRITE PVI_WRITE     /**< MAP */
+
+#define PVI_CAP_IDENTITY 0x1u         /**< ALLOC_CONTEXT takes PVI_ALLOC_IDENTITY */
+#define PVI_CAP_DEFAULT_IDENTITY 0x2u /**< the default context is identity */
+#define PVI_CAP_INITED 0x4u           /**< init has been done */
+
+/** One operation. Fields that an operation does not name must be zero. */
+struct pvi_op {
+    uint16_t code;  /**< enum pvi_opcode */
+    uint16_t domid; /**< PVI_DOMID_SELF, or the domain on whose behalf */
+    uint16_t ctx;   /**< in: context; out: ALLOC_CONTEXT */
+    uint16_t pad;   /**< 0 */
+    uint32_t flags;
+    int32_t status; /**< out: 0 or a negated enum pvi_err */
+    uint64_t done;  /**< out: frames done (MAP, UNMAP, FLUSH); also where the operation resumes: 0 at first */
+    uint64_t fault; /**< out: on an error of MAP, UNMAP, LOOKUP: the DFN at fault */
+    union {
+        struct {
+            pvi_dfn dfn;
+            pvi_gfn gfn;
+            uint64_t nr;
+        } map;
+        struct {
+            pvi_dfn dfn;
+            uint64_t nr;
+        } unmap; /**< also FLUSH: nr 0 flushes the whole context */
+        struct {
+            pvi_dfn dfn;
+            pvi_gfn gfn;   /**< out: frame behind dfn */
+            uint32_t prot; /**< out */
+            uint32_t lg2;  /**< out: size of the leaf, log2 of bytes */
+        } lookup;
+        struct {
+            pvi_sbdf sbdf;
+        } reattach;
+        struct {
+            uint32_t nr_contexts; /**< beside the default one, >= 1 */
+            uint32_t nr_pages;    /**< pool pages to set aside, >= 1 */
+        } init;
+        struct {
+            uint64_t max_iova;   /**< last byte that can be mapped */
+            uint64_t page_sizes; /**< bit n: leaves of 2^n bytes are used */
+            uint32_t nr_contexts; /**< usable beside the default one; 0: none can be made */
+            uint32_t nr_pages;    /**< of the pool */
+            uint32_t free_pages;
+            uint32_t flags; /**< PVI_CAP_* */
+        } caps; /**< out */
+    } u;
+};
+
+#define PVI_BATCH_STOP 0x1u /**< operations after the first that fails are not run (ECANCELED) */
+
+/** A batch under way. Zero all of it, then set the first four. */
+struct pvi_batch {
+    struct pvi_op *ops;
+    uint32_t nr;
+    uint32_t flags;
+    uint32_t next; /**< operation that runs next; nr: all done */
+    /* the library's own */
+    uint32_t flushed; /**< operations before this one have been reported */
+    bool failed;
+    struct pvi_gather gather;
+};
+
+/**
+ * Runs a batch for domain d, from where it stands.
+ *
+ * Between slices the host is asked whether to get out. Before this function returns, everything that was
+ * changed has been flushed and what it freed has been released: nothing is pending while the guest runs.
+ *
+ * @return 0 when every operation has its status; -PVI_EPREEMPTED: call again with the same batch;
+ *         -PVI_EINVAL: malformed batch flags, nothing was run.
+ */
+PVI_MUST_CHECK int pvi_submit(struct pvi_domain *d, struct pvi_batch *b);
+
+#endif

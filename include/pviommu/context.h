@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * Contexts: one table, the units it is attached to, the reserved regions it carries.
+ *
+ * Everything here is read through the functions; the layout is public only because domains embed it.
+ */
+#ifndef PVIOMMU_CONTEXT_H
+#define PVIOMMU_CONTEXT_H
+
+#include <pviommu/pgtable.h>
+
+/** Reserved regions that one context can carry at the same time. */
+#define PVI_MAX_CTX_REGIONS 16u
+
+enum pvi_context_state {
+    PVI_CTX_FREE = 0,
+    PVI_CTX_BUILDING, /**< identity runs are being mapped; not attachable yet */
+    PVI_CTX_LIVE,
+    PVI_CTX_DYING,  /**< no devices; its table is being taken down */
+    PVI_CTX_BROKEN  /**< a flush failed: refuses everything but being freed */
+};
+
+/** One reserved region in a context, counted per device that needs it (R18). */
+struct pvi_ctx_region {
+    uint64_t first, last;
+    uint32_t count;
+    uint8_t prot;
+    bool inherited; /**< was mapped 1:1 already (identity): nothing to map, nothing to remove */
+};
+
+struct pvi_context {
+    struct pvi_domain *domain;
+    pvi_env_lock lock; /**< table, state, regions */
+    struct pvi_pt pt;
+    struct pvi_quota quota;
+    uint64_t units;                 /**< bit n: attached to unit n; cleared only after its last flush */
+    uint16_t did[PVI_MAX_UNITS];    /**< domain id on unit n */
+    uint16_t nr_dev[PVI_MAX_UNITS]; /**< devices on unit n */
+    uint32_t nr_devices;
+    struct pvi_ctx_region region[PVI_MAX_CTX_REGIONS];
+    uint16_t id;
+    uint8_t state; /**< enum pvi_context_state */
+    bool identity;
+    bool flush_adds;   /**< some unit caches not-present entries, or buffers writes */
+    uint64_t progress; /**< of building (next frame) or of teardown (next byte) */
+    int error;         /**< why building failed, while it is taken down again */
+};
+
+/** Figures of a context. */
+struct pvi_context_usage {
+    uint32_t pages_used, pages_limit;
+    uint32_t devices;
+    uint8_t state;
+};
+
+struct pvi_domain;
+
+/**
+ * Reads a context's figures. @return 0 or -PVI_ENOCTX.
+ */
+PVI_MUST_CHECK int pvi_context_usage(struct pvi_domain *d, uint16_t id, struct pvi_context_usage *out);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * Domains and devices: what a host sets up before a guest can submit anything.
+ */
+#ifndef PVIOMMU_DOMAIN_H
+#define PVIOMMU_DOMAIN_H
+
+#include <pviommu/context.h>
+#include <pviommu/gather.h>
+#include <pviommu/host.h>
+#include <pviommu/pool.h>
+
+/** Contexts that a domain can have beside the default one. */
+#define PVI_MAX_CONTEXTS 4095u
+/** Requester ids of one device: itself, phantom functions, aliases behind bridges. */
+#define PVI_MAX_RIDS 8u
+/** Reserved regions (RMRR, IVMD) of one device. */
+#define PVI_MAX_DEV_REGIONS 4u
+#define PVI_DOMID_SELF 0x7FF0u
+
+/** A region that a device needs mapped 1:1 whatever context it is in (RMRR, IVMD unity). */
+struct pvi_region {
+    uint64_t first; /**< first byte, 4 KiB aligned */
+    uint64_t last;  /**< last byte, inclusive */
+    uint8_t prot;
+};
+
+/** A device. The host keeps the storage from pvi_device_add() to pvi_device_remove(). */
+struct pvi_device {
+    pvi_sbdf sbdf;
+    uint32_t group; /**< devices of one non-zero group move together */
+    struct pvi_unit *unit;
+    uint16_t rid[PVI_MAX_RIDS];
+    uint8_t nr_rids;
+    uint8_t nr_regions;
+    struct pvi_region region[PVI_MAX_DEV_REGIONS];
+    /* the library's own */
+    struct pvi_context *ctx;
+    struct pvi_device *next;
+};
+
+/** What the host decides about a domain. */
+struct pvi_domain_cfg {
+    struct pvi_hdom *hdom;
+    struct pvi_system *system; /**< no units: the domain has no IOMMU */
+    uint32_t max_contexts;     /**< most that an init may ask for, at most PVI_MAX_CONTEXTS */
+    uint32_t max_pages;        /**< most pool pages that an init may ask for */
+    uint32_t default_pages;    /**< pool pages for the default context, taken at once */
+    uint32_t context_pages;    /**< share of one context; 0: no limit but the pool */
+    uint64_t page_sizes;       /**< 0: all that the units have */
+    uint8_t iova_bits;         /**< 0: 48; the depth of every table follows from it */
+    bool default_identity;     /**< the default context begins as identity (else it blocks) */
+    bool trim;                 /**< give empty tables back at once */
+};
+
+struct pvi_domain {
+    struct pvi_host *host;
+    struct pvi_domain_cfg cfg;
+    pvi_env_lock lock;
+    struct pvi_pool pool;          /**< contexts 1 .. n */
+    struct pvi_pool default_pool;  /**< the default context: no guest can exhaust it */
+    struct pvi_pt_cfg table; /**< what every table of the domain looks like */
+    struct pvi_context default_ctx;
+    struct pvi_context **slot;     /**< contexts 1 .. nr_contexts; made when first needed, kept until the end */
+    struct pvi_device *devices;
+    struct pvi_gather gather; /**< of whoever has claimed the domain */
+    uint32_t nr_contexts; /**< limit given at init */
+    uint32_t nr_live;     /**< contexts that are not free */
+    uint32_t init_pages;  /**< pages asked for at init */
+    uint8_t state;        /**< enum pvi_domain_state */
+    bool has_iommu;
+    bool moving; /**< somebody moves devices, initialises or destroys: everybody else comes back later */
+    bool dying;
+};
+
+/** States of a domain. */
+enum pvi_domain_state {
+    PVI_DOMAIN_NEW = 0, /**< no init yet */
+    PVI_DOMAIN_INITING, /**< pages are being set aside */
+    PVI_DOMAIN_UNDOING, /**< there were not enough: they are being given back */
+    PVI_DOMAIN_READY
+};
+
+/**
+ * Sets a domain up with its default context, all of d zeroed before.
+ * Identity defaults are built by pvi_domain_start().
+ * @return 0; -PVI_ELIMIT (cfg beyond the library's limits), -PVI_EOPNOTSUPP (units that cannot walk one
+ *         common table), -PVI_ENOMEM: nothing changed.
+ */
+PVI_MUST_CHECK int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_domain_cfg *cfg);
+
+/**
+ * Builds the identity of the default context, if it has one. Resumable.
+ * @return 0, -PVI_EPREEMPTED (call again), -PVI_ENOMEM or -PVI_EQUOTA (what is mapped stays; call again after growing
+ *         default_pool), or what pvi_host_frame_get() answered.
+ */
+PVI_MUST_CHECK int pvi_domain_start(struct pvi_domain *d);
+
+/**
+ * Gives a device to a domain: all its requester ids go to the default context.
+ * @return 0; -PVI_EINVAL (malformed description), -PVI_EEXIST (sbdf there already), -PVI_ENOIOMMU, or what
+ *         attaching answered (see PVI_OP_REATTACH): nothing changed.
+ */
+PVI_MUST_CHECK int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev);
+
+/**
+ * Takes a device away: its requester ids are blocked, flushed, and only then it is gone.
+ * @return 0; -PVI_EHW: the device stays listed and its unit is marked broken.
+ */
+PVI_MUST_CHECK int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev);
+
+/** From now on every operation of the domain answers EDYING. */
+void pvi_domain_kill(struct pvi_domain *d);
+
+/**
+ * Takes everything down. Resumable; the domain is dying and has no devices.
+ * @return 0, -PVI_EPREEMPTED (call again), -PVI_EBUSY (devices are left).
+ */
+PVI_MUST_CHECK int pvi_domain_destroy(struct pvi_domain *d);
+
+#endif

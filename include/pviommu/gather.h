@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * The gather: what a batch has changed and what may be given back once hardware has forgotten it.
+ *
+ * It holds ranges taken from the old entries, tables that were unlinked and runs of frames whose leaves were
+ * cleared. pvi_gather_flush() turns the ranges into the cheapest covering invalidations of each unit, waits
+ * for a completion queued after them, and only then releases. One gather serves a whole batch: ranges carry
+ * their context.
+ */
+#ifndef PVIOMMU_GATHER_H
+#define PVIOMMU_GATHER_H
+
+#include <pviommu/pool.h>
+
+struct pvi_context;
+struct pvi_pt_ops;
+
+/** Ranges held at once; a context with more is flushed whole. */
+#define PVI_GATHER_RANGES 64u
+/** Runs of frames held without a list page. */
+#define PVI_GATHER_RUNS 32u
+/** List pages that one gather takes from the pool at most; each holds PVI_LIST_RUNS. */
+#define PVI_GATHER_LISTS 16u
+#define PVI_LIST_RUNS (PVI_PAGE_SIZE / 16)
+/** Unlinked tables with owed frames held at once: bounds the work of one release. */
+#define PVI_GATHER_OWING 16u
+
+/** One changed range. */
+struct pvi_gather_range {
+    struct pvi_context *ctx;
+    uint64_t first, last;
+    bool tables; /**< a table was unlinked or displaced: cached tables must go too */
+    bool whole;  /**< the whole context */
+    bool added;  /**< only additions so far: matters only to units that cache absence */
+};
+
+/** A run of frames, packed. */
+struct pvi_gather_run {
+    uint64_t pa_owe; /**< address | owe */
+    uint64_t nr;
+};
+
+struct pvi_gather {
+    struct pvi_host *host;
+    struct pvi_hdom *hdom;        /**< whose frames are released */
+    const struct pvi_pt_ops *ops; /**< format of the tables */
+    struct pvi_gather_range range[PVI_GATHER_RANGES];
+    struct pvi_gather_run run[PVI_GATHER_RUNS];
+    struct pvi_page *tables; /**< unlinked, by next */
+    struct pvi_page *lists;  /**< list pages, newest first, by next */
+    uint32_t nr_ranges, nr_runs, nr_list_runs, nr_lists, nr_owing;
+    bool failed; /**< some flush since pvi_gather_init() has failed */
+};
+
+/** Makes an empty gather. */
+void pvi_gather_init(struct pvi_gather *g, struct pvi_host *host, struct pvi_hdom *hdom,
+                     const struct pvi_pt_ops *ops);
+
+/** Is nothing waiting? */
+bool pvi_gather_empty(const struct pvi_gather *g);
+
+/**
+ * Notes that [first, last] of ctx changed. Neighbours merge; with no room left the context's ranges
+ * collapse into one for the whole context, so this cannot fail.
+ * @param tables a table was unlinked, displaced or split in the range.
+ * @param added nothing was mapped there before.
+ */
+void pvi_gather_range(struct pvi_gather *g, struct pvi_context *ctx, uint64_t first, uint64_t last,
+                      bool tables, bool added);
+
+/**
+ * Makes room for one more run of frames, taking a list page from the pool when the gather's own room is used up.
+ * @return false when there is none: flush, then go on.
+ */
+bool pvi_gather_room(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quota *quota);
+
+/** Adds a run; pvi_gather_room() said yes since the last run that did not merge. */
+void pvi_gather_frames(struct pvi_gather *g, uint64_t pa, uint64_t nr, uint8_t owe);
+
+/** May one more unlinked table that owes frames be added? */
+bool pvi_gather_table_room(const struct pvi_gather *g);
+
+/** Adds an unlinked table. Its entries stay as they are until the flush has completed. */
+void pvi_gather_table(struct pvi_gather *g, struct pvi_page *table);
+
+/**
+ * Invalidates what the ranges cover, each thing once per unit, waits, then releases tables and frames. Called
+ * with no lock held. Ranges without a context (tables that their owner drives alone) are skipped: the
+ * owner has read and flushed them.
+ * @return 0, or -PVI_EHW: the contexts concerned are broken, what the gather held is lost and never released,
+ *         g->failed is set. The gather is empty either way.
+ */
+int pvi_gather_flush(struct pvi_gather *g);
+
+#endif

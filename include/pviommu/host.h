@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * What a hypervisor supplies: an env header, link-time functions, capabilities as data.
+ *
+ * 1. `pviommu_env.h`, found by name on the include path, inline because called per entry or per table:
+ *
+ *        void     *pvi_env_map(struct pvi_host *, pvi_pa)     table page -> pointer; 4 KiB, any page of the pool or of a unit
+ *        void      pvi_env_unmap(struct pvi_host *, void *)
+ *        struct pvi_page *pvi_env_page(struct pvi_host *, pvi_pa)   record of a page that pvi_host_page_alloc() gave, NULL for any other
+ *        uint64_t  pvi_env_read64(const uint64_t *)           one single-copy atomic load
+ *        uint32_t  pvi_env_read32(const uint32_t *)
+ *        void      pvi_env_write64(struct pvi_host *, uint64_t *, uint64_t)  one single-copy atomic store, ordered after all stores before it
+ *        bool      pvi_env_cmpxchg64(struct pvi_host *, uint64_t *, uint64_t old, uint64_t new)
+ *        bool      pvi_env_cmpxchg128(struct pvi_host *, uint64_t *, const uint64_t old[2], const uint64_t new_[2])   16-byte aligned, inline
+ *        void      pvi_env_writeback(struct pvi_host *, const void *, size_t)   writes back every cache line touched, then fences
+ *        void      pvi_env_mb(void)                           full barrier
+ *        pvi_env_lock, pvi_env_lock_init(struct pvi_host *, pvi_env_lock *, enum pvi_lock_class),
+ *        pvi_env_acquire(struct pvi_host *, pvi_env_lock *), pvi_env_release(struct pvi_host *, pvi_env_lock *)
+ *        PVI_ASSERT(condition)                                a caller's bug; never reached by a guest
+ *
+ * 2. The functions below, which the library calls by name.
+ * 3. `struct pvi_unit_caps` of each unit.
+ *
+ * `struct pvi_host` is the host's own: the library only hands it back.
+ */
+#ifndef PVIOMMU_HOST_H
+#define PVIOMMU_HOST_H
+
+#include <pviommu/types.h>
+#include <pviommu/unit.h>
+
+struct pvi_host;
+struct pvi_hdom; /**< the host's own object behind a domain */
+struct pvi_domain;
+struct pvi_device;
+
+/** Lock classes, outermost first; taking one while holding a later one is a bug. See docs/design.md. */
+enum pvi_lock_class {
+    PVI_LOCK_DOMAIN = 0, /**< contexts' life, device moves */
+    PVI_LOCK_CONTEXT,    /**< one context's table */
+    PVI_LOCK_POOL,       /**< one pool's free list and counts */
+    PVI_LOCK_UNIT        /**< one unit's queue and device entries */
+};
+
+/** Things worth telling the host's log. Codes, not text: a host may ratelimit, count, or print. */
+enum pvi_event {
+    PVI_EVENT_FLUSH_FAILED, /**< a: unit index, b: pages and frames lost to quarantine */
+    PVI_EVENT_UNIT_ERROR,   /**< a: unit index, b: vendor's status */
+    PVI_EVENT_POOL_FOREIGN  /**< a: physical address that does not belong to the pool */
+};
+
+/** A run of frames, contiguous in host-physical memory, that the host has pinned. */
+struct pvi_frames {
+    pvi_pa pa;
+    uint64_t nr; /**< frames of 4 KiB, 1 .. what was asked for */
+    uint8_t owe; /**< enum pvi_owe: what each leaf onto it must give back */
+};
+
+/** A run of guest frames that a domain may map, for identity contexts. */
+struct pvi_identity_run {
+    pvi_gfn first;
+    uint64_t nr;
+    uint8_t prot; /**< PVI_READ | PVI_WRITE */
+};
+
+/* Memory ---------------------------------------------------------------------------------------- */
+
+/**
+ * Gives one 4 KiB page for tables, rings or pools; its content may be anything. pvi_env_page() must know it.
+ * No library lock is held but, in unit bring-up, none either.
+ * @return 0 or -PVI_ENOMEM.
+ */
+PVI_MUST_CHECK int pvi_host_page_alloc(struct pvi_host *h, pvi_pa *pa);
+/** Takes a page back. The library has scrubbed it and no unit can reach or cache it any more. */
+void pvi_host_page_free(struct pvi_host *h, pvi_pa pa);
+/** Like pvi_host_page_alloc() for 2^order contiguous, naturally aligned pages (device table, rings). */
+PVI_MUST_CHECK int pvi_host_pages_alloc(struct pvi_host *h, unsigned order, pvi_pa *pa);
+void pvi_host_pages_free(struct pvi_host *h, pvi_pa pa, unsigned order);
+/** Zeroed memory of the hypervisor for the library's own objects; NULL when there is none. */
+void *pvi_host_mem_alloc(struct pvi_host *h, size_t size);
+void pvi_host_mem_free(struct pvi_host *h, void *p, size_t size);
+
+/* Time ------------------------------------------------------------------------------------------ */
+
+/** Asked between two slices of work: true when the caller must get out soon. No lock is held. */
+bool pvi_host_preempt(struct pvi_host *h);
+/**
+ * Called in each turn of a loop that waits for hardware.
+ * @param turns how often this wait has been called already.
+ * @return true to go on; false when the host gives the hardware up (the wait then fails with EHW).
+ */
+bool pvi_host_poll(struct pvi_host *h, uint64_t turns);
+
+/* Frames ---------------------------------------------------------------------------------------- */
+
+/**
+ * Pins the frames behind [gfn, gfn + nr) for DMA of domain d with rights prot. Called with no lock held,
+ * before any table is touched. May succeed for a prefix only: the longest run contiguous in
+ * host-physical memory that the host can pin at once.
+ * @return 0 with out->nr in 1..nr; -PVI_ENOFRAME, -PVI_EPERM: nothing is pinned.
+ */
+PVI_MUST_CHECK int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn, uint64_t nr,
+                                      unsigned prot, struct pvi_frames *out);
+/**
+ * Releases what pvi_host_frame_get() pinned, by the address and the debt read back from our own leaf.
+ * Called with no lock held, only after every invalidation that covers the old mapping has completed
+ * (or when the frames never reached a table).
+ */
+void pvi_host_frame_put(struct pvi_host *h, struct pvi_hdom *d, const struct pvi_frames *run);
+/** The guest frame behind a host-physical address that d has mapped. @return 0 or -PVI_ENOFRAME. */
+PVI_MUST_CHECK int pvi_host_frame_gfn(struct pvi_host *h, struct pvi_hdom *d, pvi_pa pa, pvi_gfn *gfn);
+/**
+ * Enumerates what d may have mapped 1:1: the first run that ends after `from` (clipped to begin at or after it).
+ * Never hypervisor memory, table pages or registers of a unit.
+ * @return 0, or -PVI_ENOENT when nothing follows.
+ */
+PVI_MUST_CHECK int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn from,
+                                          struct pvi_identity_run *run);
+
+/* Domains and devices --------------------------------------------------------------------------- */
+
+/**
+ * The domain on whose behalf `caller` wants to operate.
+ * @return 0 with *out; -PVI_EPERM when caller may not; -PVI_ENODOM when there is none. A pointer stays
+ *         valid until pvi_submit() returns.
+ */
+PVI_MUST_CHECK int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller, uint16_t domid,
+                                   struct pvi_domain **out);
+/** May d initialise its contexts itself (else only another domain, for it)? */
+bool pvi_host_may_init(struct pvi_host *h, struct pvi_hdom *d);
+
+/* Units ----------------------------------------------------------------------------------------- */
+
+/** A domain id on a unit that no cache of it can hold any more. @return 0 or -PVI_ENOSPC. */
+PVI_MUST_CHECK int pvi_host_did_alloc(struct pvi_host *h, struct pvi_unit *u, uint16_t *did);
+/** Gives an id back, after the domain-selective invalidation of it has completed. */
+void pvi_host_did_free(struct pvi_host *h, struct pvi_unit *u, uint16_t did);
+/**
+ * Makes requester id rid of u translate through `to`, by one atomic switch of the part that hardware
+ * reads as one; returns before any invalidation.
+ * @param[out] was_absent the entry was not present before (VT-d).
+ * @return 0; -PVI_EOPNOTSUPP, -PVI_ENOMEM, -PVI_EHW with nothing changed.
+ */
+PVI_MUST_CHECK int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
+                                       const struct pvi_dev_entry *to, bool *was_absent);
+/** Queues invalidations on u, in order. @return 0 or -PVI_EHW. */
+PVI_MUST_CHECK int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv,
+                                       unsigned nr);
+/**
+ * Waits until all that this caller queued on u before has completed, by a completion queued after it.
+ * @return 0 or -PVI_EHW. No timeout is ever reported as success.
+ */
+PVI_MUST_CHECK int pvi_host_inv_wait(struct pvi_host *h, struct pvi_unit *u);
+
+/** Something happened. Never called with a lock held but PVI_LOCK_UNIT's. */
+void pvi_host_event(struct pvi_host *h, enum pvi_event what, uint64_t a, uint64_t b);
+
+/* Registers: only for hosts that link src/vtd/unit.c or src/amdvi/unit.c ------------------------- */
+
+uint32_t pvi_host_mmio_read32(struct pvi_host *h, uint64_t pa);
+uint64_t pvi_host_mmio_read64(struct pvi_host *h, uint64_t pa);
+void pvi_host_mmio_write32(struct pvi_host *h, uint64_t pa, uint32_t value);
+void pvi_host_mmio_write64(struct pvi_host *h, uint64_t pa, uint64_t value);
+
+#endif

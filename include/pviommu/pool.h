@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * The page pool: table pages set aside for one domain, so that a guest can exhaust only its own share.
+ *
+ * Every operation is O(1) but growing and shrinking. Pages are scrubbed before they leave the pool and
+ * before they are first linked (a table that its slice fills whole needs no scrub). A page that was a
+ * table comes back only through the gather, after the flush that covers it.
+ */
+#ifndef PVIOMMU_POOL_H
+#define PVIOMMU_POOL_H
+
+#include <pviommu/host.h>
+#include <pviommu_env.h>
+
+struct pvi_pool;
+
+/** Life of a page of the pool. */
+enum pvi_page_state {
+    PVI_PAGE_NONE = 0, /**< not in any pool */
+    PVI_PAGE_FREE,     /**< on the pool's free list */
+    PVI_PAGE_TABLE,    /**< linked, or about to be */
+    PVI_PAGE_LIST,     /**< holds runs of frames that wait for a flush */
+    PVI_PAGE_GATHERED  /**< unlinked table that waits for its flush */
+};
+
+/**
+ * Record of one page, found from its address by pvi_env_page(). The host keeps the storage; the library
+ * owns the content while the page is in a pool. The host hands it over zeroed.
+ */
+struct pvi_page {
+    struct pvi_page *next;  /**< free list or gather */
+    struct pvi_pool *pool;  /**< NULL: not in a pool */
+    struct pvi_quota *quota; /**< charged while in use */
+    pvi_pa pa;
+    uint16_t live;  /**< entries that are not empty */
+    uint16_t owing; /**< leaves among them that owe a frame */
+    uint8_t state;  /**< enum pvi_page_state */
+    uint8_t level;  /**< of a table; 0 is the last */
+    bool dirty;     /**< may hold old content */
+};
+
+/** Share of one context. */
+struct pvi_quota {
+    uint32_t limit;
+    uint32_t used;     /**< pages in use, gathered ones included */
+    uint32_t reserved; /**< promised to a slice that runs */
+};
+
+/** A domain's pages. */
+struct pvi_pool {
+    struct pvi_host *host;
+    pvi_env_lock lock;
+    struct pvi_page *free;
+    uint32_t nr_pages;    /**< all that the pool holds, lost ones included */
+    uint32_t nr_free;     /**< on the free list */
+    uint32_t nr_reserved; /**< of these, promised */
+    uint32_t nr_lost;     /**< never to be used again: their flush failed */
+};
+
+/** Pages promised to one slice. */
+struct pvi_reserve {
+    struct pvi_pool *pool;
+    struct pvi_quota *quota;
+    uint32_t nr;
+};
+
+void pvi_pool_init(struct pvi_pool *pool, struct pvi_host *host);
+
+/**
+ * Takes up to nr pages from the host.
+ * @param[out] done pages really added, also on error.
+ * @return 0 or -PVI_ENOMEM.
+ */
+PVI_MUST_CHECK int pvi_pool_grow(struct pvi_pool *pool, uint32_t nr, uint32_t *done);
+
+/**
+ * Gives up to nr free, unpromised pages back to the host, scrubbed.
+ * @return how many.
+ */
+uint32_t pvi_pool_shrink(struct pvi_pool *pool, uint32_t nr);
+
+/**
+ * Promises nr pages to a slice. Nothing changes on an error.
+ * @return 0, -PVI_ENOMEM (pool) or -PVI_EQUOTA (the context's share).
+ */
+PVI_MUST_CHECK int pvi_pool_reserve(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr,
+                                    struct pvi_reserve *out);
+
+/** Takes one promised page. Its content is anything when page->dirty is set, else zero. Cannot fail. */
+struct pvi_page *pvi_pool_commit(struct pvi_reserve *r, enum pvi_page_state state);
+
+/** Drops what is left of a promise. */
+void pvi_pool_cancel(struct pvi_reserve *r);
+
+/**
+ * Takes a page back that no unit can reach or cache any more (R4).
+ * A page that is not in use in this pool (double free, foreign) is refused: assertion in debug builds of the
+ * host, else reported by PVI_EVENT_POOL_FOREIGN and left alone.
+ */
+void pvi_pool_put(struct pvi_pool *pool, struct pvi_page *page);
+
+/** Writes a page off: the flush that covers it failed. It stays counted, is charged to nobody and is never used again. */
+void pvi_pool_lose(struct pvi_pool *pool, struct pvi_page *page);
+
+#endif

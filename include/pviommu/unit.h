@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * What the core knows of a remapping unit: capabilities as data, the id of a domain on it, what to
+ * invalidate, what a requester id translates through. No vendor is named here; VT-d and AMD-Vi turn
+ * these values into their own descriptors, commands and entries.
+ */
+#ifndef PVIOMMU_UNIT_H
+#define PVIOMMU_UNIT_H
+
+#include <pviommu/types.h>
+
+struct pvi_host;
+struct pvi_pt_ops;
+
+/** Units that one system can have; a context keeps a bitmap of those that it is attached to. */
+#define PVI_MAX_UNITS 64u
+
+/** Address windows that no mapping may touch: MSI, HyperTransport. */
+#define PVI_MAX_HOLES 2u
+
+/** An address range, bounds inclusive. */
+struct pvi_range {
+    uint64_t first, last;
+};
+
+/** What a unit can do. Filled once at bring-up by the unit driver (or by the host), then constant. */
+struct pvi_unit_caps {
+    const struct pvi_pt_ops *format; /**< page-table format that the unit walks */
+    uint64_t page_sizes;             /**< bit n set: leaves of 2^n bytes */
+    uint8_t levels_mask;             /**< bit n set: tables of n levels (3: 39 bits, ...) */
+    uint8_t iova_bits;               /**< widest IOVA that a device may issue */
+    uint8_t pa_bits;                 /**< width of host-physical addresses in entries */
+    bool coherent;                   /**< table walks snoop the CPU's caches */
+    bool np_cache;                   /**< not-present entries may be cached (VT-d CM, AMD NpCache) */
+    bool write_buffer;               /**< additions need a write-buffer flush (VT-d RWBF) */
+    bool page_selective;             /**< PVI_INV_PAGES is available */
+    bool snoop;                      /**< leaves carry a force-coherent bit (VT-d SC, AMD FC) */
+    uint8_t inv_max_lg2;             /**< largest PVI_INV_PAGES, log2 of bytes */
+    uint8_t inv_max_nr;              /**< page invalidations that cost as much as one of the domain */
+    uint8_t nr_holes;
+    struct pvi_range hole[PVI_MAX_HOLES]; /**< IOVAs never translated as DMA, 4 KiB granular */
+    uint32_t nr_dids;                /**< domain ids 1 .. nr_dids - 1 can be given out */
+};
+
+/** The vendor-free head of a unit; unit drivers embed it. */
+struct pvi_unit {
+    struct pvi_unit_caps caps;
+    struct pvi_host *host;
+    uint8_t index; /**< place in struct pvi_system, set by pvi_system_add_unit() */
+    bool broken;   /**< a flush failed: nothing that it covers is ever released */
+};
+
+/** All units of the machine. The host fills it before the first domain and never changes it after. */
+struct pvi_system {
+    struct pvi_unit *unit[PVI_MAX_UNITS];
+    uint8_t nr_units;
+};
+
+/** Kinds of invalidation, from narrow to wide. */
+enum pvi_inv_kind {
+    PVI_INV_PAGES,  /**< 2^lg2 bytes at iova of domain id did */
+    PVI_INV_DOMAIN, /**< all translations of domain id did, tables included */
+    PVI_INV_DEVICE, /**< the context entry or device table entry of requester id rid */
+    PVI_INV_WBUF,   /**< nothing but the write buffer (RWBF) */
+    PVI_INV_ALL     /**< everything that the unit holds */
+};
+
+/** One invalidation. */
+struct pvi_inv {
+    uint8_t kind;    /**< enum pvi_inv_kind */
+    uint8_t lg2;     /**< PAGES: log2 of bytes, 12 .. inv_max_lg2; iova is aligned to it */
+    bool leaf_only;  /**< PAGES: only leaves changed, cached tables may stay (IH=1, PDE=0) */
+    bool was_absent; /**< DEVICE: the entry was not present (VT-d caching mode: tagged with id 0) */
+    uint16_t rid;    /**< DEVICE: bus << 8 | device << 3 | function */
+    uint16_t did;    /**< PAGES, DOMAIN; DEVICE: the id that the entry held before */
+    uint64_t iova;   /**< PAGES */
+};
+
+/** What a requester id translates through. */
+struct pvi_dev_entry {
+    bool translate;  /**< false: all DMA of the requester is blocked */
+    uint8_t levels;  /**< number of table levels below and including the root */
+    uint16_t did;    /**< domain id on the unit */
+    pvi_pa root;     /**< root table */
+};
+
+/** A translation fault, vendor-free; the vendor's own code is kept beside it. */
+struct pvi_fault {
+    uint64_t iova;
+    uint16_t rid;
+    uint16_t code;    /**< VT-d: fault reason; AMD-Vi: event code << 12 | flags */
+    uint16_t did;     /**< AMD-Vi: domain id; VT-d: 0 */
+    bool write;
+    bool translation; /**< a DMA translation fault (else an error of the unit or its rings) */
+};
+
+/**
+ * Registers a unit with the system.
+ * @return 0, or -PVI_ENOSPC with nothing changed when PVI_MAX_UNITS are there already.
+ */
+PVI_MUST_CHECK int pvi_system_add_unit(struct pvi_system *sys, struct pvi_unit *unit);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/* A context's life: made, built as identity, taken down. */
+#include "core.h"
+#include <string.h>
+
+/* Frames asked of the host at once while building: what one table of 1 GiB leaves spans. */
+#define BUILD_FRAMES_LG2 27u
+
+int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id, struct pvi_pool *pool,
+                     uint32_t quota)
+{
+    struct pvi_quota share = {quota, 0, 0};
+    int rc;
+
+    /* Pages of an earlier life may still wait in somebody's gather: the share counts them until they are back. */
+    share.used = ctx->quota.used;
+    ctx->quota = share;
+    rc = pvi_pt_init(&ctx->pt, &d->table, pool, &ctx->quota);
+    if (rc != 0) {
+        return rc;
+    }
+    ctx->domain = d;
+    ctx->id = id;
+    ctx->units = 0;
+    ctx->nr_devices = 0;
+    ctx->identity = false;
+    ctx->progress = 0;
+    ctx->error = 0;
+    memset(ctx->nr_dev, 0, sizeof(ctx->nr_dev));
+    memset(ctx->region, 0, sizeof(ctx->region));
+    ctx->flush_adds = d->default_ctx.flush_adds;
+    return 0;
+}
+
+int pvi_checkpoint(struct pvi_gather *g)
+{
+    return pvi_host_preempt(g->host) ? -PVI_EPREEMPTED : 0;
+}
+
+static int context_state_error(const struct pvi_context *ctx)
+{
+    return ctx->state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
+}
+
+int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
+{
+    uint64_t at;
+    int rc;
+
+    if (!pvi_gather_ready(g, ctx)) {
+        rc = pvi_gather_flush(g);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    pvi_env_acquire(g->host, &ctx->lock);
+    if (ctx->state != PVI_CTX_LIVE && ctx->state != PVI_CTX_BUILDING) {
+        rc = context_state_error(ctx);
+    } else if (pvi_region_meets(ctx, r->iova + r->done, r->iova + r->len - 1, &at)) {
+        rc = -PVI_ERESERVED;
+    } else {
+        rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, r, g);
+    }
+    pvi_env_release(g->host, &ctx->lock);
+    return rc;
+}
+
+int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+{
+    uint64_t at;
+    int rc;
+
+    if (!pvi_gather_ready(g, ctx)) {
+        rc = pvi_gather_flush(g);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    pvi_env_acquire(g->host, &ctx->lock);
+    if (ctx->state != PVI_CTX_LIVE) {
+        rc = context_state_error(ctx);
+    } else if (pvi_region_meets(ctx, r->next, r->last, &at)) {
+        rc = -PVI_ERESERVED;
+    } else {
+        rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, r, g);
+    }
+    pvi_env_release(g->host, &ctx->lock);
+    return rc == -PVI_EBUSY ? pvi_gather_flush(g) : rc;
+}
+
+int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pvi_frames *frames,
+                           unsigned prot, uint64_t *done, struct pvi_gather *g)
+{
+    struct pvi_pt_map r;
+    struct pvi_frames rest;
+    int rc = 0;
+
+    memset(&r, 0, sizeof(r));
+    r.iova = dfn.f << PVI_PAGE_LG2;
+    r.pa = frames->pa.a;
+    r.len = frames->nr << PVI_PAGE_LG2;
+    r.prot = (uint8_t)prot;
+    r.owe = frames->owe;
+    while (rc == 0 && r.done < r.len) {
+        rc = pvi_context_map_slice(ctx, &r, g);
+        if (rc == 0 && r.done < r.len) {
+            rc = pvi_checkpoint(g);
+        }
+    }
+    *done = r.done >> PVI_PAGE_LG2;
+    if (*done < frames->nr) { /* these never reached a table */
+        rest.pa.a = frames->pa.a + r.done;
+        rest.nr = frames->nr - *done;
+        rest.owe = frames->owe;
+        if (rest.owe != PVI_OWE_NONE) {
+            pvi_host_frame_put(g->host, g->hdom, &rest);
+        }
+    }
+    return rc;
+}
+
+/* The next piece to map 1:1: what the host enumerates, less holes and what lies beyond the table. */
+static int build_next(struct pvi_context *ctx, struct pvi_identity_run *run)
+{
+    const struct pvi_pt_cfg *cfg = &ctx->pt.cfg;
+    uint64_t end = (uint64_t)1 << (cfg->iova_bits - PVI_PAGE_LG2), at, last;
+    pvi_gfn from;
+    int rc;
+
+    for (;;) {
+        from.f = ctx->progress;
+        rc = pvi_host_identity_next(ctx->domain->host, ctx->domain->cfg.hdom, from, run);
+        if (rc != 0 || run->first.f >= end) {
+            return -PVI_ENOENT;
+        }
+        PVI_ASSERT(run->nr > 0 && run->first.f >= from.f);
+        last = run->nr > end - run->first.f ? end - 1 : run->first.f + run->nr - 1;
+        if (last >> BUILD_FRAMES_LG2 != run->first.f >> BUILD_FRAMES_LG2) {
+            last = run->first.f | (((uint64_t)1 << BUILD_FRAMES_LG2) - 1);
+        }
+        if (pvi_domain_clear(ctx->domain, run->first.f << PVI_PAGE_LG2,
+                             (last << PVI_PAGE_LG2) | PVI_PAGE_MASK, &at)) {
+            break;
+        }
+        at >>= PVI_PAGE_LG2;
+        if (at > run->first.f) {
+            last = at - 1; /* up to the hole */
+            break;
+        }
+        ctx->progress = pvi_domain_hole_end(ctx->domain, at << PVI_PAGE_LG2) + 1;
+    }
+    run->nr = last - run->first.f + 1;
+    return 0;
+}
+
+static int build_step(struct pvi_context *ctx, const struct pvi_identity_run *run, struct pvi_gather *g)
+{
+    struct pvi_frames frames;
+    uint64_t done = 0;
+    pvi_dfn dfn;
+    int rc = pvi_host_frame_get(g->host, g->hdom, run->first, run->nr, run->prot, &frames);
+
+    if (rc == -PVI_ENOFRAME || rc == -PVI_EPERM) { /* gone since it was enumerated */
+        ctx->progress = run->first.f + 1;
+        return 0;
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    dfn.f = run->first.f;
+    rc = pvi_context_map_frames(ctx, dfn, &frames, run->prot, &done, g);
+    ctx->progress = run->first.f + done;
+    return rc;
+}
+
+int pvi_context_build(struct pvi_context *ctx, struct pvi_gather *g)
+{
+    struct pvi_identity_run run;
+    int rc = 0;
+
+    while (rc == 0 && build_next(ctx, &run) == 0) {
+        rc = build_step(ctx, &run, g);
+        if (rc == 0) {
+            rc = pvi_checkpoint(g);
+        }
+    }
+    if (rc == 0) {
+        pvi_env_acquire(g->host, &ctx->lock);
+        if (ctx->state == PVI_CTX_BUILDING) {
+            ctx->state = PVI_CTX_LIVE;
+        }
+        pvi_env_release(g->host, &ctx->lock);
+    }
+    return rc;
+}
+
+int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g)
+{
+    struct pvi_pt_unmap r;
+    int rc = 0;
+
+    memset(&r, 0, sizeof(r));
+    r.last = ctx->pt.cfg.iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << ctx->pt.cfg.iova_bits) - 1;
+    r.holes = true;
+    while (rc == 0 && !r.complete) {
+        if (!pvi_gather_ready(g, ctx)) {
+            (void)pvi_gather_flush(g); /* no unit is attached, or its unit is broken and all is written off */
+        }
+        pvi_env_acquire(g->host, &ctx->lock);
+        if (ctx->state != PVI_CTX_DYING) { /* somebody else has finished it */
+            pvi_env_release(g->host, &ctx->lock);
+            return 0;
+        }
+        r.next = ctx->progress;
+        rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, &r, g);
+        ctx->progress = r.next;
+        if (rc == 0 && r.complete) {
+            pvi_pt_fini(&ctx->pt);
+            ctx->state = PVI_CTX_FREE;
+        }
+        pvi_env_release(g->host, &ctx->lock);
+        if (rc == -PVI_EBUSY) {
+            (void)pvi_gather_flush(g);
+            rc = 0;
+        }
+        if (rc == 0 && !r.complete) {
+            rc = pvi_checkpoint(g);
+        }
+    }
+    return rc;
+}
+
+int pvi_context_usage(struct pvi_domain *d, uint16_t id, struct pvi_context_usage *out)
+{
+    struct pvi_context *ctx = pvi_domain_context(d, id);
+
+    if (!ctx) {
+        return -PVI_ENOCTX;
+    }
+    out->pages_used = ctx->quota.used;
+    out->pages_limit = ctx->quota.limit;
+    out->devices = ctx->nr_devices;
+    out->state = ctx->state;
+    return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of src/core know of each other. Everything here is internal. */
+#ifndef PVIOMMU_CORE_H
+#define PVIOMMU_CORE_H
+
+#include <pviommu/batch.h>
+
+/* gather.c: is there a range left for this context? If not, flush before the next slice on it. */
+bool pvi_gather_ready(const struct pvi_gather *g, const struct pvi_context *ctx);
+
+/* domain.c */
+/* The context of that number in any state but free, or NULL. */
+struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id);
+/* Claims the right to move devices, initialise or end; false: somebody has it, come back later. */
+bool pvi_domain_claim(struct pvi_domain *d);
+void pvi_domain_unclaim(struct pvi_domain *d);
+/* Is [first, last] free of MSI and HyperTransport windows of all units? Else *at is the first byte inside one. */
+bool pvi_domain_clear(const struct pvi_domain *d, uint64_t first, uint64_t last, uint64_t *at);
+/* The last frame of the window that holds address at. */
+uint64_t pvi_domain_hole_end(const struct pvi_domain *d, uint64_t at);
+
+/* context.c */
+int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id, struct pvi_pool *pool,
+                     uint32_t quota);
+/* At most one slice of a request, with the context's lock taken and dropped. A full gather is flushed. */
+int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g);
+int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g);
+/*
+ * Maps pinned frames at dfn, slice by slice with checkpoints. *done frames are mapped, exact whatever comes
+ * back; the others have been released.
+ */
+int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pvi_frames *frames,
+                           unsigned prot, uint64_t *done, struct pvi_gather *g);
+/* Maps the identity runs, resumable; LIVE at its end. On an error the context is DYING with ctx->error. */
+int pvi_context_build(struct pvi_context *ctx, struct pvi_gather *g);
+/* Takes the table down, resumable; FREE at its end. No units are attached. */
+int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g);
+
+/* region.c, with the context's lock not held */
+/* Does a reserved region of the context meet [first, last]? Then *at is the first byte. Lock held. */
+bool pvi_region_meets(const struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *at);
+int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g);
+int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g);
+
+/* attach.c; the domain is claimed */
+/* Moves a device and its whole group, or nothing. */
+int pvi_device_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *to);
+struct pvi_device *pvi_device_find(struct pvi_domain *d, pvi_sbdf sbdf);
+
+/* ops.c: one operation, from where it stands. */
+int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g);
+/* May the work go on, or does the host want to get out (-PVI_EPREEMPTED)? No lock is held. */
+int pvi_checkpoint(struct pvi_gather *g);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The dispatcher: runs a batch in order, one flush for all of it, a status for each.
+ *
+ * A status is written when the operation ends, but a guest sees none before pvi_submit() returns, and by then
+ * the flush that covers it has completed or has turned it into EHW.
+ */
+#include "core.h"
+#include <string.h>
+
+/* Flushes what the batch has gathered. A failure is reported by every operation that it covered. */
+static int batch_flush(struct pvi_batch *b, uint32_t end)
+{
+    uint32_t i;
+    int rc;
+
+    (void)pvi_gather_flush(&b->gather);
+    /* Also a flush on the way, forced by a full gather, may have failed: then none of these is sure. */
+    rc = b->gather.failed ? -PVI_EHW : 0;
+    b->gather.failed = false;
+    for (i = b->flushed; rc != 0 && i < end; i++) {
+        if (b->ops[i].status == 0) {
+            b->ops[i].status = -PVI_EHW;
+            b->failed = true;
+        }
+    }
+    b->flushed = end;
+    return rc;
+}
+
+/* The domain that an operation is for. */
+static int batch_target(struct pvi_domain *caller, const struct pvi_op *op, struct pvi_domain **d)
+{
+    if (op->domid == PVI_DOMID_SELF) {
+        *d = caller;
+        return 0;
+    }
+    return pvi_host_domain(caller->host, caller->cfg.hdom, op->domid, d);
+}
+
+/*
+ * One operation. The gather releases frames of one domain: a batch that turns to another domain's tables flushes
+ * in between.
+ */
+static int batch_op(struct pvi_domain *caller, struct pvi_batch *b, struct pvi_op *op)
+{
+    struct pvi_domain *d;
+    int rc;
+
+    if ((b->flags & PVI_BATCH_STOP) != 0 && b->failed) {
+        return -PVI_ECANCELED;
+    }
+    rc = batch_target(caller, op, &d);
+    if (rc != 0) {
+        return rc;
+    }
+    if (d->dying) {
+        return -PVI_EDYING;
+    }
+    if (b->gather.hdom != d->cfg.hdom || b->gather.host != d->host) {
+        (void)batch_flush(b, b->next); /* a failure has been noted where it belongs */
+        pvi_gather_init(&b->gather, d->host, d->cfg.hdom, d->has_iommu ? d->table.ops : NULL);
+    }
+    return pvi_op_run(d, caller, op, &b->gather);
+}
+
+int pvi_submit(struct pvi_domain *d, struct pvi_batch *b)
+{
+    int rc = 0;
+
+    if ((b->flags & ~PVI_BATCH_STOP) != 0 || b->next > b->nr) {
+        return -PVI_EINVAL;
+    }
+    pvi_gather_init(&b->gather, d->host, d->cfg.hdom, d->has_iommu ? d->table.ops : NULL);
+    b->flushed = b->next;
+    while (b->next < b->nr) {
+        struct pvi_op *op = &b->ops[b->next];
+
+        op->status = 0;
+        rc = batch_op(d, b, op);
+        if (rc == -PVI_EPREEMPTED) {
+            break;
+        }
+        op->status = rc;
+        b->failed |= rc != 0;
+        b->next++;
+        rc = b->next < b->nr ? pvi_checkpoint(&b->gather) : 0;
+        if (rc != 0) {
+            break;
+        }
+    }
+    if (batch_flush(b, b->next) != 0 && rc == -PVI_EPREEMPTED && b->next < b->nr &&
+        b->ops[b->next].done != 0) {
+        /* The operation under way has changed what could not be flushed: it ends here. */
+        b->ops[b->next].status = -PVI_EHW;
+        b->failed = true;
+        b->next++;
+    }
+    return rc == -PVI_EPREEMPTED && b->next < b->nr ? rc : 0;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/* A domain's life, and what all its contexts have in common. */
+#include "core.h"
+#include <string.h>
+
+/* The default context needs a root and a few tables for reserved regions, whatever the host says. */
+#define DEFAULT_PAGES_MIN 16u
+#define DEFAULT_IOVA_BITS 48u
+
+struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id)
+{
+    struct pvi_context *ctx = NULL;
+
+    if (id == 0) {
+        return d->has_iommu ? &d->default_ctx : NULL;
+    }
+    pvi_env_acquire(d->host, &d->lock);
+    if (d->state == PVI_DOMAIN_READY && id <= d->nr_contexts) {
+        ctx = d->slot[id - 1];
+    }
+    pvi_env_release(d->host, &d->lock);
+    return ctx && ctx->state != PVI_CTX_FREE ? ctx : NULL;
+}
+
+bool pvi_domain_claim(struct pvi_domain *d)
+{
+    bool mine;
+
+    pvi_env_acquire(d->host, &d->lock);
+    mine = !d->moving;
+    d->moving = true;
+    pvi_env_release(d->host, &d->lock);
+    return mine;
+}
+
+void pvi_domain_unclaim(struct pvi_domain *d)
+{
+    pvi_env_acquire(d->host, &d->lock);
+    d->moving = false;
+    pvi_env_release(d->host, &d->lock);
+}
+
+bool pvi_domain_clear(const struct pvi_domain *d, uint64_t first, uint64_t last, uint64_t *at)
+{
+    const struct pvi_system *sys = d->cfg.system;
+    bool clear = true;
+    unsigned i, j;
+
+    for (i = 0; i < sys->nr_units; i++) {
+        const struct pvi_unit_caps *caps = &sys->unit[i]->caps;
+
+        for (j = 0; j < caps->nr_holes; j++) {
+            uint64_t begin = caps->hole[j].first > first ? caps->hole[j].first : first;
+
+            if (begin <= last && begin <= caps->hole[j].last && (clear || begin < *at)) {
+                *at = begin;
+                clear = false;
+            }
+        }
+    }
+    return clear;
+}
+
+uint64_t pvi_domain_hole_end(const struct pvi_domain *d, uint64_t at)
+{
+    const struct pvi_system *sys = d->cfg.system;
+    uint64_t end = at;
+    unsigned i, j;
+
+    for (i = 0; i < sys->nr_units; i++) {
+        const struct pvi_unit_caps *caps = &sys->unit[i]->caps;
+
+        for (j = 0; j < caps->nr_holes; j++) {
+            if (caps->hole[j].first <= at && at <= caps->hole[j].last && caps->hole[j].last > end) {
+                end = caps->hole[j].last;
+            }
+        }
+    }
+    return end >> PVI_PAGE_LG2;
+}
+
+/* One table must suit every unit: what all can do, no deeper than what is asked for needs. */
+static int domain_table_cfg(const struct pvi_domain_cfg *cfg, struct pvi_pt_cfg *pt, bool *flush_adds)
+{
+    const struct pvi_system *sys = cfg->system;
+    unsigned levels_mask, levels, i;
+
+    memset(pt, 0, sizeof(*pt));
+    pt->ops = sys->unit[0]->caps.format;
+    pt->page_sizes = cfg->page_sizes != 0 ? cfg->page_sizes : UINT64_MAX;
+    pt->iova_bits = cfg->iova_bits != 0 ? cfg->iova_bits : DEFAULT_IOVA_BITS;
+    pt->pa_bits = 52;
+    pt->coherent = true;
+    pt->snoop = true;
+    pt->trim = cfg->trim;
+    levels_mask = pt->ops->levels_mask;
+    for (i = 0; i < sys->nr_units; i++) {
+        const struct pvi_unit_caps *caps = &sys->unit[i]->caps;
+
+        if (caps->format != pt->ops) {
+            return -PVI_EOPNOTSUPP;
+        }
+        levels_mask &= caps->levels_mask;
+        pt->page_sizes &= caps->page_sizes;
+        pt->iova_bits = caps->iova_bits < pt->iova_bits ? caps->iova_bits : pt->iova_bits;
+        pt->pa_bits = caps->pa_bits < pt->pa_bits ? caps->pa_bits : pt->pa_bits;
+        pt->coherent &= caps->coherent;
+        pt->snoop &= caps->snoop;
+        *flush_adds |= caps->np_cache || caps->write_buffer;
+    }
+    for (levels = 1; levels <= PVI_MAX_LEVELS && levels_mask >> levels != 0; levels++) {
+        if ((levels_mask >> levels & 1) != 0) {
+            pt->levels = (uint8_t)levels;
+            if (pt->ops->iova_bits(levels) >= pt->iova_bits) {
+                break;
+            }
+        }
+    }
+    if (pt->levels == 0) {
+        return -PVI_EOPNOTSUPP;
+    }
+    if (pt->ops->iova_bits(pt->levels) < pt->iova_bits) {
+        pt->iova_bits = pt->ops->iova_bits(pt->levels);
+    }
+    return 0;
+}
+
+int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_domain_cfg *cfg)
+{
+    struct pvi_context *ctx = &d->default_ctx;
+    uint32_t done;
+    int rc;
+
+    if (cfg->max_contexts > PVI_MAX_CONTEXTS || cfg->iova_bits > 64) {
+        return -PVI_ELIMIT;
+    }
+    memset(d, 0, sizeof(*d));
+    d->host = h;
+    d->cfg = *cfg;
+    pvi_env_lock_init(h, &d->lock, PVI_LOCK_DOMAIN);
+    pvi_pool_init(&d->pool, h);
+    pvi_pool_init(&d->default_pool, h);
+    d->has_iommu = cfg->system && cfg->system->nr_units > 0;
+    if (!d->has_iommu) {
+        return 0;
+    }
+    pvi_env_lock_init(h, &ctx->lock, PVI_LOCK_CONTEXT);
+    rc = domain_table_cfg(cfg, &d->table, &ctx->flush_adds);
+    if (rc != 0) {
+        return rc;
+    }
+    pvi_gather_init(&d->gather, h, cfg->hdom, d->table.ops);
+    rc = pvi_pool_grow(&d->default_pool,
+                       cfg->default_pages > DEFAULT_PAGES_MIN ? cfg->default_pages : DEFAULT_PAGES_MIN, &done);
+    if (rc == 0) {
+        rc = pvi_context_init(ctx, d, 0, &d->default_pool, UINT32_MAX);
+    }
+    if (rc != 0) {
+        (void)pvi_pool_shrink(&d->default_pool, d->default_pool.nr_pages);
+        return rc;
+    }
+    ctx->identity = cfg->default_identity;
+    ctx->state = cfg->default_identity ? PVI_CTX_BUILDING : PVI_CTX_LIVE;
+    return 0;
+}
+
+int pvi_domain_start(struct pvi_domain *d)
+{
+    int rc, flush;
+
+    if (!d->has_iommu || d->default_ctx.state != PVI_CTX_BUILDING) {
+        return 0;
+    }
+    if (!pvi_domain_claim(d)) {
+        return -PVI_EPREEMPTED;
+    }
+    rc = pvi_context_build(&d->default_ctx, &d->gather);
+    flush = pvi_gather_flush(&d->gather);
+    pvi_domain_unclaim(d);
+    return flush != 0 ? flush : rc;
+}
+
+void pvi_domain_kill(struct pvi_domain *d)
+{
+    pvi_env_acquire(d->host, &d->lock);
+    d->dying = true;
+    pvi_env_release(d->host, &d->lock);
+}
+
+/* Takes one context down for good, whatever state it is in. */
+static int domain_end_context(struct pvi_domain *d, struct pvi_context *ctx)
+{
+    pvi_env_acquire(d->host, &ctx->lock);
+    if (ctx->state != PVI_CTX_FREE && ctx->state != PVI_CTX_DYING) {
+        ctx->state = PVI_CTX_DYING;
+        ctx->progress = 0;
+    }
+    pvi_env_release(d->host, &ctx->lock);
+    return ctx->state == PVI_CTX_FREE ? 0 : pvi_context_teardown(ctx, &d->gather);
+}
+
+static int domain_end(struct pvi_domain *d)
+{
+    uint32_t i;
+    int rc = 0;
+
+    for (i = 0; d->slot && i < d->nr_contexts && rc == 0; i++) {
+        struct pvi_context *ctx = d->slot[i];
+
+        rc = ctx ? domain_end_context(d, ctx) : 0;
+    }
+    if (rc == 0) {
+        rc = domain_end_context(d, &d->default_ctx);
+    }
+    (void)pvi_gather_flush(&d->gather);
+    while (rc == 0 && pvi_pool_shrink(&d->pool, 64) == 64) {
+        rc = pvi_checkpoint(&d->gather);
+    }
+    while (rc == 0 && pvi_pool_shrink(&d->default_pool, 64) == 64) {
+        rc = pvi_checkpoint(&d->gather);
+    }
+    return rc;
+}
+
+int pvi_domain_destroy(struct pvi_domain *d)
+{
+    uint32_t i;
+    int rc;
+
+    PVI_ASSERT(d->dying);
+    if (d->devices) {
+        return -PVI_EBUSY;
+    }
+    if (!d->has_iommu) {
+        return 0;
+    }
+    if (!pvi_domain_claim(d)) {
+        return -PVI_EPREEMPTED;
+    }
+    rc = domain_end(d);
+    if (rc == 0 && d->slot) {
+        for (i = 0; i < d->nr_contexts; i++) {
+            if (d->slot[i]) {
+                pvi_host_mem_free(d->host, d->slot[i], sizeof(*d->slot[i]));
+            }
+        }
+        pvi_host_mem_free(d->host, d->slot, d->nr_contexts * sizeof(*d->slot));
+        d->slot = NULL;
+    }
+    pvi_domain_unclaim(d);
+    return rc;
+}

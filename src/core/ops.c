@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: MIT */
+/* The operations of the native batch: each validates its own input, once, and continues from op->done. */
+#include "core.h"
+#include <string.h>
+
+/* Pool pages taken from, or given back to, the host between two checkpoints. */
+#define INIT_SLICE 64u
+
+/* --- the domain ------------------------------------------------------------------------------------ */
+
+static int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
+{
+    const struct pvi_pt_cfg *cfg = &d->table;
+
+    memset(&op->u, 0, sizeof(op->u));
+    if (!d->has_iommu) {
+        return 0;
+    }
+    op->u.caps.max_iova = cfg->iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << cfg->iova_bits) - 1;
+    op->u.caps.page_sizes = cfg->page_sizes;
+    op->u.caps.flags = PVI_CAP_IDENTITY | (d->cfg.default_identity ? PVI_CAP_DEFAULT_IDENTITY : 0u);
+    pvi_env_acquire(d->host, &d->lock);
+    if (d->state == PVI_DOMAIN_READY) {
+        op->u.caps.flags |= PVI_CAP_INITED;
+        op->u.caps.nr_contexts = d->nr_contexts;
+        op->u.caps.nr_pages = d->pool.nr_pages - d->pool.nr_lost;
+        op->u.caps.free_pages = d->pool.nr_free;
+    } else {
+        op->u.caps.nr_contexts = d->cfg.max_contexts;
+        op->u.caps.nr_pages = d->cfg.max_pages;
+        op->u.caps.free_pages = d->cfg.max_pages;
+    }
+    pvi_env_release(d->host, &d->lock);
+    return 0;
+}
+
+/* Gives back what was set aside when there was not enough; the domain may be initialised again. */
+static int init_undo(struct pvi_domain *d, struct pvi_gather *g)
+{
+    int rc = 0;
+
+    while (rc == 0 && pvi_pool_shrink(&d->pool, INIT_SLICE) == INIT_SLICE) {
+        rc = pvi_checkpoint(g);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (d->slot) {
+        pvi_host_mem_free(d->host, d->slot, d->nr_contexts * sizeof(*d->slot));
+        d->slot = NULL;
+    }
+    d->nr_contexts = 0;
+    d->state = PVI_DOMAIN_NEW;
+    return -PVI_ENOMEM;
+}
+
+static int init_pages(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    int rc = 0;
+
+    while (rc == 0 && d->state == PVI_DOMAIN_INITING && d->pool.nr_pages < d->init_pages) {
+        uint32_t left = d->init_pages - d->pool.nr_pages, done;
+
+        if (pvi_pool_grow(&d->pool, left < INIT_SLICE ? left : INIT_SLICE, &done) != 0) {
+            d->state = PVI_DOMAIN_UNDOING;
+        }
+        op->done = d->pool.nr_pages;
+        rc = pvi_checkpoint(g);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (d->state == PVI_DOMAIN_UNDOING) {
+        return init_undo(d, g);
+    }
+    pvi_env_acquire(d->host, &d->lock);
+    d->state = PVI_DOMAIN_READY; /* the slots and the pool are visible before the state is */
+    pvi_env_release(d->host, &d->lock);
+    return 0;
+}
+
+static int op_init(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g)
+{
+    uint32_t contexts = op->u.init.nr_contexts, pages = op->u.init.nr_pages;
+    int rc;
+
+    if (!d->has_iommu) {
+        return -PVI_ENOIOMMU;
+    }
+    if (contexts == 0 || pages == 0) {
+        return -PVI_ELENGTH;
+    }
+    if (contexts > d->cfg.max_contexts || pages > d->cfg.max_pages) {
+        return -PVI_ELIMIT;
+    }
+    if (d == caller && !pvi_host_may_init(d->host, d->cfg.hdom)) {
+        return -PVI_EPERM;
+    }
+    if (!pvi_domain_claim(d)) {
+        return -PVI_EPREEMPTED;
+    }
+    if (d->state == PVI_DOMAIN_READY) {
+        rc = -PVI_EINITED;
+    } else if (d->state != PVI_DOMAIN_NEW && (contexts != d->nr_contexts || pages != d->init_pages)) {
+        rc = -PVI_EBUSY; /* another call's init is half way */
+    } else {
+        rc = 0;
+        if (d->state == PVI_DOMAIN_NEW) {
+            d->slot = pvi_host_mem_alloc(d->host, contexts * sizeof(*d->slot));
+            rc = d->slot ? 0 : -PVI_ENOMEM;
+        }
+        if (rc == 0) {
+            d->nr_contexts = contexts;
+            d->init_pages = pages;
+            d->state = d->state == PVI_DOMAIN_NEW ? (uint8_t)PVI_DOMAIN_INITING : d->state;
+            rc = init_pages(d, op, g);
+        }
+    }
+    pvi_domain_unclaim(d);
+    return rc;
+}
+
+/* --- contexts -------------------------------------------------------------------------------------- */
+
+/* Finds a free number and the object for it; the domain is claimed, so nobody else takes it. */
+static int alloc_slot(struct pvi_domain *d, uint16_t *id, struct pvi_context **out)
+{
+    uint32_t i, empty = d->nr_contexts;
+
+    for (i = 0; i < d->nr_contexts; i++) {
+        if (d->slot[i] && d->slot[i]->state == PVI_CTX_FREE) {
+            break;
+        }
+        if (!d->slot[i] && empty == d->nr_contexts) {
+            empty = i;
+        }
+    }
+    i = i < d->nr_contexts ? i : empty;
+    if (i == d->nr_contexts) {
+        return -PVI_ENOSPC;
+    }
+    if (!d->slot[i]) {
+        struct pvi_context *ctx = pvi_host_mem_alloc(d->host, sizeof(*ctx));
+
+        if (!ctx) {
+            return -PVI_ENOMEM;
+        }
+        pvi_env_lock_init(d->host, &ctx->lock, PVI_LOCK_CONTEXT);
+        pvi_env_acquire(d->host, &d->lock);
+        d->slot[i] = ctx;
+        pvi_env_release(d->host, &d->lock);
+    }
+    *id = (uint16_t)(i + 1);
+    *out = d->slot[i];
+    return 0;
+}
+
+static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_context **out)
+{
+    uint32_t share = d->cfg.context_pages != 0 ? d->cfg.context_pages : UINT32_MAX;
+    struct pvi_context *ctx;
+    uint16_t id;
+    int rc;
+
+    if (!pvi_domain_claim(d)) {
+        return -PVI_EPREEMPTED;
+    }
+    rc = alloc_slot(d, &id, &ctx);
+    if (rc == 0) {
+        rc = pvi_context_init(ctx, d, id, &d->pool, share);
+    }
+    if (rc == 0) {
+        ctx->identity = (op->flags & PVI_ALLOC_IDENTITY) != 0;
+        pvi_env_acquire(d->host, &ctx->lock);
+        ctx->state = ctx->identity ? PVI_CTX_BUILDING : PVI_CTX_LIVE;
+        pvi_env_release(d->host, &ctx->lock);
+        op->ctx = id;
+        op->done = 1; /* from here on the number is this operation's: it resumes with it */
+        *out = ctx;
+    }
+    pvi_domain_unclaim(d);
+    return rc;
+}
+
+static int op_alloc(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_context *ctx;
+    int rc = 0;
+
+    if ((op->flags & ~PVI_ALLOC_IDENTITY) != 0) {
+        return -PVI_EFLAGS;
+    }
+    if (op->done == 0) {
+        rc = op->ctx != 0 ? -PVI_EINVAL : alloc_begin(d, op, &ctx);
+    } else {
+        ctx = pvi_domain_context(d, op->ctx);
+        rc = ctx ? 0 : -PVI_ENOCTX;
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (ctx->state == PVI_CTX_BUILDING) {
+        rc = pvi_context_build(ctx, g);
+        if (rc != 0 && rc != -PVI_EPREEMPTED) {
+            pvi_env_acquire(d->host, &ctx->lock);
+            ctx->state = PVI_CTX_DYING;
+            ctx->progress = 0;
+            ctx->error = rc;
+            pvi_env_release(d->host, &ctx->lock);
+        }
+    }
+    if (ctx->state == PVI_CTX_DYING) { /* could not be built: not even its number stays */
+        rc = pvi_context_teardown(ctx, g);
+        if (rc == 0) {
+            rc = ctx->error;
+            op->ctx = 0;
+            op->done = 0;
+        }
+    }
+    return rc;
+}
+
+/* Everything that is attached goes to the default context, device by device. */
+static int free_reattach(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_gather *g)
+{
+    struct pvi_device *dev;
+    int rc = 0;
+
+    while (rc == 0 && ctx->nr_devices != 0) {
+        for (dev = d->devices; dev && dev->ctx != ctx; dev = dev->next) {
+        }
+        PVI_ASSERT(dev != NULL);
+        rc = pvi_device_move(d, dev, &d->default_ctx);
+        if (rc == 0 && ctx->nr_devices != 0) {
+            rc = pvi_checkpoint(g);
+        }
+    }
+    return rc;
+}
+
+static int free_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_context *ctx, struct pvi_gather *g)
+{
+    int rc = 0;
+
+    if (!pvi_domain_claim(d)) {
+        return -PVI_EPREEMPTED;
+    }
+    if (ctx->state == PVI_CTX_BUILDING) {
+        rc = -PVI_EBUSY;
+    } else if (ctx->nr_devices != 0 && (op->flags & PVI_FREE_REATTACH) == 0) {
+        rc = -PVI_EBUSY;
+    } else if (ctx->state == PVI_CTX_LIVE || ctx->state == PVI_CTX_BROKEN) {
+        rc = free_reattach(d, ctx, g);
+        if (rc == 0) {
+            pvi_env_acquire(d->host, &ctx->lock);
+            ctx->state = PVI_CTX_DYING;
+            ctx->progress = 0;
+            ctx->error = 0;
+            pvi_env_release(d->host, &ctx->lock);
+        }
+    }
+    pvi_domain_unclaim(d);
+    return rc;
+}
+
+static int op_free(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_context *ctx;
+    int rc = 0;
+
+    if ((op->flags & ~PVI_FREE_REATTACH) != 0) {
+        return -PVI_EFLAGS;
+    }
+    if (op->ctx == 0) {
+        return -PVI_EDEFAULT;
+    }
+    ctx = pvi_domain_context(d, op->ctx);
+    if (!ctx) {
+        return -PVI_ENOCTX;
+    }
+    if (ctx->state != PVI_CTX_DYING) {
+        rc = free_begin(d, op, ctx, g);
+    }
+    return rc == 0 ? pvi_context_teardown(ctx, g) : rc;
+}
+
+static int op_reattach(struct pvi_domain *d, struct pvi_op *op)
+{
+    struct pvi_context *ctx = pvi_domain_context(d, op->ctx);
+    struct pvi_device *dev;
+    int rc;
+
+    if (op->flags != 0) {
+        return -PVI_EFLAGS;
+    }
+    if (!ctx) {
+        return -PVI_ENOCTX;
+    }
+    if (!pvi_domain_claim(d)) {
+        return -PVI_EPREEMPTED;
+    }
+    dev = pvi_device_find(d, op->u.reattach.sbdf);
+    if (!dev) {
+        rc = -PVI_ENODEV;
+    } else if (ctx->state == PVI_CTX_BUILDING) {
+        rc = -PVI_EBUSY;
+    } else if (ctx->state == PVI_CTX_BROKEN) {
+        rc = -PVI_EHW;
+    } else if (ctx->state != PVI_CTX_LIVE) {
+        rc = -PVI_ENOCTX;
+    } else {
+        rc = dev->ctx == ctx ? 0 : pvi_device_move(d, dev, ctx);
+    }
+    pvi_domain_unclaim(d);
+    return rc;
+}
+
+/* --- ranges ---------------------------------------------------------------------------------------- */
+
+/*
+ * The one place where a guest's range is judged: length, wrap, alignment, reach, windows. On an error *at is the
+ * byte at fault.
+ */
+static int range_check(const struct pvi_domain *d, const struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr,
+                       uint64_t *at)
+{
+    const struct pvi_pt_cfg *cfg = &ctx->pt.cfg;
+    uint64_t smallest = (cfg->page_sizes & (0 - cfg->page_sizes)) >> PVI_PAGE_LG2, last;
+
+    *at = dfn.f << PVI_PAGE_LG2;
+    if (nr == 0) {
+        return -PVI_ELENGTH;
+    }
+    if (dfn.f >> (64 - PVI_PAGE_LG2) != 0 || nr >> (64 - PVI_PAGE_LG2) != 0 ||
+        (dfn.f + nr - 1) >> (64 - PVI_PAGE_LG2) != 0) {
+        return -PVI_EWRAP;
+    }
+    if (((dfn.f | nr) & (smallest - 1)) != 0) {
+        return -PVI_EALIGN;
+    }
+    last = ((dfn.f + nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
+    if (cfg->iova_bits < 64 && last >> cfg->iova_bits != 0) {
+        return -PVI_ERANGE;
+    }
+    return pvi_domain_clear(d, dfn.f << PVI_PAGE_LG2, last, at) ? 0 : -PVI_ERESERVED;
+}
+
+/* The context of a range operation, or why there is none. */
+static int range_context(struct pvi_domain *d, const struct pvi_op *op, struct pvi_context **ctx)
+{
+    if (op->ctx == 0) {
+        return -PVI_EDEFAULT;
+    }
+    *ctx = pvi_domain_context(d, op->ctx);
+    return *ctx && (*ctx)->state != PVI_CTX_BUILDING ? 0 : -PVI_ENOCTX;
+}
+
+/*
+ * Frames to ask for at once: as many as one slice can take. With device and guest frames congruent modulo 2 MiB
+ * large leaves are possible and a slice reaches up to 1 GiB, else it ends with the 2 MiB of one table.
+ */
+static uint64_t map_want(pvi_dfn dfn, pvi_gfn gfn, uint64_t left)
+{
+    uint64_t reach = ((dfn.f ^ gfn.f) & 0x1ff) == 0 ? 0x40000 : 0x200;
+    uint64_t want = reach - (dfn.f & (reach - 1));
+
+    return want < left ? want : left;
+}
+
+/* The host's answer is the host's promise; only the width is the table's business. */
+static int map_check_frames(const struct pvi_context *ctx, const struct pvi_frames *frames, uint64_t want,
+                            struct pvi_gather *g)
+{
+    uint64_t last = frames->pa.a + (frames->nr << PVI_PAGE_LG2) - 1;
+
+    PVI_ASSERT(frames->nr > 0 && frames->nr <= want && (frames->pa.a & PVI_PAGE_MASK) == 0 &&
+               frames->owe <= PVI_OWE_MAX && last >= frames->pa.a);
+    if (last >> ctx->pt.cfg.pa_bits == 0) {
+        return 0;
+    }
+    if (frames->owe != PVI_OWE_NONE) {
+        pvi_host_frame_put(g->host, g->hdom, frames);
+    }
+    return -PVI_ERANGE;
+}
+
+static int op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_context *ctx;
+    uint64_t at;
+    int rc = range_context(d, op, &ctx);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if ((op->flags & ~PVI_RW) != 0 || (op->flags & PVI_RW) == 0) {
+        return -PVI_EFLAGS;
+    }
+    rc = range_check(d, ctx, op->u.map.dfn, op->u.map.nr, &at);
+    op->fault = rc != 0 ? at >> PVI_PAGE_LG2 : op->u.map.dfn.f + op->done;
+    if (rc == 0 && op->u.map.gfn.f + op->u.map.nr < op->u.map.gfn.f) {
+        rc = -PVI_EWRAP;
+    }
+    while (rc == 0 && op->done < op->u.map.nr) {
+        struct pvi_frames frames;
+        uint64_t want, done;
+        pvi_dfn dfn;
+        pvi_gfn gfn;
+
+        dfn.f = op->u.map.dfn.f + op->done;
+        gfn.f = op->u.map.gfn.f + op->done;
+        want = map_want(dfn, gfn, op->u.map.nr - op->done);
+        rc = pvi_host_frame_get(g->host, g->hdom, gfn, want, op->flags, &frames);
+        if (rc == 0) {
+            rc = map_check_frames(ctx, &frames, want, g);
+        }
+        if (rc == 0) {
+            rc = pvi_context_map_frames(ctx, dfn, &frames, op->flags, &done, g);
+            op->done += done;
+        }
+        op->fault = op->u.map.dfn.f + op->done;
+        if (rc == 0 && op->done < op->u.map.nr) {
+            rc = pvi_checkpoint(g);
+        }
+    }
+    return rc;
+}
+
+static int op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_pt_unmap r;
+    struct pvi_context *ctx;
+    uint64_t at;
+    int rc = range_context(d, op, &ctx);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (op->flags != 0) {
+        return -PVI_EFLAGS;
+    }
+    rc = range_check(d, ctx, op->u.unmap.dfn, op->u.unmap.nr, &at);
+    op->fault = rc != 0 ? at >> PVI_PAGE_LG2 : op->u.unmap.dfn.f + op->done;
+    memset(&r, 0, sizeof(r));
+    r.first = op->u.unmap.dfn.f << PVI_PAGE_LG2;
+    r.last = ((op->u.unmap.dfn.f + op->u.unmap.nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
+    r.next = r.first + (op->done << PVI_PAGE_LG2);
+    while (rc == 0 && !r.complete) {
+        rc = pvi_context_unmap_slice(ctx, &r, g);
+        op->done = r.complete ? op->u.unmap.nr : (r.next - r.first) >> PVI_PAGE_LG2;
+        op->fault = op->u.unmap.dfn.f + op->done;
+        if (rc == 0 && !r.complete) {
+            rc = pvi_checkpoint(g);
+        }
+    }
+    return rc;
+}
+
+static int op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_context *ctx;
+    struct pvi_pt_leaf leaf;
+    uint64_t at, iova = op->u.lookup.dfn.f << PVI_PAGE_LG2;
+    pvi_pa pa;
+    int rc = range_context(d, op, &ctx);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (op->flags != 0) {
+        return -PVI_EFLAGS;
+    }
+    op->fault = op->u.lookup.dfn.f;
+    rc = range_check(d, ctx, op->u.lookup.dfn, 1, &at);
+    if (rc != 0 && rc != -PVI_EALIGN) {
+        return rc;
+    }
+    pvi_env_acquire(g->host, &ctx->lock);
+    if (ctx->state != PVI_CTX_LIVE) {
+        rc = ctx->state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
+    } else if (pvi_region_meets(ctx, iova, iova | PVI_PAGE_MASK, &at)) {
+        rc = -PVI_ERESERVED;
+    } else {
+        rc = ctx->pt.cfg.ops->lookup(&ctx->pt, iova, &leaf);
+    }
+    pvi_env_release(g->host, &ctx->lock);
+    if (rc != 0) {
+        return rc;
+    }
+    pa.a = leaf.pa + (iova - leaf.iova);
+    op->u.lookup.prot = leaf.prot;
+    op->u.lookup.lg2 = leaf.lg2;
+    return pvi_host_frame_gfn(g->host, g->hdom, pa, &op->u.lookup.gfn);
+}
+
+static int op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_context *ctx;
+    uint64_t at, first, last;
+    int rc = range_context(d, op, &ctx);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (op->flags != 0) {
+        return -PVI_EFLAGS;
+    }
+    first = op->u.unmap.dfn.f << PVI_PAGE_LG2;
+    last = ((op->u.unmap.dfn.f + op->u.unmap.nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
+    if (op->u.unmap.nr == 0) {
+        first = 0;
+        last = ctx->pt.cfg.iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << ctx->pt.cfg.iova_bits) - 1;
+        rc = op->u.unmap.dfn.f != 0 ? -PVI_EINVAL : 0;
+    } else {
+        rc = range_check(d, ctx, op->u.unmap.dfn, op->u.unmap.nr, &at);
+        op->fault = rc != 0 ? at >> PVI_PAGE_LG2 : 0;
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (!pvi_gather_ready(g, ctx)) {
+        rc = pvi_gather_flush(g);
+    }
+    if (rc == 0) {
+        pvi_gather_range(g, ctx, first, last, true, false);
+        rc = pvi_gather_flush(g); /* a barrier: what comes later in the batch finds it done */
+    }
+    op->done = rc == 0 ? op->u.unmap.nr : 0;
+    return rc;
+}
+
+int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g)
+{
+    if (op->pad != 0 || op->code >= PVI_OP_NR) {
+        return -PVI_EINVAL;
+    }
+    if (op->code == PVI_OP_NOOP) {
+        return 0;
+    }
+    if (op->code == PVI_OP_QUERY_CAPS) {
+        return op->flags == 0 ? op_query_caps(d, op) : -PVI_EFLAGS;
+    }
+    if (op->code == PVI_OP_INIT) {
+        return op->flags == 0 ? op_init(d, caller, op, g) : -PVI_EFLAGS;
+    }
+    if (!d->has_iommu) {
+        return -PVI_ENOIOMMU;
+    }
+    if (d->state != PVI_DOMAIN_READY) {
+        return -PVI_ENOTINIT;
+    }
+    switch (op->code) {
+    case PVI_OP_ALLOC_CONTEXT:
+        return op_alloc(d, op, g);
+    case PVI_OP_FREE_CONTEXT:
+        return op_free(d, op, g);
+    case PVI_OP_REATTACH_DEVICE:
+        return op_reattach(d, op);
+    case PVI_OP_MAP:
+        return op_map(d, op, g);
+    case PVI_OP_UNMAP:
+        return op_unmap(d, op, g);
+    case PVI_OP_LOOKUP:
+        return op_lookup(d, op, g);
+    default:
+        return op_flush(d, op, g);
+    }
+}

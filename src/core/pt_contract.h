@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The format contract: what a page-table format must define before it includes pt_engine.inc.h.
+ *
+ * All of it is pure arithmetic on 64-bit values, static inline, known to the compiler at the call: there is no
+ * call through a pointer below the range operations. Level 0 is the last level in every format; a format
+ * converts to its manual's numbering only in here. The prototypes make the compiler check each format.
+ */
+#ifndef PVIOMMU_PT_CONTRACT_H
+#define PVIOMMU_PT_CONTRACT_H
+
+#include <pviommu/pgtable.h>
+
+/** What an entry is. Only these three: an entry never is "almost" a leaf. */
+enum pt_kind {
+    PT_EMPTY,
+    PT_LEAF,
+    PT_TABLE
+};
+
+/** log2 of the bytes that one entry of this level spans. */
+static inline unsigned pt_shift(unsigned level);
+/** log2 of the entries that a table of this level uses; at most 9. */
+static inline unsigned pt_bits(unsigned level);
+/** What an entry found at this level is. Every value has an answer; 0 is empty at every level. */
+static inline enum pt_kind pt_kind(uint64_t entry, unsigned level);
+/** A leaf of this level: pa is aligned to its span, prot is not 0, owe is an enum pvi_owe. */
+static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsigned level, unsigned prot,
+                               unsigned owe);
+/** What must be added to a leaf of this level to get the one that maps the next span. */
+static inline uint64_t pt_leaf_step(unsigned level);
+/** An entry of this level (> 0) that points to a table of the level below. It restricts no rights. */
+static inline uint64_t pt_table(uint64_t pa, unsigned level);
+/** Address that a leaf of this level maps to. */
+static inline uint64_t pt_leaf_pa(uint64_t entry, unsigned level);
+/** Address of the table that an entry of this level points to. */
+static inline uint64_t pt_table_pa(uint64_t entry, unsigned level);
+/** Rights of a leaf: PVI_READ, PVI_WRITE. */
+static inline unsigned pt_prot(uint64_t entry, unsigned level);
+/** What a leaf owes: enum pvi_owe. */
+static inline unsigned pt_owe(uint64_t entry, unsigned level);
+
+#endif

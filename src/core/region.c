@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reserved regions of devices (RMRR, IVMD) in a context: mapped 1:1 as long as a device that needs them is
+ * there, counted per region, never merged (R10, R18).
+ */
+#include "core.h"
+#include <string.h>
+
+bool pvi_region_meets(const struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *at)
+{
+    uint64_t lowest = UINT64_MAX;
+    bool met = false;
+    unsigned i;
+
+    for (i = 0; i < PVI_MAX_CTX_REGIONS; i++) {
+        const struct pvi_ctx_region *r = &ctx->region[i];
+        uint64_t begin = r->first > first ? r->first : first;
+
+        if (r->count != 0 && r->first <= last && first <= r->last) {
+            lowest = begin < lowest ? begin : lowest;
+            met = true;
+        }
+    }
+    *at = lowest;
+    return met;
+}
+
+static struct pvi_ctx_region *region_find(struct pvi_context *ctx, const struct pvi_region *region)
+{
+    unsigned i;
+
+    for (i = 0; i < PVI_MAX_CTX_REGIONS; i++) {
+        struct pvi_ctx_region *r = &ctx->region[i];
+
+        if (r->count != 0 && r->first == region->first && r->last == region->last) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+/* Is the whole region mapped 1:1 already, with the rights that it needs? */
+static bool region_inherited(const struct pvi_context *ctx, const struct pvi_region *region)
+{
+    uint64_t at = region->first;
+
+    for (;;) {
+        struct pvi_pt_leaf leaf;
+        uint64_t end;
+
+        if (ctx->pt.cfg.ops->lookup(&ctx->pt, at, &leaf) != 0 || leaf.iova != leaf.pa ||
+            (leaf.prot & region->prot) != region->prot) {
+            return false;
+        }
+        end = leaf.iova + (((uint64_t)1 << leaf.lg2) - 1);
+        if (end >= region->last) {
+            return true;
+        }
+        at = end + 1;
+    }
+}
+
+/* Claims a record, or joins the one that is there. 1: joined or inherited, nothing to map; 0: *out is to be mapped. */
+static int region_claim(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_ctx_region **out)
+{
+    struct pvi_ctx_region *r = region_find(ctx, region);
+    uint64_t at;
+    unsigned i;
+
+    if (r) {
+        if (r->prot != region->prot) {
+            return -PVI_EEXIST; /* rights are never merged */
+        }
+        r->count++;
+        return 1;
+    }
+    if (pvi_region_meets(ctx, region->first, region->last, &at)) {
+        return -PVI_EEXIST;
+    }
+    for (i = 0; i < PVI_MAX_CTX_REGIONS && ctx->region[i].count != 0; i++) {
+    }
+    if (i == PVI_MAX_CTX_REGIONS) {
+        return -PVI_ENOSPC;
+    }
+    r = &ctx->region[i];
+    r->first = region->first;
+    r->last = region->last;
+    r->prot = region->prot;
+    r->count = 1;
+    r->inherited = ctx->identity && region_inherited(ctx, region);
+    *out = r;
+    return r->inherited ? 1 : 0;
+}
+
+/* Unmaps [first, last] of a region; what cannot be flushed is the gather's affair. */
+static int region_unmap(struct pvi_context *ctx, uint64_t first, uint64_t last, struct pvi_gather *g)
+{
+    struct pvi_pt_unmap u;
+    int rc = 0;
+
+    memset(&u, 0, sizeof(u));
+    u.first = first;
+    u.next = first;
+    u.last = last;
+    u.holes = true;
+    while (rc == 0 && !u.complete) {
+        pvi_env_acquire(g->host, &ctx->lock);
+        rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, &u, g);
+        pvi_env_release(g->host, &ctx->lock);
+        if (rc == -PVI_EBUSY) {
+            rc = pvi_gather_flush(g);
+        }
+    }
+    return rc;
+}
+
+int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g)
+{
+    struct pvi_ctx_region *record = NULL;
+    struct pvi_pt_map r;
+    int rc;
+
+    memset(&r, 0, sizeof(r));
+    r.iova = region->first;
+    r.pa = region->first;
+    r.len = region->last - region->first + 1;
+    r.prot = region->prot;
+    r.owe = PVI_OWE_NONE;
+    pvi_env_acquire(g->host, &ctx->lock);
+    rc = region_claim(ctx, region, &record);
+    pvi_env_release(g->host, &ctx->lock);
+    if (rc != 0) {
+        return rc < 0 ? rc : 0;
+    }
+    while (rc == 0 && r.done < r.len) {
+        pvi_env_acquire(g->host, &ctx->lock);
+        rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, &r, g);
+        pvi_env_release(g->host, &ctx->lock);
+    }
+    if (rc == 0) {
+        /* Units that cache absence must know before a device is switched over. */
+        return pvi_gather_flush(g);
+    }
+    if (r.done > 0) {
+        int undo = region_unmap(ctx, r.iova, r.iova + r.done - 1, g);
+
+        rc = undo != 0 ? undo : rc;
+    }
+    (void)pvi_gather_flush(g); /* a failure has broken the context, which is what its owner will see */
+    pvi_env_acquire(g->host, &ctx->lock);
+    record->count = 0;
+    pvi_env_release(g->host, &ctx->lock);
+    return rc;
+}
+
+int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g)
+{
+    struct pvi_ctx_region *record;
+    bool gone;
+    int rc = 0;
+
+    pvi_env_acquire(g->host, &ctx->lock);
+    record = region_find(ctx, region);
+    PVI_ASSERT(record != NULL);
+    gone = record->count == 1 && !record->inherited;
+    if (!gone) {
+        record->count--;
+    }
+    pvi_env_release(g->host, &ctx->lock);
+    if (!gone) {
+        return 0;
+    }
+    rc = region_unmap(ctx, region->first, region->last, g);
+    if (rc == 0) {
+        rc = pvi_gather_flush(g);
+    }
+    pvi_env_acquire(g->host, &ctx->lock);
+    record->count = 0; /* only now may a guest map there: it cannot have met a stale translation */
+    pvi_env_release(g->host, &ctx->lock);
+    return rc;
+}
