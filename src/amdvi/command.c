@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* AMD-Vi commands: encoders, and what each vendor-free invalidation becomes (48882 2.4,
+ * hwspec 7.2). */
+#include "command.h"
+
+/* ALL without IASup: an entry and an interrupt table per DeviceID, then every DomainID (hwspec 6.6
+ * step 9). */
+#define ALL_INTR_FIRST   AMDVI_NR_DEVICES
+#define ALL_DOMAIN_FIRST (2u * AMDVI_NR_DEVICES)
+#define ALL_COMMANDS     (2u * AMDVI_NR_DEVICES + AMDVI_NR_DOMAINS)
+
+static struct pvi_amdvi_cmd cmd(unsigned op, uint64_t w0, uint64_t w1)
+{
+    struct pvi_amdvi_cmd c;
+
+    c.w[0] = ((uint64_t)op << AMDVI_CMD_OP_LO) | w0;
+    c.w[1] = w1;
+    return c;
+}
+
+struct pvi_amdvi_cmd pvi_amdvi_cmd_wait(pvi_pa store, uint64_t data)
+{
+    return cmd(AMDVI_CMD_COMPLETION_WAIT, (store.a & AMDVI_CMD_WAIT_ADDR) | AMDVI_CMD_WAIT_STORE,
+               data);
+}
+
+struct pvi_amdvi_cmd pvi_amdvi_cmd_devtab(uint16_t rid)
+{
+    return cmd(AMDVI_CMD_INV_DEVTAB_ENTRY, rid, 0);
+}
+
+struct pvi_amdvi_cmd pvi_amdvi_cmd_intr(uint16_t rid)
+{
+    return cmd(AMDVI_CMD_INV_INTR_TABLE, rid, 0);
+}
+
+struct pvi_amdvi_cmd pvi_amdvi_cmd_pages(uint16_t did, uint64_t iova, unsigned lg2, bool leaf_only)
+{
+    uint64_t w1 = iova & AMDVI_CMD_PAGES_ADDR;
+
+    if (lg2 > AMDVI_CMD_PAGES_MAX_LG2) {
+        return pvi_amdvi_cmd_domain(did);
+    }
+    if (lg2 > PVI_PAGE_LG2) {
+        /* Size 2^(p + 1), p the lowest zero bit from 12 up: bits 12 .. lg2 - 2 set, bit lg2 - 1
+         * clear. */
+        w1 &= ~AMDVI_MASK(lg2 - 1u, 0u);
+        w1 |= AMDVI_MASK(lg2 - 1u, 0u) >> 1 & AMDVI_CMD_PAGES_ADDR;
+        w1 |= AMDVI_CMD_PAGES_S;
+    }
+    if (!leaf_only) {
+        w1 |= AMDVI_CMD_PAGES_PDE;
+    }
+    return cmd(AMDVI_CMD_INV_IOMMU_PAGES, (uint64_t)did << AMDVI_CMD_PAGES_DOMAIN_LO, w1);
+}
+
+struct pvi_amdvi_cmd pvi_amdvi_cmd_domain(uint16_t did)
+{
+    return cmd(AMDVI_CMD_INV_IOMMU_PAGES, (uint64_t)did << AMDVI_CMD_PAGES_DOMAIN_LO,
+               AMDVI_CMD_PAGES_ALL | AMDVI_CMD_PAGES_S | AMDVI_CMD_PAGES_PDE);
+}
+
+struct pvi_amdvi_cmd pvi_amdvi_cmd_all(void)
+{
+    return cmd(AMDVI_CMD_INV_IOMMU_ALL, 0, 0);
+}
+
+uint32_t pvi_amdvi_inv_nr(const struct pvi_inv *inv, uint64_t efr)
+{
+    switch (inv->kind) {
+    case PVI_INV_WBUF:
+        return 0; /* stores reach an AMD unit without help */
+    case PVI_INV_ALL:
+        return (efr & AMDVI_EFR_IA_SUP) != 0 ? 1u : ALL_COMMANDS;
+    default:
+        return 1;
+    }
+}
+
+struct pvi_amdvi_cmd pvi_amdvi_inv_cmd(const struct pvi_inv *inv, uint64_t efr, uint32_t i)
+{
+    switch (inv->kind) {
+    case PVI_INV_PAGES:
+        return pvi_amdvi_cmd_pages(inv->did, inv->iova, inv->lg2, inv->leaf_only);
+    case PVI_INV_DOMAIN:
+        return pvi_amdvi_cmd_domain(inv->did);
+    case PVI_INV_DEVICE:
+        return pvi_amdvi_cmd_devtab(inv->rid);
+    default:
+        break;
+    }
+    if ((efr & AMDVI_EFR_IA_SUP) != 0) {
+        return pvi_amdvi_cmd_all();
+    }
+    /* Entries before domains: a page that is cached anew must come from the new entry. */
+    if (i < ALL_INTR_FIRST) {
+        return pvi_amdvi_cmd_devtab((uint16_t)i);
+    }
+    if (i < ALL_DOMAIN_FIRST) {
+        return pvi_amdvi_cmd_intr((uint16_t)(i - ALL_INTR_FIRST));
+    }
+    return pvi_amdvi_cmd_domain((uint16_t)(i - ALL_DOMAIN_FIRST));
+}

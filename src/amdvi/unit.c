@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Driver of one AMD-Vi unit: capabilities, bring-up, shut-down, device entries (48882 2.2.2, 3.3;
+ * hwspec 6). The command ring and the event log are in ring.c.
+ */
+#include <pviommu/amdvi.h>
+#include <pviommu/pgtable.h>
+
+#include "command.h"
+#include "devtab.h"
+#include "ring.h"
+#include "spec.h"
+
+#include <string.h>
+
+#define RUN_BITS (AMDVI_STATUS_EVENT_LOG_RUN | AMDVI_STATUS_CMD_BUF_RUN)
+/* Pages that the unit reads and writes by itself: device table, ring, log, semaphore. */
+#define UNIT_PAGES (AMDVI_DEV_TAB_PAGES + 3u)
+
+/* Capabilities --------------------------------------------------------------------------------- */
+
+static unsigned highest_bit(uint32_t mask)
+{
+    unsigned n = 0;
+
+    while (mask >> (n + 1u) != 0) {
+        n++;
+    }
+    return n;
+}
+
+static int caps_levels(struct pvi_amdvi_unit *u)
+{
+    unsigned hats = (unsigned)(u->efr >> AMDVI_EFR_HATS_LO) & AMDVI_EFR_HATS;
+    unsigned max = AMDVI_LEVELS_BASE + hats;
+    uint32_t mask;
+    unsigned bits;
+
+    if (hats == AMDVI_EFR_HATS_NONE || u->cfg.hat_dis) {
+        return -PVI_EOPNOTSUPP;
+    }
+    mask = u->cfg.levels_mask;
+    if (mask == 0) {
+        mask = ~(((uint32_t)1 << AMDVI_LEVELS_MIN) - 1u);
+    }
+    mask &= ((uint32_t)2 << max) - 2u;
+    if (mask == 0) {
+        return -PVI_EOPNOTSUPP;
+    }
+    u->unit.caps.levels_mask = (uint8_t)mask;
+    bits = PVI_PAGE_LG2 + 9u * highest_bit(mask); /* hwspec 6.9: mode 6 reaches 64 bits, not 66 */
+    bits = bits > 64u ? 64u : bits;
+    if (u->cfg.iova_bits != 0 && u->cfg.iova_bits < bits) {
+        bits = u->cfg.iova_bits;
+    }
+    u->unit.caps.iova_bits = (uint8_t)bits;
+    return 0;
+}
+
+int pvi_amdvi_unit_init(struct pvi_amdvi_unit *u, struct pvi_host *h,
+                        const struct pvi_amdvi_cfg *cfg)
+{
+    struct pvi_unit_caps *caps = &u->unit.caps;
+    uint64_t efr = 0, efr2 = 0;
+
+    memset(u, 0, sizeof(*u));
+    u->unit.host = h;
+    u->cfg = *cfg;
+    if ((cfg->reg_pa & PVI_PAGE_MASK) != 0) {
+        return -PVI_EINVAL;
+    }
+    if (pvi_amdvi_read(u, AMDVI_REG_CONTROL) == UINT64_MAX) {
+        return -PVI_EOPNOTSUPP;
+    }
+    if (cfg->efr_sup) {
+        efr = pvi_amdvi_read(u, AMDVI_REG_EFR);
+        if (efr == UINT64_MAX) {
+            return -PVI_EOPNOTSUPP;
+        }
+        /* Firmware knows of workarounds that the register does not show (hwspec 6.4). */
+        efr = cfg->efr_copy ? cfg->efr : efr;
+        efr2 = pvi_amdvi_read(u, AMDVI_REG_EFR2);
+    }
+    u->efr = efr;
+    caps->format = &pvi_amdvi_v1_ops;
+    caps->page_sizes = ((uint64_t)1 << 12) | ((uint64_t)1 << 21) | ((uint64_t)1 << 30);
+    caps->pa_bits = cfg->pa_bits == 0 || cfg->pa_bits > 52u ? 52u : cfg->pa_bits;
+    caps->coherent = true; /* Control.Coherent is set at bring-up */
+    caps->np_cache = cfg->np_cache;
+    caps->page_selective = true;
+    caps->snoop = true;
+    caps->inv_max_lg2 = AMDVI_CMD_PAGES_MAX_LG2;
+    caps->inv_max_nr = AMDVI_INV_MAX_NR;
+    caps->nr_dids = PVI_DID_MAX;
+    caps->hole[0].first = AMDVI_MSI_FIRST;
+    caps->hole[0].last = AMDVI_MSI_LAST;
+    caps->hole[1].first = AMDVI_HT_FIRST;
+    caps->hole[1].last = AMDVI_HT_LAST;
+    /* Only a unit that says so lets DMA into the HyperTransport window be translated. */
+    caps->nr_holes = (efr2 & AMDVI_EFR2_HT_RANGE_IGNORE) != 0 ? 1 : 2;
+    pvi_env_lock_init(h, &u->lock, PVI_LOCK_UNIT);
+    return caps_levels(u);
+}
+
+/* Bring-up and shut-down ----------------------------------------------------------------------- */
+
+static int page_alloc_zeroed(struct pvi_host *h, pvi_pa *pa)
+{
+    void *p;
+    int err;
+
+    err = pvi_host_page_alloc(h, pa);
+    if (err != 0) {
+        return err;
+    }
+    p = pvi_env_map(h, *pa);
+    memset(p, 0, (size_t)PVI_PAGE_SIZE);
+    pvi_env_writeback(h, p, (size_t)PVI_PAGE_SIZE);
+    pvi_env_unmap(h, p);
+    return 0;
+}
+
+static void page_free_scrubbed(struct pvi_host *h, pvi_pa pa)
+{
+    void *p;
+
+    p = pvi_env_map(h, pa);
+    memset(p, 0, (size_t)PVI_PAGE_SIZE);
+    pvi_env_unmap(h, p);
+    pvi_host_page_free(h, pa);
+}
+
+static int memory_get(struct pvi_amdvi_unit *u)
+{
+    struct pvi_host *h = u->unit.host;
+    int err;
+
+    err = page_alloc_zeroed(h, &u->ring);
+    if (err != 0) {
+        return err;
+    }
+    err = page_alloc_zeroed(h, &u->log);
+    if (err != 0) {
+        goto free_ring;
+    }
+    err = page_alloc_zeroed(h, &u->semaphore);
+    if (err != 0) {
+        goto free_log;
+    }
+    err = pvi_did_init(h, &u->dids, u->unit.caps.nr_dids);
+    if (err != 0) {
+        goto free_semaphore;
+    }
+    err = pvi_host_pages_alloc(h, AMDVI_DEV_TAB_ORDER, &u->devtab);
+    if (err != 0) {
+        goto free_dids;
+    }
+    pvi_amdvi_devtab_fill(h, u->devtab);
+    return 0;
+free_dids:
+    pvi_did_fini(h, &u->dids);
+free_semaphore:
+    page_free_scrubbed(h, u->semaphore);
+free_log:
+    page_free_scrubbed(h, u->log);
+free_ring:
+    page_free_scrubbed(h, u->ring);
+    return err;
+}
+
+static void memory_put(struct pvi_amdvi_unit *u)
+{
+    struct pvi_host *h = u->unit.host;
+
+    pvi_amdvi_devtab_scrub(h, u->devtab);
+    pvi_host_pages_free(h, u->devtab, AMDVI_DEV_TAB_ORDER);
+    pvi_did_fini(h, &u->dids);
+    page_free_scrubbed(h, u->semaphore);
+    page_free_scrubbed(h, u->log);
+    page_free_scrubbed(h, u->ring);
+}
+
+/*
+ * Stops everything that the unit does by itself. Rings before the unit: a ring base may change only
+ * once its run bit is clear (hwspec 7.1), and the run bits are also the proof that the unit writes
+ * to no page of ours any more.
+ */
+static int unit_stop(const struct pvi_amdvi_unit *u)
+{
+    uint64_t control = pvi_amdvi_read(u, AMDVI_REG_CONTROL);
+
+    control &=
+        ~(AMDVI_CONTROL_CMD_BUF_EN | AMDVI_CONTROL_EVENT_LOG_EN | AMDVI_CONTROL_EVENT_INT_EN |
+          AMDVI_CONTROL_COM_WAIT_INT_EN | AMDVI_CONTROL_PPR_LOG_EN | AMDVI_CONTROL_PPR_INT_EN |
+          AMDVI_CONTROL_PPR_EN | AMDVI_CONTROL_GA_LOG_EN | AMDVI_CONTROL_GA_INT_EN);
+    pvi_amdvi_write(u, AMDVI_REG_CONTROL, control);
+    if (!pvi_amdvi_status_is(u, RUN_BITS, 0)) {
+        return -PVI_EHW;
+    }
+    control &= ~AMDVI_CONTROL_IOMMU_EN;
+    pvi_amdvi_write(u, AMDVI_REG_CONTROL, control);
+    return (pvi_amdvi_read(u, AMDVI_REG_CONTROL) & AMDVI_CONTROL_IOMMU_EN) == 0 ? 0 : -PVI_EHW;
+}
+
+/* Bases, heads and tails, of a stopped unit. Size and base go in one store. */
+static void unit_program(struct pvi_amdvi_unit *u)
+{
+    /* An exclusion range that firmware left would be a hole through every table. */
+    pvi_amdvi_write(u, AMDVI_REG_EXCL_BASE, 0);
+    pvi_amdvi_write(u, AMDVI_REG_EXCL_LIMIT, 0);
+    pvi_amdvi_write(u, AMDVI_REG_DEV_TAB_BASE, u->devtab.a | AMDVI_DEV_TAB_SIZE_2M);
+    pvi_amdvi_write(u, AMDVI_REG_CMD_BUF_BASE, u->ring.a | AMDVI_RING_LEN_256);
+    pvi_amdvi_write(u, AMDVI_REG_CMD_HEAD, 0);
+    pvi_amdvi_write(u, AMDVI_REG_CMD_TAIL, 0);
+    pvi_amdvi_write(u, AMDVI_REG_EVT_LOG_BASE, u->log.a | AMDVI_RING_LEN_256);
+    pvi_amdvi_write(u, AMDVI_REG_EVT_HEAD, 0);
+    pvi_amdvi_write(u, AMDVI_REG_EVT_TAIL, 0);
+    pvi_amdvi_write(u, AMDVI_REG_STATUS,
+                    AMDVI_STATUS_EVENT_OVERFLOW | AMDVI_STATUS_EVENT_LOG_INT |
+                        AMDVI_STATUS_COM_WAIT_INT);
+    u->head = 0;
+    u->tail = 0;
+    u->rung = 0;
+    u->log_at = 0;
+    u->seq = 0;
+    u->wait_newest = false;
+}
+
+static uint64_t control_flags(const struct pvi_amdvi_unit *u)
+{
+    uint64_t flags = AMDVI_CONTROL_COHERENT | AMDVI_CONTROL_INV_TIMEOUT_1S;
+
+    flags |= (u->cfg.ivhd_flags & AMDVI_IVHD_HT_TUN_EN) != 0 ? AMDVI_CONTROL_HT_TUN_EN : 0;
+    flags |= (u->cfg.ivhd_flags & AMDVI_IVHD_PASS_PW) != 0 ? AMDVI_CONTROL_PASS_PW : 0;
+    flags |= (u->cfg.ivhd_flags & AMDVI_IVHD_RES_PASS_PW) != 0 ? AMDVI_CONTROL_RES_PASS_PW : 0;
+    flags |= (u->cfg.ivhd_flags & AMDVI_IVHD_ISOC) != 0 ? AMDVI_CONTROL_ISOC : 0;
+    return flags;
+}
+
+/*
+ * Flags, rings, then translation. Commands run only once all three are on, so what the caches hold
+ * from an earlier owner is invalidated right after and not before (hwspec 7.1).
+ */
+static int unit_start(struct pvi_amdvi_unit *u)
+{
+    uint64_t control = pvi_amdvi_read(u, AMDVI_REG_CONTROL);
+    struct pvi_inv all;
+    int err;
+
+    control &=
+        ~(AMDVI_CONTROL_HT_TUN_EN | AMDVI_CONTROL_PASS_PW | AMDVI_CONTROL_RES_PASS_PW |
+          AMDVI_CONTROL_ISOC | AMDVI_CONTROL_INV_TIMEOUT | AMDVI_CONTROL_DUAL_PPR_LOG_EN |
+          AMDVI_CONTROL_DUAL_EVENT_LOG_EN | AMDVI_CONTROL_DEV_TBL_SEG_EN | AMDVI_CONTROL_MARC_EN);
+    control |= control_flags(u);
+    pvi_amdvi_write(u, AMDVI_REG_CONTROL, control);
+    control |= AMDVI_CONTROL_CMD_BUF_EN | AMDVI_CONTROL_EVENT_LOG_EN;
+    pvi_amdvi_write(u, AMDVI_REG_CONTROL, control);
+    control |= AMDVI_CONTROL_IOMMU_EN;
+    pvi_amdvi_write(u, AMDVI_REG_CONTROL, control);
+    if (!pvi_amdvi_status_is(u, RUN_BITS, RUN_BITS)) {
+        return -PVI_EHW;
+    }
+    u->enabled = true;
+    memset(&all, 0, sizeof(all));
+    all.kind = PVI_INV_ALL;
+    err = pvi_amdvi_unit_submit(u, &all, 1);
+    return err == 0 ? pvi_amdvi_unit_wait(u) : err;
+}
+
+int pvi_amdvi_unit_enable(struct pvi_amdvi_unit *u)
+{
+    int err;
+
+    if (u->enabled) {
+        return -PVI_EBUSY;
+    }
+    if (u->unit.broken) {
+        return -PVI_EHW;
+    }
+    err = memory_get(u);
+    if (err != 0) {
+        return err;
+    }
+    err = unit_stop(u);
+    if (err != 0) {
+        pvi_amdvi_break(u);
+        memory_put(u); /* no register names these pages yet */
+        return err;
+    }
+    unit_program(u);
+    err = unit_start(u);
+    if (err == 0) {
+        return 0;
+    }
+    pvi_amdvi_break(u);
+    u->enabled = false;
+    if (unit_stop(u) == 0) {
+        memory_put(u);
+    } else {
+        pvi_host_event(u->unit.host, PVI_EVENT_FLUSH_FAILED, u->unit.index, UNIT_PAGES);
+    }
+    return err;
+}
+
+int pvi_amdvi_unit_disable(struct pvi_amdvi_unit *u)
+{
+    struct pvi_inv all;
+    int err;
+
+    if (!u->enabled) {
+        return 0;
+    }
+    memset(&all, 0, sizeof(all));
+    all.kind = PVI_INV_ALL;
+    err = pvi_amdvi_devtab_block(u->unit.host, u->devtab);
+    err = err == 0 ? pvi_amdvi_unit_submit(u, &all, 1) : err;
+    err = err == 0 ? pvi_amdvi_unit_wait(u) : err;
+    err = err == 0 ? unit_stop(u) : err;
+    if (err != 0) {
+        pvi_amdvi_break(u);
+        pvi_host_event(u->unit.host, PVI_EVENT_FLUSH_FAILED, u->unit.index, UNIT_PAGES);
+        return err;
+    }
+    pvi_amdvi_write(u, AMDVI_REG_DEV_TAB_BASE, 0);
+    pvi_amdvi_write(u, AMDVI_REG_CMD_BUF_BASE, 0);
+    pvi_amdvi_write(u, AMDVI_REG_EVT_LOG_BASE, 0);
+    u->enabled = false;
+    memory_put(u);
+    return 0;
+}
+
+/* Devices and domain ids ----------------------------------------------------------------------- */
+
+static bool entry_fits(const struct pvi_unit_caps *caps, const struct pvi_dev_entry *to)
+{
+    return !to->translate ||
+           (to->levels < 8u && (caps->levels_mask >> to->levels & 1u) != 0 && to->did != 0 &&
+            to->did < caps->nr_dids && (to->root.a & PVI_PAGE_MASK) == 0 &&
+            to->root.a >> caps->pa_bits == 0);
+}
+
+int pvi_amdvi_unit_switch(struct pvi_amdvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to,
+                          bool *was_absent)
+{
+    int err;
+
+    *was_absent = false;
+    if (!entry_fits(&u->unit.caps, to)) {
+        return -PVI_EOPNOTSUPP;
+    }
+    pvi_env_acquire(u->unit.host, &u->lock);
+    err = pvi_amdvi_usable(u);
+    if (err == -PVI_EHW && !to->translate) {
+        err = 0; /* blocking never does harm, even if a dead unit does not notice */
+    }
+    if (err == 0) {
+        err = pvi_amdvi_devtab_switch(u->unit.host, u->devtab, rid, to);
+    }
+    pvi_env_release(u->unit.host, &u->lock);
+    return err;
+}
+
+int pvi_amdvi_unit_did_alloc(struct pvi_amdvi_unit *u, uint16_t *did)
+{
+    int err = -PVI_ENOTINIT;
+
+    pvi_env_acquire(u->unit.host, &u->lock);
+    if (u->enabled) {
+        err = pvi_did_alloc(u->unit.host, &u->dids, did);
+    }
+    pvi_env_release(u->unit.host, &u->lock);
+    return err;
+}
+
+void pvi_amdvi_unit_did_free(struct pvi_amdvi_unit *u, uint16_t did)
+{
+    pvi_env_acquire(u->unit.host, &u->lock);
+    PVI_ASSERT(u->enabled);
+    pvi_did_free(u->unit.host, &u->dids, did);
+    pvi_env_release(u->unit.host, &u->lock);
+}

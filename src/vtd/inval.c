@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * 128-bit invalidation descriptors, and the translation of the core's struct pvi_inv into them.
+ * VT-d 6.5.2, 6.5.3.3; hwspec 4.1, 4.2.
+ */
+#include <pviommu/vtd.h>
+
+#include "spec.h"
+
+static struct pvi_vtd_desc desc(uint64_t w0, uint64_t w1)
+{
+    struct pvi_vtd_desc d;
+
+    d.w[0] = w0;
+    d.w[1] = w1;
+    return d;
+}
+
+static uint64_t did_field(uint16_t did)
+{
+    return (uint64_t)did << VTD_DESC_DID_LG2;
+}
+
+/*
+ * A drained invalidation completes only after DMA that used the old translation is done: without it
+ * a page could be given away under a write in flight. The bits are reserved on units that cannot
+ * (hwspec 4.1).
+ */
+static uint64_t drain(uint64_t cap)
+{
+    uint64_t bits = 0;
+
+    if (cap & VTD_CAP_DWD) {
+        bits |= VTD_IOTLB_DW;
+    }
+    if (cap & VTD_CAP_DRD) {
+        bits |= VTD_IOTLB_DR;
+    }
+    return bits;
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_context_global(void)
+{
+    return desc(VTD_DESC_CONTEXT | VTD_DESC_GLOBAL, 0);
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_context_domain(uint16_t did)
+{
+    return desc(VTD_DESC_CONTEXT | VTD_DESC_DOMAIN | did_field(did), 0);
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_context_device(uint16_t did, uint16_t rid)
+{
+    return desc(VTD_DESC_CONTEXT | VTD_DESC_NARROW | did_field(did) |
+                    (uint64_t)rid << VTD_CONTEXT_SID_LG2,
+                0);
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_iotlb_global(uint64_t cap)
+{
+    return desc(VTD_DESC_IOTLB | VTD_DESC_GLOBAL | drain(cap), 0);
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_iotlb_domain(uint64_t cap, uint16_t did)
+{
+    return desc(VTD_DESC_IOTLB | VTD_DESC_DOMAIN | drain(cap) | did_field(did), 0);
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_iotlb_pages(uint64_t cap, uint16_t did, uint64_t iova, unsigned am,
+                                             bool leaf_only)
+{
+    return desc(VTD_DESC_IOTLB | VTD_DESC_NARROW | drain(cap) | did_field(did),
+                (iova & ~(uint64_t)PVI_PAGE_MASK) | (leaf_only ? VTD_IOTLB_IH : 0) | am);
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_wait(unsigned flags, uint32_t data, pvi_pa pa)
+{
+    struct pvi_vtd_desc d = desc(VTD_DESC_WAIT, 0);
+
+    if (flags & PVI_VTD_WAIT_STATUS) {
+        d.w[0] |= VTD_WAIT_SW | (uint64_t)data << VTD_WAIT_DATA_LG2;
+        d.w[1] = pa.a & VTD_WAIT_ADDR;
+    }
+    if (flags & PVI_VTD_WAIT_FENCE) {
+        d.w[0] |= VTD_WAIT_FN;
+    }
+    return d;
+}
+
+bool pvi_vtd_desc_is_context(const struct pvi_vtd_desc *d)
+{
+    return (d->w[0] & VTD_DESC_TYPE) == VTD_DESC_CONTEXT;
+}
+
+/* Pages, or the domain where the unit cannot name exactly these pages. */
+static struct pvi_vtd_desc encode_pages(uint64_t cap, const struct pvi_inv *inv)
+{
+    unsigned am;
+
+    if (!(cap & VTD_CAP_PSI) || inv->lg2 < PVI_PAGE_LG2) {
+        return pvi_vtd_desc_iotlb_domain(cap, inv->did);
+    }
+    am = inv->lg2 - PVI_PAGE_LG2;
+    /* What AM means for an address that is not aligned to it is not certain (hwspec 13 item 9). */
+    if (am > VTD_CAP_MAMV(cap) || inv->lg2 > 63 || inv->iova & (VTD_BIT(inv->lg2) - 1)) {
+        return pvi_vtd_desc_iotlb_domain(cap, inv->did);
+    }
+    return pvi_vtd_desc_iotlb_pages(cap, inv->did, inv->iova, am, inv->leaf_only);
+}
+
+unsigned pvi_vtd_encode_inv(uint64_t cap, const struct pvi_inv *inv,
+                            struct pvi_vtd_desc out[PVI_VTD_INV_DESCS])
+{
+    switch (inv->kind) {
+    case PVI_INV_PAGES:
+        out[0] = encode_pages(cap, inv);
+        return 1;
+    case PVI_INV_DOMAIN:
+        out[0] = pvi_vtd_desc_iotlb_domain(cap, inv->did);
+        return 1;
+    case PVI_INV_DEVICE:
+        /*
+         * The cached entry is tagged with the id that it holds; a cached absence is tagged with 0
+         * (hwspec 2.2, 4.2). With the new id hardware might find nothing to drop.
+         */
+        out[0] = pvi_vtd_desc_context_device(inv->was_absent ? 0 : inv->did, inv->rid);
+        return 1;
+    case PVI_INV_WBUF:
+        return 0;
+    default:
+        /*
+         * Context first: an IOTLB fill after it cannot use an old context entry any more (hwspec
+         * 9.3).
+         */
+        out[0] = pvi_vtd_desc_context_global();
+        out[1] = pvi_vtd_desc_iotlb_global(cap);
+        return 2;
+    }
+}

@@ -1,0 +1,1 @@
+#include <hv/types.h> /* SPDX-License-Identifier: MIT */

@@ -1,0 +1,737 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The IVRS reader: a table made by hand with everything of hwspec 8.2, cut short and damaged in every place, and
+ * real tables when PVIOMMU_ACPI_CORPUS names a directory of them. Tables are read from buffers of their exact
+ * size, so that a sanitizer sees a read beyond the end.
+ */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <pviommu/amdvi.h>
+
+/* Writing tables */
+
+struct table {
+    uint8_t b[1024];
+    uint32_t len;
+    uint32_t block; /* where the open block begins */
+};
+
+static void put(struct table *t, uint64_t value, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++) {
+        assert_true(t->len < sizeof(t->b));
+        t->b[t->len++] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+static void set(uint8_t *b, uint32_t at, uint64_t value, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++) {
+        b[at + i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+static void checksum(uint8_t *b, uint32_t len)
+{
+    uint8_t sum = 0;
+
+    b[9] = 0;
+    for (uint32_t i = 0; i < len; i++) {
+        sum = (uint8_t)(sum + b[i]);
+    }
+    b[9] = (uint8_t)(0u - sum);
+}
+
+static void begin(struct table *t, uint32_t info)
+{
+    memset(t, 0, sizeof(*t));
+    memcpy(t->b, "IVRS", 4);
+    t->b[8] = 2;
+    t->len = 48;
+    set(t->b, 36, info, 4);
+}
+
+static void finish(struct table *t)
+{
+    set(t->b, 4, t->len, 4);
+    checksum(t->b, t->len);
+}
+
+static void close_block(struct table *t)
+{
+    set(t->b, t->block + 2, t->len - t->block, 2);
+}
+
+static void open_ivhd(struct table *t, uint8_t type, uint8_t flags, uint16_t rid, uint64_t efr)
+{
+    t->block = t->len;
+    put(t, type, 1);
+    put(t, flags, 1);
+    put(t, 0, 2);
+    put(t, rid, 2);
+    put(t, 0x40, 2);
+    put(t, 0xFEB80000, 8);
+    put(t, 0x0001, 2);
+    put(t, 0x1302, 2);
+    put(t, 0x80048F6E, 4);
+    if (type != 0x10) {
+        put(t, efr, 8);
+        put(t, 0x1122334455667788, 8);
+    }
+}
+
+static void put_ivmd(struct table *t, uint8_t type, uint8_t flags, uint16_t rid, uint16_t aux,
+                     uint64_t base, uint64_t len)
+{
+    put(t, type, 1);
+    put(t, flags, 1);
+    put(t, 32, 2);
+    put(t, rid, 2);
+    put(t, aux, 2);
+    put(t, 0x0002, 2);
+    put(t, 0, 6);
+    put(t, base, 8);
+    put(t, len, 8);
+}
+
+static void dev4(struct table *t, uint8_t type, uint16_t rid, uint8_t data)
+{
+    put(t, type, 1);
+    put(t, rid, 2);
+    put(t, data, 1);
+}
+
+static void dev_alias(struct table *t, uint8_t type, uint16_t rid, uint8_t data, uint16_t used)
+{
+    dev4(t, type, rid, data);
+    put(t, 0, 1);
+    put(t, used, 2);
+    put(t, 0, 1);
+}
+
+static void dev_hid(struct table *t, uint16_t rid, uint8_t data, const char *uid, uint8_t uid_len)
+{
+    dev4(t, 0xF0, rid, data);
+    for (unsigned i = 0; i < 8; i++) {
+        put(t, (uint8_t) "AMDI0095"[i], 1);
+    }
+    put(t, 0x1234567890ABCDEF, 8);
+    put(t, 2, 1);
+    put(t, uid_len, 1);
+    for (unsigned i = 0; i < uid_len; i++) {
+        put(t, (uint8_t)uid[i], 1);
+    }
+}
+
+static void make_full(struct table *t)
+{
+    begin(t, 0x00603043); /* EFRSup, DMA-remap support; PASize 48, VASize 64, HtAtsResv */
+    open_ivhd(t, 0x10, 0xB7, 0x0002, 0);
+    dev4(t, 0x01, 0, 0x11);
+    close_block(t);
+    open_ivhd(t, 0x11, 0xB7, 0x0002, 0xFFEE);
+    dev4(t, 0x00, 0, 0);
+    dev4(t, 0x02, 0x0810, 0x22);
+    dev4(t, 0x03, 0x1000, 0x33);
+    dev4(t, 0x00, 0, 0);
+    dev4(t, 0x04, 0x1FFF, 0xFF);
+    dev_alias(t, 0x40, 0, 0, 0);
+    dev_alias(t, 0x42, 0x2001, 0x44, 0x2000);
+    dev_alias(t, 0x43, 0x3000, 0x55, 0x2F00);
+    dev4(t, 0x04, 0x30FF, 0);
+    close_block(t);
+    put(t, 0x51, 1); /* a type of the future */
+    put(t, 0, 1);
+    put(t, 7, 2);
+    put(t, 0xFFFFFF, 3);
+    open_ivhd(t, 0x40, 0x30, 0x0002, 0xFFEE);
+    dev4(t, 0x46, 0x4000, 0x66);
+    put(t, 0x80000001, 4);
+    dev4(t, 0x47, 0x5000, 0x77);
+    put(t, 0x80000000, 4);
+    dev4(t, 0x04, 0x5000, 0);
+    dev4(t, 0x48, 0x0000, 0xD7);
+    put(t, 0x21, 1);
+    put(t, 0x00A0, 2);
+    put(t, 1, 1);
+    dev4(t, 0x05, 0x9999, 0); /* unknown types of known length */
+    dev_alias(t, 0x7F, 0x9999, 0, 0);
+    dev_hid(t, 0x00A5, 0x10, "\\_SB.UR0", 8);
+    dev_hid(t, 0x00A6, 0x00, NULL, 0);
+    close_block(t);
+    put_ivmd(t, 0x20, 0x07, 0x1111, 0x2222, 0x1000, 0x2000);
+    put_ivmd(t, 0x21, 0x03, 0x0810, 0xFFFF, 0xA0000, 0x20000);
+    put_ivmd(t, 0x22, 0x05, 0x1000, 0x10FF, 0xFFFFFFFFFFFFE000, 0x1FFF);
+    put_ivmd(t, 0x23, 0x08, 0x0002, 0x0000, 0x7000, 0x1000);
+    finish(t);
+}
+
+/* Reading them from a buffer of exactly `size` bytes. */
+static int open_exact(struct pvi_ivrs *t, uint8_t **copy, const uint8_t *b, size_t size)
+{
+    *copy = malloc(size == 0 ? 1 : size);
+    assert_non_null(*copy);
+    if (size != 0) {
+        memcpy(*copy, b, size);
+    }
+    return pvi_ivrs_open(t, *copy, size);
+}
+
+static int open_bytes(const uint8_t *b, size_t size)
+{
+    struct pvi_ivrs t;
+    uint8_t *copy;
+    int rc = open_exact(&t, &copy, b, size);
+
+    free(copy);
+    return rc;
+}
+
+static void assert_next_dev(const struct pvi_ivrs_ivhd *ivhd, uint32_t *pos, unsigned kind,
+                            unsigned data, unsigned first, unsigned last, unsigned used,
+                            uint32_t ext)
+{
+    struct pvi_ivrs_dev d;
+
+    assert_int_equal(pvi_ivrs_dev_next(ivhd, pos, &d), 1);
+    assert_int_equal(d.kind, kind);
+    assert_int_equal(d.data, data);
+    assert_int_equal(d.first, first);
+    assert_int_equal(d.last, last);
+    assert_int_equal(d.used, used);
+    assert_int_equal(d.ext, ext);
+}
+
+static void assert_no_dev(const struct pvi_ivrs_ivhd *ivhd, uint32_t *pos)
+{
+    struct pvi_ivrs_dev d;
+
+    assert_int_equal(pvi_ivrs_dev_next(ivhd, pos, &d), 0);
+    assert_int_equal(pvi_ivrs_dev_next(ivhd, pos, &d), 0);
+}
+
+static void full_ivhds(const struct pvi_ivrs *t, uint32_t *pos)
+{
+    struct pvi_ivrs_block b;
+    struct pvi_ivrs_dev d;
+    uint32_t at = 0;
+
+    assert_int_equal(pvi_ivrs_next(t, pos, &b), 1);
+    assert_true(b.is_ivhd);
+    assert_int_equal(b.ivhd.type, 0x10);
+    assert_int_equal(b.ivhd.flags, 0xB7);
+    assert_int_equal(b.ivhd.rid, 0x0002);
+    assert_int_equal(b.ivhd.cap_offset, 0x40);
+    assert_int_equal(b.ivhd.reg_pa, 0xFEB80000);
+    assert_int_equal(b.ivhd.segment, 1);
+    assert_int_equal(b.ivhd.info, 0x1302);
+    assert_int_equal(b.ivhd.feature, 0x80048F6E);
+    assert_false(b.ivhd.efr_copy);
+    assert_false(pvi_ivrs_preferred(t, &b.ivhd));
+    assert_next_dev(&b.ivhd, &at, PVI_IVRS_DEV_RANGE, 0x11, 0, 0xFFFF, 0, 0);
+    assert_no_dev(&b.ivhd, &at);
+
+    at = 0;
+    assert_int_equal(pvi_ivrs_next(t, pos, &b), 1);
+    assert_int_equal(b.ivhd.type, 0x11);
+    assert_true(b.ivhd.efr_copy);
+    assert_int_equal(b.ivhd.efr, 0xFFEE);
+    assert_int_equal(b.ivhd.efr2, 0x1122334455667788);
+    assert_false(b.ivhd.hat_dis);
+    assert_false(pvi_ivrs_preferred(t, &b.ivhd));
+    assert_next_dev(&b.ivhd, &at, PVI_IVRS_DEV_RANGE, 0x22, 0x810, 0x810, 0x810, 0);
+    assert_next_dev(&b.ivhd, &at, PVI_IVRS_DEV_RANGE, 0x33, 0x1000, 0x1FFF, 0x1000, 0);
+    assert_next_dev(&b.ivhd, &at, PVI_IVRS_DEV_ALIAS, 0x44, 0x2001, 0x2001, 0x2000, 0);
+    assert_next_dev(&b.ivhd, &at, PVI_IVRS_DEV_ALIAS, 0x55, 0x3000, 0x30FF, 0x2F00, 0);
+    assert_no_dev(&b.ivhd, &at);
+
+    at = 0;
+    assert_int_equal(pvi_ivrs_next(t, pos, &b), 1);
+    assert_int_equal(b.ivhd.type, 0x40);
+    assert_true(pvi_ivrs_preferred(t, &b.ivhd));
+    assert_next_dev(&b.ivhd, &at, PVI_IVRS_DEV_RANGE, 0x66, 0x4000, 0x4000, 0x4000, 0x80000001);
+    assert_next_dev(&b.ivhd, &at, PVI_IVRS_DEV_RANGE, 0x77, 0x5000, 0x5000, 0x5000, 0x80000000);
+    assert_int_equal(pvi_ivrs_dev_next(&b.ivhd, &at, &d), 1);
+    assert_int_equal(d.kind, PVI_IVRS_DEV_SPECIAL);
+    assert_int_equal(d.data, 0xD7);
+    assert_int_equal(d.handle, 0x21);
+    assert_int_equal(d.used, 0xA0);
+    assert_int_equal(d.variety, 1);
+    assert_int_equal(pvi_ivrs_dev_next(&b.ivhd, &at, &d), 1);
+    assert_int_equal(d.kind, PVI_IVRS_DEV_HID);
+    assert_int_equal(d.first, 0xA5);
+    assert_memory_equal(d.hid, "AMDI0095\xEF\xCD\xAB\x90\x78\x56\x34\x12", 16);
+    assert_int_equal(d.uid_type, 2);
+    assert_int_equal(d.uid_len, 8);
+    assert_memory_equal(d.uid, "\\_SB.UR0", 8);
+    assert_int_equal(pvi_ivrs_dev_next(&b.ivhd, &at, &d), 1);
+    assert_int_equal(d.kind, PVI_IVRS_DEV_HID);
+    assert_int_equal(d.uid_len, 0);
+    assert_no_dev(&b.ivhd, &at);
+}
+
+static void assert_ivmd(const struct pvi_ivrs *t, uint32_t *pos, unsigned type, unsigned prot,
+                        unsigned first, unsigned last, uint64_t base, uint64_t len)
+{
+    struct pvi_ivrs_block b;
+
+    assert_int_equal(pvi_ivrs_next(t, pos, &b), 1);
+    assert_false(b.is_ivhd);
+    assert_int_equal(b.ivmd.type, type);
+    assert_int_equal(b.ivmd.prot, prot);
+    assert_int_equal(b.ivmd.unity, type != 0x23);
+    assert_int_equal(b.ivmd.exclusion, type == 0x23);
+    assert_int_equal(b.ivmd.first, first);
+    assert_int_equal(b.ivmd.last, last);
+    assert_int_equal(b.ivmd.segment, 2);
+    assert_int_equal(b.ivmd.base, base);
+    assert_int_equal(b.ivmd.len, len);
+}
+
+static void full_table(void **state)
+{
+    static struct table t;
+    struct pvi_ivrs_block b;
+    struct pvi_ivrs v;
+    uint8_t *copy;
+    uint32_t pos = 0;
+
+    (void)state;
+    make_full(&t);
+    assert_int_equal(open_exact(&v, &copy, t.b, t.len), 0);
+    assert_int_equal(v.revision, 2);
+    assert_true(v.efr_sup);
+    assert_true(v.ht_ats_resv);
+    assert_int_equal(v.pa_bits, 48);
+    assert_int_equal(v.va_bits, 64);
+    full_ivhds(&v, &pos);
+    /* bit 1 is read, bit 2 is write: hwspec 10 item 17 */
+    assert_ivmd(&v, &pos, 0x20, PVI_RW, 0, 0xFFFF, 0x1000, 0x2000);
+    assert_ivmd(&v, &pos, 0x21, PVI_READ, 0x810, 0x810, 0xA0000, 0x20000);
+    assert_ivmd(&v, &pos, 0x22, PVI_WRITE, 0x1000, 0x10FF, 0xFFFFFFFFFFFFE000, 0x1FFF);
+    assert_ivmd(&v, &pos, 0x23, 0, 2, 2, 0x7000, 0x1000);
+    assert_int_equal(pvi_ivrs_next(&v, &pos, &b), 0);
+    assert_int_equal(pvi_ivrs_next(&v, &pos, &b), 0);
+    free(copy);
+}
+
+static void configuration(void **state)
+{
+    static struct table t;
+    struct pvi_ivrs_block b;
+    struct pvi_amdvi_cfg cfg;
+    struct pvi_ivrs v;
+    uint32_t pos = 0;
+
+    (void)state;
+    make_full(&t);
+    assert_int_equal(pvi_ivrs_open(&v, t.b, sizeof(t.b)), 0);
+    assert_int_equal(pvi_ivrs_next(&v, &pos, &b), 1);
+    memset(&cfg, 0xFF, sizeof(cfg));
+    pvi_amdvi_cfg_from_ivhd(&cfg, &v, &b.ivhd, 1u << 27);
+    assert_int_equal(cfg.reg_pa, 0xFEB80000);
+    assert_int_equal(cfg.ivhd_flags & 0xF, 0x7);
+    assert_false(cfg.efr_copy);
+    assert_true(cfg.efr_sup);
+    assert_false(cfg.np_cache);
+    assert_false(cfg.iotlb_sup);
+    assert_int_equal(cfg.pa_bits, 48);
+    assert_int_equal(cfg.iova_bits, 64);
+    assert_int_equal(cfg.levels_mask, 0);
+    assert_int_equal(pvi_ivrs_next(&v, &pos, &b), 1);
+    pvi_amdvi_cfg_from_ivhd(&cfg, &v, &b.ivhd, 1u << 24 | 1u << 26);
+    assert_true(cfg.efr_copy);
+    assert_int_equal(cfg.efr, 0xFFEE);
+    assert_false(cfg.efr_sup);
+    assert_true(cfg.np_cache);
+    assert_true(cfg.iotlb_sup);
+    assert_false(cfg.hat_dis);
+
+    /* Without EFRSup the copies mean nothing. */
+    set(t.b, 36, 0x00203040, 4);
+    set(t.b, 48 + 28 + 20, 1, 4); /* attributes of the second block: HATDis */
+    checksum(t.b, t.len);
+    pos = 0;
+    assert_int_equal(pvi_ivrs_open(&v, t.b, sizeof(t.b)), 0);
+    assert_int_equal(pvi_ivrs_next(&v, &pos, &b), 1);
+    assert_int_equal(pvi_ivrs_next(&v, &pos, &b), 1);
+    pvi_amdvi_cfg_from_ivhd(&cfg, &v, &b.ivhd, 0);
+    assert_false(cfg.efr_copy);
+    assert_true(cfg.hat_dis);
+}
+
+/* Units are told apart by segment and requester id. */
+static void preferred_of_many_units(void **state)
+{
+    static const struct {
+        uint8_t type;
+        uint16_t rid, segment;
+        bool preferred;
+    } ivhd[] = {
+        {0x10, 0x0002, 0, true},  {0x11, 0x0002, 1, false}, {0x40, 0x0002, 1, true},
+        {0x10, 0x4002, 0, false}, {0x11, 0x4002, 0, true},  {0x11, 0x4002, 0, true},
+    };
+    const size_t nr = sizeof(ivhd) / sizeof(ivhd[0]);
+    static struct table t;
+    struct pvi_ivrs_block b;
+    struct pvi_ivrs v;
+    uint32_t pos = 0;
+
+    (void)state;
+    begin(&t, 0);
+    for (size_t i = 0; i < nr; i++) {
+        open_ivhd(&t, ivhd[i].type, 0, ivhd[i].rid, 0);
+        set(t.b, t.block + 16, ivhd[i].segment, 2);
+        close_block(&t);
+    }
+    finish(&t);
+    assert_int_equal(pvi_ivrs_open(&v, t.b, t.len), 0);
+    for (size_t i = 0; i < nr; i++) {
+        assert_int_equal(pvi_ivrs_next(&v, &pos, &b), 1);
+        assert_int_equal(pvi_ivrs_preferred(&v, &b.ivhd), ivhd[i].preferred);
+    }
+}
+
+static void bad_headers(void **state)
+{
+    static struct table t;
+
+    (void)state;
+    begin(&t, 0);
+    finish(&t);
+    assert_int_equal(open_bytes(t.b, 48), 0); /* no blocks at all */
+    assert_int_equal(open_bytes(t.b, 49), 0); /* bytes behind the table are not read */
+    t.b[3] = 'Z';
+    checksum(t.b, t.len);
+    assert_int_equal(open_bytes(t.b, 48), -PVI_EFORMAT);
+    begin(&t, 0);
+    set(t.b, 4, 47, 4);
+    checksum(t.b, 47);
+    assert_int_equal(open_bytes(t.b, 48), -PVI_EFORMAT);
+    set(t.b, 4, 0xFFFFFFFF, 4);
+    checksum(t.b, 48);
+    assert_int_equal(open_bytes(t.b, 48), -PVI_EFORMAT);
+    for (size_t size = 0; size < 48; size++) {
+        assert_int_equal(open_bytes(t.b, size), -PVI_EFORMAT);
+    }
+}
+
+/* One IVHD 10h that holds nothing but these device entries. */
+static int open_entries(const uint8_t *entries, uint32_t len)
+{
+    static struct table t;
+
+    begin(&t, 0);
+    open_ivhd(&t, 0x10, 0, 2, 0);
+    for (uint32_t i = 0; i < len; i++) {
+        put(&t, entries[i], 1);
+    }
+    close_block(&t);
+    finish(&t);
+    return open_bytes(t.b, t.len);
+}
+
+static void bad_device_entries(void **state)
+{
+    static const uint8_t end_alone[] = {0x04, 0, 0, 0};
+    static const uint8_t start_alone[] = {0x03, 0, 0, 0};
+    static const uint8_t start_select[] = {0x03, 0, 1, 0, 0x02, 0, 2, 0, 0x04, 0, 3, 0};
+    static const uint8_t start_pad[] = {0x03, 0, 1, 0, 0x00, 0, 2, 0};
+    static const uint8_t descending[] = {0x03, 1, 1, 0, 0x04, 0, 1, 0};
+    static const uint8_t single[] = {0x03, 1, 1, 0, 0x04, 1, 1, 0};
+    static const uint8_t unknown_length[] = {0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t cut4[] = {0x02, 0, 0};
+    static const uint8_t cut8[] = {0x42, 0, 0, 0, 0, 0, 0};
+    uint8_t hid[30];
+
+    (void)state;
+    assert_int_equal(open_entries(end_alone, sizeof(end_alone)), -PVI_EFORMAT);
+    assert_int_equal(open_entries(start_alone, sizeof(start_alone)), -PVI_EFORMAT);
+    assert_int_equal(open_entries(start_select, sizeof(start_select)), -PVI_EFORMAT);
+    assert_int_equal(open_entries(start_pad, sizeof(start_pad)), -PVI_EFORMAT);
+    assert_int_equal(open_entries(descending, sizeof(descending)), -PVI_EFORMAT);
+    assert_int_equal(open_entries(single, sizeof(single)), 0);
+    assert_int_equal(open_entries(unknown_length, sizeof(unknown_length)), -PVI_EFORMAT);
+    assert_int_equal(open_entries(cut4, sizeof(cut4)), -PVI_EFORMAT);
+    assert_int_equal(open_entries(cut8, sizeof(cut8)), -PVI_EFORMAT);
+    memset(hid, 0, sizeof(hid));
+    hid[0] = 0xF0;
+    hid[21] = 8;
+    assert_int_equal(open_entries(hid, 30), 0);
+    for (uint32_t len = 1; len < 30; len++) {
+        assert_int_equal(open_entries(hid, len), -PVI_EFORMAT);
+    }
+}
+
+static void bad_blocks(void **state)
+{
+    static struct table t;
+
+    (void)state;
+    /* shorter than its own header, by type */
+    static const struct {
+        uint8_t type, min;
+    } shortest[] = {{0x10, 24}, {0x11, 40}, {0x40, 40}, {0x20, 32},
+                    {0x21, 32}, {0x22, 32}, {0x23, 32}, {0x7F, 4}};
+    for (size_t i = 0; i < sizeof(shortest) / sizeof(shortest[0]); i++) {
+        for (unsigned len = 0; len <= shortest[i].min; len++) {
+            begin(&t, 0);
+            put(&t, shortest[i].type, 1);
+            put(&t, 0, 1);
+            put(&t, len, 2);
+            t.len = 48 + (len < 4 ? 4 : len);
+            finish(&t);
+            assert_int_equal(open_bytes(t.b, t.len), len < shortest[i].min ? -PVI_EFORMAT : 0);
+        }
+    }
+    /* no room for a block header at the end */
+    for (unsigned extra = 1; extra < 4; extra++) {
+        begin(&t, 0);
+        put(&t, 0, extra);
+        finish(&t);
+        assert_int_equal(open_bytes(t.b, t.len), -PVI_EFORMAT);
+    }
+    /* memory that wraps, a range that descends */
+    begin(&t, 0);
+    put_ivmd(&t, 0x21, 1, 0, 0, 0xFFFFFFFFFFFFF000, 0x1000);
+    finish(&t);
+    assert_int_equal(open_bytes(t.b, t.len), -PVI_EFORMAT);
+    begin(&t, 0);
+    put_ivmd(&t, 0x22, 1, 5, 4, 0, 0x1000);
+    finish(&t);
+    assert_int_equal(open_bytes(t.b, t.len), -PVI_EFORMAT);
+}
+
+/* Walks whatever the table yields; every byte that the reader hands out is touched. */
+static unsigned walk(const struct pvi_ivrs *v)
+{
+    volatile uint8_t sink = 0;
+    struct pvi_ivrs_block b;
+    struct pvi_ivrs_dev d;
+    uint32_t pos = 0, at;
+    unsigned turns = 0;
+
+    while (pvi_ivrs_next(v, &pos, &b) == 1) {
+        assert_true(++turns < 100000);
+        if (!b.is_ivhd) {
+            continue;
+        }
+        (void)pvi_ivrs_preferred(v, &b.ivhd);
+        at = 0;
+        while (pvi_ivrs_dev_next(&b.ivhd, &at, &d) == 1) {
+            assert_true(++turns < 100000);
+            assert_true(d.first <= d.last);
+            for (unsigned i = 0; d.kind == PVI_IVRS_DEV_HID && i < 16u; i++) {
+                sink = d.hid[i];
+            }
+            for (unsigned i = 0; d.kind == PVI_IVRS_DEV_HID && i < d.uid_len; i++) {
+                sink = d.uid[i];
+            }
+        }
+    }
+    (void)sink;
+    return turns;
+}
+
+/* Cut off at each byte, first as it is, then with length and checksum repaired. */
+static void truncate_everywhere(const uint8_t *b, uint32_t len)
+{
+    uint8_t *cut = malloc(len);
+    struct pvi_ivrs v;
+    uint8_t *copy;
+
+    assert_non_null(cut);
+    for (uint32_t n = 0; n < len; n++) {
+        assert_int_equal(open_bytes(b, n), -PVI_EFORMAT);
+        if (n < 48) {
+            continue;
+        }
+        memcpy(cut, b, len);
+        set(cut, 4, n, 4);
+        checksum(cut, n);
+        if (open_exact(&v, &copy, cut, n) == 0) {
+            (void)walk(&v);
+        }
+        free(copy);
+    }
+    free(cut);
+}
+
+/* Each single bit flipped: the checksum tells. With the checksum repaired the reader stays inside. */
+static void flip_everywhere(const uint8_t *b, uint32_t len)
+{
+    uint8_t *bad = malloc(len);
+    struct pvi_ivrs v;
+    uint8_t *copy;
+
+    assert_non_null(bad);
+    for (uint32_t bit = 0; bit < len * 8; bit++) {
+        memcpy(bad, b, len);
+        bad[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(open_bytes(bad, len), -PVI_EFORMAT);
+        checksum(bad, len);
+        if (open_exact(&v, &copy, bad, len) == 0) {
+            (void)walk(&v);
+        }
+        /* The memory changes behind the reader's back: it may say so, it must not run away. */
+        memcpy(bad, b, len);
+        bad[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        memcpy(copy, b, len);
+        assert_int_equal(pvi_ivrs_open(&v, copy, len), 0);
+        memcpy(copy, bad, len);
+        (void)walk(&v);
+        free(copy);
+    }
+    free(bad);
+}
+
+static void truncated_full_table(void **state)
+{
+    static struct table t;
+
+    (void)state;
+    make_full(&t);
+    truncate_everywhere(t.b, t.len);
+}
+
+static void flipped_full_table(void **state)
+{
+    static struct table t;
+
+    (void)state;
+    make_full(&t);
+    flip_everywhere(t.b, t.len);
+}
+
+/* Real tables */
+
+struct counts {
+    unsigned tables, ivhd, ivmd, units, hid, special;
+};
+
+/* Counts once more with nothing but the lengths, by the tables of hwspec 8.2. */
+static void raw_counts(const uint8_t *b, uint32_t len, struct counts *c)
+{
+    memset(c, 0, sizeof(*c));
+    for (uint32_t at = 48; at < len;) {
+        uint32_t block = b[at + 2] | (uint32_t)b[at + 3] << 8;
+        uint8_t type = b[at];
+
+        if (type >= 0x20 && type <= 0x23) {
+            c->ivmd++;
+        } else if (type == 0x10 || type == 0x11 || type == 0x40) {
+            c->ivhd++;
+            for (uint32_t e = at + (type == 0x10 ? 24 : 40); e < at + block;) {
+                c->hid += b[e] == 0xF0;
+                c->special += b[e] == 0x48;
+                e += b[e] == 0xF0 ? 22u + b[e + 21] : 4u << (b[e] >> 6);
+            }
+        }
+        at += block;
+    }
+}
+
+static void check_real(const char *name, const uint8_t *b, uint32_t len, struct counts *sum)
+{
+    struct counts raw, mine;
+    struct pvi_ivrs_block block;
+    struct pvi_ivrs_dev d;
+    struct pvi_ivrs v;
+    uint8_t *copy;
+    uint32_t pos = 0, at;
+
+    if (open_exact(&v, &copy, b, len) != 0) {
+        fail_msg("%s: refused", name);
+    }
+    raw_counts(b, len, &raw);
+    memset(&mine, 0, sizeof(mine));
+    while (pvi_ivrs_next(&v, &pos, &block) == 1) {
+        mine.ivhd += block.is_ivhd;
+        mine.ivmd += !block.is_ivhd;
+        mine.units += block.is_ivhd && pvi_ivrs_preferred(&v, &block.ivhd);
+        at = 0;
+        while (block.is_ivhd && pvi_ivrs_dev_next(&block.ivhd, &at, &d) == 1) {
+            mine.hid += d.kind == PVI_IVRS_DEV_HID;
+            mine.special += d.kind == PVI_IVRS_DEV_SPECIAL;
+        }
+        if (block.is_ivhd) {
+            assert_true(block.ivhd.reg_pa != 0 && (block.ivhd.reg_pa & 0xFFF) == 0);
+        }
+    }
+    assert_int_equal(mine.ivhd, raw.ivhd);
+    assert_int_equal(mine.ivmd, raw.ivmd);
+    assert_int_equal(mine.hid, raw.hid);
+    assert_int_equal(mine.special, raw.special);
+    assert_true(mine.units >= 1);
+    free(copy);
+    sum->tables++;
+    sum->ivhd += mine.ivhd;
+    sum->ivmd += mine.ivmd;
+    sum->units += mine.units;
+    sum->hid += mine.hid;
+    sum->special += mine.special;
+}
+
+static void real_tables(void **state)
+{
+    const char *dir = getenv("PVIOMMU_ACPI_CORPUS");
+    struct counts sum;
+    struct dirent *e;
+    DIR *d;
+
+    (void)state;
+    if (dir == NULL || (d = opendir(dir)) == NULL) {
+        print_message("PVIOMMU_ACPI_CORPUS names no directory of real tables: not read\n");
+        skip();
+        return;
+    }
+    memset(&sum, 0, sizeof(sum));
+    while ((e = readdir(d)) != NULL) {
+        static uint8_t b[65536];
+        char path[4096];
+        size_t len;
+        FILE *f;
+
+        if (strncmp(e->d_name, "ivrs_", 5) != 0 && strstr(e->d_name, ".IVRS.bin") == NULL) {
+            continue;
+        }
+        snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+        f = fopen(path, "rb");
+        assert_non_null(f);
+        len = fread(b, 1, sizeof(b), f);
+        fclose(f);
+        check_real(e->d_name, b, (uint32_t)len, &sum);
+        truncate_everywhere(b, (uint32_t)len);
+        flip_everywhere(b, (uint32_t)len);
+    }
+    closedir(d);
+    assert_true(sum.tables > 0);
+    print_message("%u tables: %u IVHD of %u units, %u IVMD, %u ACPI devices, %u special\n",
+                  sum.tables, sum.ivhd, sum.units, sum.ivmd, sum.hid, sum.special);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(full_table),
+        cmocka_unit_test(configuration),
+        cmocka_unit_test(preferred_of_many_units),
+        cmocka_unit_test(bad_headers),
+        cmocka_unit_test(bad_device_entries),
+        cmocka_unit_test(bad_blocks),
+        cmocka_unit_test(truncated_full_table),
+        cmocka_unit_test(flipped_full_table),
+        cmocka_unit_test(real_tables),
+    };
+
+    return cmocka_run_group_tests_name("ivrs", tests, NULL, NULL);
+}
