@@ -64,9 +64,9 @@ typedef struct {
 } pvi_sbdf;
 
 /**
- * Every error of the library, returned negated. The list also gives the strings and the table in
- * docs/errors.md. Three classes: what a guest can cause is a code below; a caller's bug is an
- * assertion; a failure of the hardware is EHW and quarantines what it touched.
+ * Every error of the library, returned negated; the list also gives the strings. Three classes: what a
+ * guest can cause is a code below; a caller's bug is an assertion; a failure of the hardware is EHW and
+ * quarantines what it touched.
  */
 #define PVI_ERRORS(X)                                                                              \
     X(EINVAL, 1, "unknown operation, or a reserved field that is not zero")                        \

@@ -30,7 +30,7 @@ uint64_t rig_read(struct vtd_rig *rig, unsigned off, unsigned size)
 void rig_write(struct vtd_rig *rig, unsigned off, unsigned size, uint64_t value)
 {
     rig->writes++;
-    if (rig->gate && off == RIG_IQT && value != 0) {
+    if (rig->gate && off == RIG_IQT) {
         rig->tail = value;
         return;
     }
