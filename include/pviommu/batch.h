@@ -44,7 +44,7 @@ struct pvi_op {
     uint16_t pad;   /**< 0 */
     uint32_t flags;
     int32_t status; /**< out: 0 or a negated enum pvi_err */
-    uint64_t done;  /**< out: frames done (MAP, UNMAP, FLUSH); also where the operation resumes: 0 at first */
+    uint64_t done;  /**< 0 at first; out: frames done (MAP, UNMAP, FLUSH); also where the operation resumes */
     uint64_t fault; /**< out: on an error of MAP, UNMAP, LOOKUP: the DFN at fault */
     union {
         struct {

@@ -44,6 +44,7 @@ struct pvi_context {
     bool identity;
     bool flush_adds;   /**< some unit caches not-present entries, or buffers writes */
     uint64_t progress; /**< of building (next frame) or of teardown (next byte) */
+    uint32_t generation; /**< how often the object has become a context: a resumed operation knows its own */
     int error;         /**< why building failed, while it is taken down again */
 };
 

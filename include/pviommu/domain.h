@@ -48,7 +48,7 @@ struct pvi_domain_cfg {
     uint32_t max_pages;        /**< most pool pages that an init may ask for */
     uint32_t default_pages;    /**< pool pages for the default context, taken at once */
     uint32_t context_pages;    /**< share of one context; 0: no limit but the pool */
-    uint64_t page_sizes;       /**< 0: all that the units have */
+    uint64_t page_sizes;       /**< bit n: leaves of 2^n bytes; 0: all that the units have */
     uint8_t iova_bits;         /**< 0: 48; the depth of every table follows from it */
     bool default_identity;     /**< the default context begins as identity (else it blocks) */
     bool trim;                 /**< give empty tables back at once */
@@ -98,9 +98,12 @@ PVI_MUST_CHECK int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, con
 PVI_MUST_CHECK int pvi_domain_start(struct pvi_domain *d);
 
 /**
- * Gives a device to a domain: all its requester ids go to the default context.
- * @return 0; -PVI_EINVAL (malformed description), -PVI_EEXIST (sbdf there already), -PVI_ENOIOMMU, or what
- *         attaching answered (see PVI_OP_REATTACH): nothing changed.
+ * Gives a device to a domain: all its requester ids go to the context of its group, or to the default one.
+ * @return 0; -PVI_EINVAL (malformed description), -PVI_EEXIST (sbdf there already), -PVI_ENOIOMMU, -PVI_EDYING,
+ *         -PVI_EBUSY (that context is being built), -PVI_EPREEMPTED (another call moves devices: call again), or
+ *         what attaching answered (see pvi_host_did_alloc(), pvi_host_dev_switch(), and -PVI_EEXIST for a mapping
+ *         inside a reserved region of the device): nothing changed. -PVI_EHW: the device stays listed, its
+ *         unit and both contexts are broken.
  */
 PVI_MUST_CHECK int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev);
 

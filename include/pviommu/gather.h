@@ -50,6 +50,7 @@ struct pvi_gather {
     struct pvi_page *tables; /**< unlinked, by next */
     struct pvi_page *lists;  /**< list pages, newest first, by next */
     uint32_t nr_ranges, nr_runs, nr_list_runs, nr_lists, nr_owing;
+    uint8_t failed_unit; /**< the last one that failed */
     bool failed; /**< some flush since pvi_gather_init() has failed */
 };
 

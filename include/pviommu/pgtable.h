@@ -103,6 +103,9 @@ struct pvi_pt_ops {
     int (*owed)(struct pvi_host *h, const struct pvi_page *table, unsigned *from, struct pvi_frames *run);
 };
 
+/** The leaf sizes that a table of this configuration really uses: no gaps, none that no level can hold. */
+uint64_t pvi_pt_page_sizes(const struct pvi_pt_cfg *cfg);
+
 /**
  * Makes an empty table. Takes one page, the root.
  * @return 0; -PVI_EOPNOTSUPP (levels, sizes or widths that the format has not), -PVI_ENOMEM, -PVI_EQUOTA: nothing changed.

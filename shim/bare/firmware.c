@@ -7,6 +7,8 @@
 
 #include "platform.h"
 
+#define IVMD_OF_UNIT 0x23u /* for every device of one unit: there is only one */
+
 static void expect(int rc, const char *what)
 {
     if (rc != 0) {
@@ -151,9 +153,9 @@ static int ivrs_regions(const struct pvi_ivrs *t, struct pvi_device *dev)
 
     while ((rc = pvi_ivrs_next(t, &at, &block)) == 1) {
         const struct pvi_ivrs_ivmd *m = &block.ivmd;
+        bool mine = m->type == IVMD_OF_UNIT || (m->first <= dev->rid[0] && dev->rid[0] <= m->last);
 
-        if (!block.is_ivhd && m->unity && m->len != 0 && m->segment == dev->sbdf.v >> 16 &&
-            m->first <= dev->rid[0] && dev->rid[0] <= m->last) {
+        if (!block.is_ivhd && m->unity && m->len != 0 && m->segment == dev->sbdf.v >> 16 && mine) {
             rc = region_add(dev, m->base, m->base + m->len - 1, m->prot);
             if (rc != 0) {
                 return rc;

@@ -29,7 +29,7 @@ void bare_host_init(struct pvi_host *h)
     if (bare_ram_low() < BARE_PAGES_PA + BARE_NR_PAGES * PVI_PAGE_SIZE) {
         bare_fatal("too little RAM for the hypervisor's pages: give the machine 2 GiB");
     }
-    h->preempt_always = false;
+    memset(h, 0, sizeof(*h));
 }
 
 /* Memory ----------------------------------------------------------------------------------------- */

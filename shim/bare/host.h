@@ -57,7 +57,7 @@ struct pvi_host {
     void (*before_inv)(struct pvi_host *h);
 };
 
-/* Makes the host from zeroed memory. */
+/* Makes the host. The storage is large: keep it static. */
 void bare_host_init(struct pvi_host *h);
 /* Gives a guest RAM. */
 void bare_guest_range(struct pvi_host *h, struct pvi_hdom *d, uint64_t gfn, uint64_t nr, uint64_t pa,

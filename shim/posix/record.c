@@ -374,7 +374,7 @@ static void store_begin(struct pvi_host *h, uint64_t index, const uint64_t *p, c
     struct rec_page *page = &h->rec->page[index];
     unsigned slot = (unsigned)((uintptr_t)p & PVI_PAGE_MASK) / 8, i;
 
-    if (page->state == REC_LIMBO && rec_due_find(page->table, page->iova, page->iova, page->gone, true)) {
+    if (page->state == REC_LIMBO && rec_page_cached(page)) {
         rec_violation(h, PVI_RULE_R4, "entry %u of table 0x%llx is written: unlinked, but a unit may cache it",
                       slot, (unsigned long long)rec_page_pa(h, index));
     }

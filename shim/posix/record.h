@@ -75,6 +75,7 @@ struct rec_page {
     uint8_t state, level;
     bool touched;       /* in the list of pages to compare */
     bool raw_dirty;     /* RAW: its unit does not snoop */
+    bool was_live;      /* since the host gave it out: a model may have met it */
 };
 
 #define DUE_TABLES 0x1u /* cached tables must go too */
@@ -239,6 +240,7 @@ void rec_page_touch(struct pvi_host *h, uint64_t index);
 void rec_page_dirty(struct pvi_host *h, uint64_t index, unsigned slot);
 void rec_check_pages(struct pvi_host *h, bool all);
 void rec_check_dirty(struct pvi_host *h, const char *when);
+bool rec_page_cached(const struct rec_page *page);
 void rec_page_leaves(struct pvi_host *h, uint64_t index, const char *where);
 
 /* Trees (record_tree.c) */

@@ -16,6 +16,7 @@ void rec_page_live(struct pvi_host *h, uint64_t index, enum rec_state state)
     struct pvi_record *rec = h->rec;
 
     rec->page[index].state = (uint8_t)state;
+    rec->page[index].was_live = true;
     rec->page[index].live_at = (uint32_t)rec->nr_live;
     rec->live[rec->nr_live++] = (uint32_t)index;
     rec_page_touch(h, index);
@@ -140,6 +141,14 @@ void pvi_record_page_alloc(struct pvi_host *h, uint64_t index, uint64_t nr)
     pthread_mutex_unlock(&h->rec->lock);
 }
 
+/* A LIMBO page: may some unit still cache it? */
+bool rec_page_cached(const struct rec_page *page)
+{
+    uint64_t last = page->iova + (((uint64_t)REC_ENTRIES << rec_shift(page->level)) - 1);
+
+    return rec_due_find(page->table, page->iova, last, page->gone, true) != NULL;
+}
+
 /* A page goes where it may be used for anything: no unit may know it any more (R4). */
 void rec_page_leaves(struct pvi_host *h, uint64_t index, const char *where)
 {
@@ -151,9 +160,7 @@ void rec_page_leaves(struct pvi_host *h, uint64_t index, const char *where)
                       (unsigned long long)page->iova);
         rec_page_dead(h, index, REC_NONE);
     } else if (page->state == REC_LIMBO) {
-        uint64_t last = page->iova + (1ull << rec_shift(page->level)) * REC_ENTRIES - 1;
-
-        if (rec_due_find(page->table, page->iova, last, page->gone, true)) {
+        if (rec_page_cached(page)) {
             rec_violation(h, PVI_RULE_R4, "table 0x%llx goes to %s before a unit has forgotten it for IOVA 0x%llx",
                           pa, where, (unsigned long long)page->iova);
         }
@@ -162,7 +169,7 @@ void rec_page_leaves(struct pvi_host *h, uint64_t index, const char *where)
         rec_page_dead(h, index, REC_NONE);
     }
     page->table = NULL;
-    if (rec_model_caches(h, pa, PVI_PAGE_SIZE)) {
+    if (page->was_live && rec_model_caches(h, pa, PVI_PAGE_SIZE)) {
         rec_violation(h, PVI_RULE_R4, "page 0x%llx goes to %s, and the model still caches something of it", pa,
                       where);
     }
@@ -178,6 +185,7 @@ void pvi_record_page_free(struct pvi_host *h, uint64_t index, uint64_t nr)
         struct rec_page *page = &h->rec->page[i];
 
         rec_page_leaves(h, i, "the host");
+        page->was_live = false;
         for (j = 0; j < REC_ENTRIES; j++) {
             if (content[j] != 0) {
                 rec_violation(h, PVI_RULE_R22, "page 0x%llx goes to the host unscrubbed, word %u is 0x%llx",

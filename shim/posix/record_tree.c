@@ -7,11 +7,6 @@
 
 #ifdef PVI_POSIX_RECORD
 
-static struct rec_rules *rules_of(struct rec_table *t)
-{
-    return &t->rules;
-}
-
 static uint64_t slot_iova(uint64_t base, unsigned level, unsigned slot)
 {
     return base + ((uint64_t)slot << rec_shift(level));
@@ -259,9 +254,7 @@ static void old_leaf(struct pvi_host *h, struct rec_table *t, const struct rec_e
 
     leaf_range(was, iova, &first, &last);
     if (is->kind == REC_LEAF && is->heeded == was->heeded) {
-        run_add(h, t, &run, iova, was->pa, level, true); /* an ignored bit changed: nothing to forget */
-        pvi_count_add(&h->rec->mapped, run.pa >> PVI_PAGE_LG2,
-                      (run.pa >> PVI_PAGE_LG2) + (run.len >> PVI_PAGE_LG2) - 1, h->no_counts ? 0 : -1);
+        rec_mapped(h, was->pa, rec_shift(level), -1); /* an ignored bit changed: nothing to forget */
         return;
     }
     rec_due_add(h, t, first, last, is->kind == REC_TABLE ? DUE_TABLES : 0);
@@ -282,8 +275,8 @@ void rec_store_live(struct pvi_host *h, uint64_t index, unsigned slot, uint64_t 
     struct rec_page *page = &h->rec->page[index];
     struct rec_table *t = page->table;
     uint64_t iova = slot_iova(page->iova, page->level, slot);
-    struct rec_entry was = rec_decode(rules_of(t), old, page->level, iova);
-    struct rec_entry is = rec_decode(rules_of(t), value, page->level, iova);
+    struct rec_entry was = rec_decode(&t->rules, old, page->level, iova);
+    struct rec_entry is = rec_decode(&t->rules, value, page->level, iova);
     bool same_child = was.kind == REC_TABLE && is.kind == REC_TABLE && was.pa == is.pa;
 
     h->rec->now++;
@@ -421,10 +414,9 @@ void rec_table_settle(struct pvi_host *h, struct rec_table *t)
     while (i < t->nr_limbo) {
         uint64_t index = t->limbo[i];
         struct rec_page *page = &h->rec->page[index];
-        uint64_t last = page->iova + ((uint64_t)REC_ENTRIES << rec_shift(page->level)) - 1;
         bool ours = page->state == REC_LIMBO && page->table == t;
 
-        if (ours && rec_due_find(t, page->iova, last, page->gone, true)) {
+        if (ours && rec_page_cached(page)) {
             i++;
             continue;
         }

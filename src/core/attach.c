@@ -310,6 +310,14 @@ int pvi_device_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
     return move_finish(d, dev, from, to);
 }
 
+/* Both ends on the smallest page of the domain's tables. */
+static bool device_region_aligned(const struct pvi_domain *d, const struct pvi_region *r)
+{
+    uint64_t smallest = d->table.page_sizes & (0 - d->table.page_sizes);
+
+    return ((r->first | (r->last + 1)) & (smallest - 1)) == 0;
+}
+
 static bool device_valid(const struct pvi_domain *d, const struct pvi_device *dev)
 {
     unsigned i;
@@ -324,15 +332,30 @@ static bool device_valid(const struct pvi_domain *d, const struct pvi_device *de
 
         if (r->first > r->last || (r->first & PVI_PAGE_MASK) != 0 ||
             (r->last & PVI_PAGE_MASK) != PVI_PAGE_MASK || r->prot == 0 || (r->prot & ~PVI_RW) != 0 ||
-            r->last >> d->table.iova_bits != 0 || r->last >> d->table.pa_bits != 0) {
+            (d->table.iova_bits < 64 && r->last >> d->table.iova_bits != 0) ||
+            r->last >> d->table.pa_bits != 0 || !device_region_aligned(d, r)) {
             return false;
         }
     }
     return true;
 }
 
+/* Where a new device begins: with its group, which never is in two contexts, else in the default one. */
+static struct pvi_context *device_home(struct pvi_domain *d, const struct pvi_device *dev)
+{
+    const struct pvi_device *it;
+
+    for (it = d->devices; it; it = it->next) {
+        if (dev->group != 0 && it->group == dev->group && it->ctx) {
+            return it->ctx;
+        }
+    }
+    return &d->default_ctx;
+}
+
 int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev)
 {
+    struct pvi_context *home;
     int rc;
 
     if (!d->has_iommu) {
@@ -348,13 +371,13 @@ int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev)
         rc = -PVI_EDYING;
     } else if (pvi_device_find(d, dev->sbdf)) {
         rc = -PVI_EEXIST;
-    } else if (d->default_ctx.state != PVI_CTX_LIVE) {
-        rc = d->default_ctx.state == PVI_CTX_BUILDING ? -PVI_EBUSY : -PVI_EHW;
+    } else if (home = device_home(d, dev), home->state != PVI_CTX_LIVE) {
+        rc = home->state == PVI_CTX_BUILDING ? -PVI_EBUSY : -PVI_EHW;
     } else {
         dev->ctx = NULL;
         dev->next = d->devices;
         d->devices = dev;
-        rc = pvi_device_move(d, dev, &d->default_ctx);
+        rc = pvi_device_move(d, dev, home);
         if (rc != 0 && rc != -PVI_EHW) {
             d->devices = dev->next;
         }

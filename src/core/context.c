@@ -20,6 +20,7 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
         return rc;
     }
     ctx->domain = d;
+    ctx->generation++;
     ctx->id = id;
     ctx->units = 0;
     ctx->nr_devices = 0;
@@ -42,11 +43,12 @@ static int context_state_error(const struct pvi_context *ctx)
     return ctx->state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
 }
 
-int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
+int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g,
+                          uint64_t *at)
 {
-    uint64_t at;
     int rc;
 
+    *at = r->iova + r->done;
     if (!pvi_gather_ready(g, ctx)) {
         rc = pvi_gather_flush(g);
         if (rc != 0) {
@@ -56,20 +58,22 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
     pvi_env_acquire(g->host, &ctx->lock);
     if (ctx->state != PVI_CTX_LIVE && ctx->state != PVI_CTX_BUILDING) {
         rc = context_state_error(ctx);
-    } else if (pvi_region_meets(ctx, r->iova + r->done, r->iova + r->len - 1, &at)) {
+    } else if (pvi_region_meets(ctx, r->iova + r->done, r->iova + r->len - 1, at)) {
         rc = -PVI_ERESERVED;
     } else {
         rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, r, g);
+        *at = r->iova + r->done;
     }
     pvi_env_release(g->host, &ctx->lock);
     return rc;
 }
 
-int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
+                            uint64_t *at)
 {
-    uint64_t at;
     int rc;
 
+    *at = r->next;
     if (!pvi_gather_ready(g, ctx)) {
         rc = pvi_gather_flush(g);
         if (rc != 0) {
@@ -79,20 +83,60 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
     pvi_env_acquire(g->host, &ctx->lock);
     if (ctx->state != PVI_CTX_LIVE) {
         rc = context_state_error(ctx);
-    } else if (pvi_region_meets(ctx, r->next, r->last, &at)) {
+    } else if (pvi_region_meets(ctx, r->next, r->last, at)) {
         rc = -PVI_ERESERVED;
     } else {
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, r, g);
+        *at = r->next;
     }
     pvi_env_release(g->host, &ctx->lock);
     return rc == -PVI_EBUSY ? pvi_gather_flush(g) : rc;
 }
 
+/* Gives back the frames of a run from number `from` on: they never reached a table. */
+static void frames_put_from(const struct pvi_frames *frames, uint64_t from, struct pvi_gather *g)
+{
+    struct pvi_frames rest;
+
+    if (from < frames->nr && frames->owe != PVI_OWE_NONE) {
+        rest.pa.a = frames->pa.a + (from << PVI_PAGE_LG2);
+        rest.nr = frames->nr - from;
+        rest.owe = frames->owe;
+        pvi_host_frame_put(g->host, g->hdom, &rest);
+    }
+}
+
+int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, unsigned prot,
+                           struct pvi_frames *frames, struct pvi_gather *g)
+{
+    const struct pvi_pt_cfg *cfg = &ctx->pt.cfg;
+    uint64_t smallest = cfg->page_sizes & (0 - cfg->page_sizes), last;
+    uint64_t usable;
+    int rc = pvi_host_frame_get(g->host, g->hdom, gfn, want, prot, frames);
+
+    if (rc != 0) {
+        return rc;
+    }
+    last = frames->pa.a + (frames->nr << PVI_PAGE_LG2) - 1;
+    PVI_ASSERT(frames->nr > 0 && frames->nr <= want && (frames->pa.a & PVI_PAGE_MASK) == 0 &&
+               frames->owe <= PVI_OWE_MAX && last >= frames->pa.a);
+    usable = frames->nr & ~((smallest >> PVI_PAGE_LG2) - 1);
+    if (last >> cfg->pa_bits != 0) {
+        rc = -PVI_ERANGE;
+        usable = 0;
+    } else if ((frames->pa.a & (smallest - 1)) != 0 || usable == 0) {
+        rc = -PVI_EALIGN; /* pinned in pieces that no leaf of this context can map */
+        usable = 0;
+    }
+    frames_put_from(frames, usable, g);
+    frames->nr = usable;
+    return rc;
+}
+
 int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pvi_frames *frames,
-                           unsigned prot, uint64_t *done, struct pvi_gather *g)
+                           unsigned prot, uint64_t *done, struct pvi_gather *g, uint64_t *at)
 {
     struct pvi_pt_map r;
-    struct pvi_frames rest;
     int rc = 0;
 
     memset(&r, 0, sizeof(r));
@@ -102,28 +146,32 @@ int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pv
     r.prot = (uint8_t)prot;
     r.owe = frames->owe;
     while (rc == 0 && r.done < r.len) {
-        rc = pvi_context_map_slice(ctx, &r, g);
+        rc = pvi_context_map_slice(ctx, &r, g, at);
         if (rc == 0 && r.done < r.len) {
             rc = pvi_checkpoint(g);
         }
     }
     *done = r.done >> PVI_PAGE_LG2;
-    if (*done < frames->nr) { /* these never reached a table */
-        rest.pa.a = frames->pa.a + r.done;
-        rest.nr = frames->nr - *done;
-        rest.owe = frames->owe;
-        if (rest.owe != PVI_OWE_NONE) {
-            pvi_host_frame_put(g->host, g->hdom, &rest);
-        }
-    }
+    frames_put_from(frames, *done, g);
     return rc;
 }
 
-/* The next piece to map 1:1: what the host enumerates, less holes and what lies beyond the table. */
+/* The smallest page of the table, in frames, less one. */
+static uint64_t build_mask(const struct pvi_context *ctx)
+{
+    uint64_t sizes = ctx->pt.cfg.page_sizes;
+
+    return ((sizes & (0 - sizes)) >> PVI_PAGE_LG2) - 1;
+}
+
+/*
+ * The next piece to map 1:1: what the host enumerates, less holes, what lies beyond the table, and ends that no
+ * leaf of the table can map.
+ */
 static int build_next(struct pvi_context *ctx, struct pvi_identity_run *run)
 {
     const struct pvi_pt_cfg *cfg = &ctx->pt.cfg;
-    uint64_t end = (uint64_t)1 << (cfg->iova_bits - PVI_PAGE_LG2), at, last;
+    uint64_t end = (uint64_t)1 << (cfg->iova_bits - PVI_PAGE_LG2), at, last, mask = build_mask(ctx);
     pvi_gfn from;
     int rc;
 
@@ -135,6 +183,11 @@ static int build_next(struct pvi_context *ctx, struct pvi_identity_run *run)
         }
         PVI_ASSERT(run->nr > 0 && run->first.f >= from.f);
         last = run->nr > end - run->first.f ? end - 1 : run->first.f + run->nr - 1;
+        if ((run->first.f & mask) != 0 || ((last + 1) & ~mask) <= run->first.f) {
+            ctx->progress = (run->first.f | mask) + 1;
+            continue;
+        }
+        last = ((last + 1) & ~mask) - 1;
         if (last >> BUILD_FRAMES_LG2 != run->first.f >> BUILD_FRAMES_LG2) {
             last = run->first.f | (((uint64_t)1 << BUILD_FRAMES_LG2) - 1);
         }
@@ -142,7 +195,7 @@ static int build_next(struct pvi_context *ctx, struct pvi_identity_run *run)
                              (last << PVI_PAGE_LG2) | PVI_PAGE_MASK, &at)) {
             break;
         }
-        at >>= PVI_PAGE_LG2;
+        at = (at >> PVI_PAGE_LG2) & ~mask;
         if (at > run->first.f) {
             last = at - 1; /* up to the hole */
             break;
@@ -156,19 +209,16 @@ static int build_next(struct pvi_context *ctx, struct pvi_identity_run *run)
 static int build_step(struct pvi_context *ctx, const struct pvi_identity_run *run, struct pvi_gather *g)
 {
     struct pvi_frames frames;
-    uint64_t done = 0;
+    uint64_t done = 0, at;
     pvi_dfn dfn;
-    int rc = pvi_host_frame_get(g->host, g->hdom, run->first, run->nr, run->prot, &frames);
+    int rc = pvi_context_get_frames(ctx, run->first, run->nr, run->prot, &frames, g);
 
-    if (rc == -PVI_ENOFRAME || rc == -PVI_EPERM) { /* gone since it was enumerated */
-        ctx->progress = run->first.f + 1;
+    if (rc != 0) { /* gone since it was enumerated, or beyond what the table can name */
+        ctx->progress = run->first.f + build_mask(ctx) + 1;
         return 0;
     }
-    if (rc != 0) {
-        return rc;
-    }
     dfn.f = run->first.f;
-    rc = pvi_context_map_frames(ctx, dfn, &frames, run->prot, &done, g);
+    rc = pvi_context_map_frames(ctx, dfn, &frames, run->prot, &done, g, &at);
     ctx->progress = run->first.f + done;
     return rc;
 }
@@ -196,11 +246,12 @@ int pvi_context_build(struct pvi_context *ctx, struct pvi_gather *g)
 
 int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g)
 {
+    unsigned reach = ctx->pt.cfg.ops->iova_bits(ctx->pt.cfg.levels);
     struct pvi_pt_unmap r;
     int rc = 0;
 
     memset(&r, 0, sizeof(r));
-    r.last = ctx->pt.cfg.iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << ctx->pt.cfg.iova_bits) - 1;
+    r.last = reach == 64 ? UINT64_MAX : ((uint64_t)1 << reach) - 1; /* whole tables, so that none is left */
     r.holes = true;
     while (rc == 0 && !r.complete) {
         if (!pvi_gather_ready(g, ctx)) {

@@ -22,15 +22,23 @@ uint64_t pvi_domain_hole_end(const struct pvi_domain *d, uint64_t at);
 /* context.c */
 int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id, struct pvi_pool *pool,
                      uint32_t quota);
-/* At most one slice of a request, with the context's lock taken and dropped. A full gather is flushed. */
-int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g);
-int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g);
+/*
+ * At most one slice of a request, with the context's lock taken and dropped. A full gather is flushed. *at is where
+ * the request stands, or the byte at fault.
+ */
+int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g,
+                          uint64_t *at);
+int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
+                            uint64_t *at);
+/* Pins frames and keeps of them what the context's table can map. On an error nothing is pinned. */
+int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, unsigned prot,
+                           struct pvi_frames *frames, struct pvi_gather *g);
 /*
  * Maps pinned frames at dfn, slice by slice with checkpoints. *done frames are mapped, exact whatever comes
  * back; the others have been released.
  */
 int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pvi_frames *frames,
-                           unsigned prot, uint64_t *done, struct pvi_gather *g);
+                           unsigned prot, uint64_t *done, struct pvi_gather *g, uint64_t *at);
 /* Maps the identity runs, resumable; LIVE at its end. On an error the context is DYING with ctx->error. */
 int pvi_context_build(struct pvi_context *ctx, struct pvi_gather *g);
 /* Takes the table down, resumable; FREE at its end. No units are attached. */

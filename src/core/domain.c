@@ -122,7 +122,8 @@ static int domain_table_cfg(const struct pvi_domain_cfg *cfg, struct pvi_pt_cfg 
     if (pt->ops->iova_bits(pt->levels) < pt->iova_bits) {
         pt->iova_bits = pt->ops->iova_bits(pt->levels);
     }
-    return 0;
+    pt->page_sizes = pvi_pt_page_sizes(pt);
+    return pt->page_sizes != 0 ? 0 : -PVI_EOPNOTSUPP;
 }
 
 int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_domain_cfg *cfg)

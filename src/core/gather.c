@@ -353,7 +353,7 @@ static int gather_tell(const struct pvi_gather *g, const struct pvi_context *ctx
 }
 
 /* Queues what one context needs on every unit that it is attached to. */
-static int gather_context(const struct pvi_gather *g, struct pvi_context *ctx, uint64_t *told)
+static int gather_context(struct pvi_gather *g, struct pvi_context *ctx, uint64_t *told)
 {
     const struct pvi_system *sys = ctx->domain->cfg.system;
     uint16_t did[PVI_MAX_UNITS];
@@ -375,6 +375,7 @@ static int gather_context(const struct pvi_gather *g, struct pvi_context *ctx, u
             continue;
         }
         err = gather_tell(g, ctx, sys->unit[i], did[i], &one);
+        g->failed_unit = err != 0 ? (uint8_t)i : g->failed_unit;
         rc = err != 0 ? err : rc;
         *told |= (uint64_t)one << i;
     }
@@ -420,6 +421,7 @@ static int gather_invalidate(struct pvi_gather *g)
     for (i = 0; told >> i != 0; i++) {
         if ((told >> i & 1) != 0) {
             err = pvi_host_inv_wait(g->host, unit[i]);
+            g->failed_unit = err != 0 ? (uint8_t)i : g->failed_unit;
             rc = err != 0 ? err : rc;
         }
         if (i == PVI_MAX_UNITS - 1) {
@@ -444,7 +446,7 @@ int pvi_gather_flush(struct pvi_gather *g)
     }
     lost = gather_release(g, rc == 0);
     if (rc != 0) {
-        pvi_host_event(g->host, PVI_EVENT_FLUSH_FAILED, 0, lost);
+        pvi_host_event(g->host, PVI_EVENT_FLUSH_FAILED, g->failed_unit, lost);
     }
     g->nr_ranges = 0;
     g->nr_runs = 0;

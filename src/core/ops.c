@@ -175,7 +175,7 @@ static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_conte
         ctx->state = ctx->identity ? PVI_CTX_BUILDING : PVI_CTX_LIVE;
         pvi_env_release(d->host, &ctx->lock);
         op->ctx = id;
-        op->done = 1; /* from here on the number is this operation's: it resumes with it */
+        op->done = ctx->generation; /* from here on the number is this operation's: it resumes with it */
         *out = ctx;
     }
     pvi_domain_unclaim(d);
@@ -193,8 +193,8 @@ static int op_alloc(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
     if (op->done == 0) {
         rc = op->ctx != 0 ? -PVI_EINVAL : alloc_begin(d, op, &ctx);
     } else {
-        ctx = pvi_domain_context(d, op->ctx);
-        rc = ctx ? 0 : -PVI_ENOCTX;
+        ctx = op->ctx != 0 ? pvi_domain_context(d, op->ctx) : NULL;
+        rc = ctx && ctx->generation == op->done ? 0 : -PVI_ENOCTX;
     }
     if (rc != 0) {
         return rc;
@@ -367,21 +367,18 @@ static uint64_t map_want(pvi_dfn dfn, pvi_gfn gfn, uint64_t left)
     return want < left ? want : left;
 }
 
-/* The host's answer is the host's promise; only the width is the table's business. */
-static int map_check_frames(const struct pvi_context *ctx, const struct pvi_frames *frames, uint64_t want,
-                            struct pvi_gather *g)
+/* What a map says beside its range: the guest's side, and where it wants to go on. */
+static int map_check(const struct pvi_context *ctx, const struct pvi_op *op)
 {
-    uint64_t last = frames->pa.a + (frames->nr << PVI_PAGE_LG2) - 1;
+    uint64_t sizes = ctx->pt.cfg.page_sizes, mask = ((sizes & (0 - sizes)) >> PVI_PAGE_LG2) - 1;
 
-    PVI_ASSERT(frames->nr > 0 && frames->nr <= want && (frames->pa.a & PVI_PAGE_MASK) == 0 &&
-               frames->owe <= PVI_OWE_MAX && last >= frames->pa.a);
-    if (last >> ctx->pt.cfg.pa_bits == 0) {
-        return 0;
+    if (op->u.map.gfn.f + op->u.map.nr < op->u.map.gfn.f) {
+        return -PVI_EWRAP;
     }
-    if (frames->owe != PVI_OWE_NONE) {
-        pvi_host_frame_put(g->host, g->hdom, frames);
+    if ((op->u.map.gfn.f & mask) != 0) {
+        return -PVI_EALIGN;
     }
-    return -PVI_ERANGE;
+    return op->done < op->u.map.nr && (op->done & mask) == 0 ? 0 : -PVI_EINVAL;
 }
 
 static int op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
@@ -397,10 +394,10 @@ static int op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
         return -PVI_EFLAGS;
     }
     rc = range_check(d, ctx, op->u.map.dfn, op->u.map.nr, &at);
-    op->fault = rc != 0 ? at >> PVI_PAGE_LG2 : op->u.map.dfn.f + op->done;
-    if (rc == 0 && op->u.map.gfn.f + op->u.map.nr < op->u.map.gfn.f) {
-        rc = -PVI_EWRAP;
+    if (rc == 0) {
+        rc = map_check(ctx, op);
     }
+    op->fault = at >> PVI_PAGE_LG2;
     while (rc == 0 && op->done < op->u.map.nr) {
         struct pvi_frames frames;
         uint64_t want, done;
@@ -410,15 +407,13 @@ static int op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
         dfn.f = op->u.map.dfn.f + op->done;
         gfn.f = op->u.map.gfn.f + op->done;
         want = map_want(dfn, gfn, op->u.map.nr - op->done);
-        rc = pvi_host_frame_get(g->host, g->hdom, gfn, want, op->flags, &frames);
+        op->fault = dfn.f;
+        rc = pvi_context_get_frames(ctx, gfn, want, op->flags, &frames, g);
         if (rc == 0) {
-            rc = map_check_frames(ctx, &frames, want, g);
-        }
-        if (rc == 0) {
-            rc = pvi_context_map_frames(ctx, dfn, &frames, op->flags, &done, g);
+            rc = pvi_context_map_frames(ctx, dfn, &frames, op->flags, &done, g, &at);
             op->done += done;
+            op->fault = at >> PVI_PAGE_LG2;
         }
-        op->fault = op->u.map.dfn.f + op->done;
         if (rc == 0 && op->done < op->u.map.nr) {
             rc = pvi_checkpoint(g);
         }
@@ -440,15 +435,18 @@ static int op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
         return -PVI_EFLAGS;
     }
     rc = range_check(d, ctx, op->u.unmap.dfn, op->u.unmap.nr, &at);
-    op->fault = rc != 0 ? at >> PVI_PAGE_LG2 : op->u.unmap.dfn.f + op->done;
+    if (rc == 0 && op->done >= op->u.unmap.nr) {
+        rc = -PVI_EINVAL; /* no operation of ours stands there */
+    }
+    op->fault = at >> PVI_PAGE_LG2;
     memset(&r, 0, sizeof(r));
     r.first = op->u.unmap.dfn.f << PVI_PAGE_LG2;
     r.last = ((op->u.unmap.dfn.f + op->u.unmap.nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
     r.next = r.first + (op->done << PVI_PAGE_LG2);
     while (rc == 0 && !r.complete) {
-        rc = pvi_context_unmap_slice(ctx, &r, g);
+        rc = pvi_context_unmap_slice(ctx, &r, g, &at);
         op->done = r.complete ? op->u.unmap.nr : (r.next - r.first) >> PVI_PAGE_LG2;
-        op->fault = op->u.unmap.dfn.f + op->done;
+        op->fault = at >> PVI_PAGE_LG2;
         if (rc == 0 && !r.complete) {
             rc = pvi_checkpoint(g);
         }
@@ -460,7 +458,8 @@ static int op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather 
 {
     struct pvi_context *ctx;
     struct pvi_pt_leaf leaf;
-    uint64_t at, iova = op->u.lookup.dfn.f << PVI_PAGE_LG2;
+    uint64_t at, iova = op->u.lookup.dfn.f << PVI_PAGE_LG2, smallest;
+    pvi_dfn page;
     pvi_pa pa;
     int rc = range_context(d, op, &ctx);
 
@@ -471,8 +470,10 @@ static int op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather 
         return -PVI_EFLAGS;
     }
     op->fault = op->u.lookup.dfn.f;
-    rc = range_check(d, ctx, op->u.lookup.dfn, 1, &at);
-    if (rc != 0 && rc != -PVI_EALIGN) {
+    smallest = (ctx->pt.cfg.page_sizes & (0 - ctx->pt.cfg.page_sizes)) >> PVI_PAGE_LG2;
+    page.f = op->u.lookup.dfn.f & ~(smallest - 1);
+    rc = range_check(d, ctx, page, smallest, &at);
+    if (rc != 0) {
         return rc;
     }
     pvi_env_acquire(g->host, &ctx->lock);
@@ -491,6 +492,17 @@ static int op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather 
     op->u.lookup.prot = leaf.prot;
     op->u.lookup.lg2 = leaf.lg2;
     return pvi_host_frame_gfn(g->host, g->hdom, pa, &op->u.lookup.gfn);
+}
+
+/* A broken context refuses everything but being freed. */
+static int context_usable(struct pvi_context *ctx, struct pvi_gather *g)
+{
+    uint8_t state;
+
+    pvi_env_acquire(g->host, &ctx->lock);
+    state = ctx->state;
+    pvi_env_release(g->host, &ctx->lock);
+    return state == PVI_CTX_LIVE ? 0 : state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
 }
 
 static int op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
@@ -515,10 +527,8 @@ static int op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
         rc = range_check(d, ctx, op->u.unmap.dfn, op->u.unmap.nr, &at);
         op->fault = rc != 0 ? at >> PVI_PAGE_LG2 : 0;
     }
-    if (rc != 0) {
-        return rc;
-    }
-    if (!pvi_gather_ready(g, ctx)) {
+    rc = rc == 0 ? context_usable(ctx, g) : rc;
+    if (rc == 0 && !pvi_gather_ready(g, ctx)) {
         rc = pvi_gather_flush(g);
     }
     if (rc == 0) {

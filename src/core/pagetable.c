@@ -5,19 +5,23 @@
 
 /*
  * Leaves of a size can be used only where those of the next smaller one can: a large leaf that must be cut in
- * place becomes a full table of the next smaller size. Sizes above a gap are dropped.
+ * place becomes a full table of the next smaller size. Sizes above a gap are dropped, and those that no level of
+ * the table can hold.
  */
-static uint64_t pt_usable_sizes(uint64_t want, uint64_t format)
+uint64_t pvi_pt_page_sizes(const struct pvi_pt_cfg *cfg)
 {
-    uint64_t usable = want & format, smallest = usable & (0 - usable), size, gap = 0;
+    unsigned reach = cfg->ops->iova_bits(cfg->levels);
+    uint64_t format = cfg->ops->page_sizes, usable = cfg->page_sizes & format, size;
 
-    for (size = smallest; size != 0; size <<= 1) {
+    if (reach < 64) {
+        usable &= ((uint64_t)1 << reach) - 1;
+    }
+    for (size = usable & (0 - usable); size != 0; size <<= 1) {
         if ((format & size) != 0 && (usable & size) == 0) {
-            gap = size;
-            break;
+            return usable & (size - 1);
         }
     }
-    return gap != 0 ? usable & (gap - 1) : usable;
+    return usable;
 }
 
 int pvi_pt_init(struct pvi_pt *pt, const struct pvi_pt_cfg *cfg, struct pvi_pool *pool,
@@ -29,8 +33,7 @@ int pvi_pt_init(struct pvi_pt *pt, const struct pvi_pt_cfg *cfg, struct pvi_pool
 
     if (cfg->levels == 0 || cfg->levels > PVI_MAX_LEVELS ||
         (cfg->ops->levels_mask & (1u << cfg->levels)) == 0 ||
-        pt_usable_sizes(cfg->page_sizes, cfg->ops->page_sizes) == 0 ||
-        cfg->iova_bits > cfg->ops->iova_bits(cfg->levels) || cfg->iova_bits <= PVI_PAGE_LG2 ||
+        pvi_pt_page_sizes(cfg) == 0 || cfg->iova_bits > cfg->ops->iova_bits(cfg->levels) || cfg->iova_bits <= PVI_PAGE_LG2 ||
         cfg->pa_bits <= PVI_PAGE_LG2 || cfg->pa_bits > 52) {
         return -PVI_EOPNOTSUPP;
     }
@@ -40,7 +43,7 @@ int pvi_pt_init(struct pvi_pt *pt, const struct pvi_pt_cfg *cfg, struct pvi_pool
     }
     memset(pt, 0, sizeof(*pt));
     pt->cfg = *cfg;
-    pt->cfg.page_sizes = pt_usable_sizes(cfg->page_sizes, cfg->ops->page_sizes);
+    pt->cfg.page_sizes = pvi_pt_page_sizes(cfg);
     pt->host = pool->host;
     pt->pool = pool;
     pt->quota = quota;

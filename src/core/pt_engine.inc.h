@@ -136,9 +136,10 @@ static unsigned pt_fill_live(struct pvi_pt *pt, struct pvi_context *ctx, struct 
     struct pvi_page *page = w->page[level];
     uint64_t *slot = &w->table[level][at];
     uint64_t leaf = pt_leaf(&pt->cfg, r->pa + (iova - r->iova), level, r->prot, r->owe);
-    bool displaced = false;
+    bool displaced = false, pruned = false;
 
-    for (i = 0; i < nr; i++, leaf += pt_leaf_step(level)) {
+    /* One table's worth of pruning is a slice's work. */
+    for (i = 0; i < nr && !pruned; i++, leaf += pt_leaf_step(level)) {
         uint64_t old = pvi_env_read64(&slot[i]), first = iova + i * pt_span(level);
 
         if (pt_kind(old, level) == PT_TABLE) {
@@ -147,6 +148,7 @@ static unsigned pt_fill_live(struct pvi_pt *pt, struct pvi_context *ctx, struct 
 
             pa.a = pt_table_pa(old, level);
             child = pvi_env_page(pt->host, pa);
+            pruned = child->live != 0;
             if (!pt_prune(pt, ctx, child, first, g)) {
                 break;
             }

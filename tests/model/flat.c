@@ -248,7 +248,7 @@ uint64_t flat_protect(struct flat *f, uint64_t pfn, uint64_t nr, uint32_t perm)
         return 0;
     }
     while (at <= pfn + nr - 1 && flat_next(f, at, &run) && run.first <= pfn + nr - 1) {
-        first = run.first > pfn ? run.first : pfn;
+        first = run.first > at ? run.first : at; /* what was done may have merged with it */
         last = run.last < pfn + nr - 1 ? run.last : pfn + nr - 1;
         flat_replace(f, first, last - first + 1, run.pa + ((first - run.first) << 12), perm, run.tag);
         pages += last - first + 1;

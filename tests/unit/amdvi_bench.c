@@ -15,7 +15,8 @@ static void look_at_table(struct bench *b, uint64_t base)
     for (uint64_t at = 0; at < 0x200000; at += 32) {
         uint64_t pa = (base & ~0xFFFull) + at;
 
-        if (pvi_posix_hw_read64(&b->view, pa) != 0x3 || pvi_posix_hw_read64(&b->view, pa + 8) != 0 ||
+        if (pvi_posix_hw_read64(&b->view, pa) != 0x3 ||
+            pvi_posix_hw_read64(&b->view, pa + 8) != 0 ||
             pvi_posix_hw_read64(&b->view, pa + 16) != 0 ||
             pvi_posix_hw_read64(&b->view, pa + 24) != 0) {
             b->unfilled = true;
@@ -33,7 +34,7 @@ static uint64_t read64(void *opaque, uint64_t pa)
     v = hwm_mmio_read(b->hw, off, 8);
     if (off == R_CMDHEAD && b->stale_heads != 0) {
         b->stale_heads--;
-        v = 0;
+        v = b->stale_head;
     }
     v |= b->or_mask[off / 8];
     v &= ~b->and_not[off / 8];
@@ -73,7 +74,8 @@ static void poll_model(void *opaque)
 
 void bench_open(struct bench *b, const struct hwm_amd_cfg *hw)
 {
-    const struct pvi_posix_cfg cfg = {.pa = BENCH_PA, .size = BENCH_SIZE, .pages_first = BENCH_PAGES};
+    const struct pvi_posix_cfg cfg = {
+        .pa = BENCH_PA, .size = BENCH_SIZE, .pages_first = BENCH_PAGES};
     struct pvi_posix_mmio mmio = {.read64 = read64, .write64 = write64, .opaque = b};
     uint32_t cap;
 
@@ -149,7 +151,8 @@ uint64_t bench_page(struct bench *b)
     return pa;
 }
 
-void bench_map(struct bench *b, uint64_t root, unsigned levels, uint64_t iova, uint64_t pa, bool r, bool w)
+void bench_map(struct bench *b, uint64_t root, unsigned levels, uint64_t iova, uint64_t pa, bool r,
+               bool w)
 {
     uint64_t *entry;
 
@@ -209,7 +212,8 @@ int bench_inv(struct bench *b, struct pvi_inv inv)
 
 int bench_switch(struct bench *b, uint16_t rid, uint64_t root, unsigned levels, uint16_t did)
 {
-    struct pvi_dev_entry to = {.translate = true, .levels = (uint8_t)levels, .did = did, .root = {root}};
+    struct pvi_dev_entry to = {
+        .translate = true, .levels = (uint8_t)levels, .did = did, .root = {root}};
     bool was_absent = true;
     int rc = pvi_amdvi_unit_switch(&b->u, rid, &to, &was_absent);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * AMD-Vi encoders against the worked values of hwspec 11 and against bit positions read off hwspec 6.7, 7.2
- * and 7.3; nothing of src/amdvi/spec.h is used here.
+ * AMD-Vi encoders against the worked values of hwspec 11 and against bit positions read off
+ * hwspec 6.7, 7.2 and 7.3; nothing of src/amdvi/spec.h is used here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -209,13 +209,15 @@ static void dte_switching(void **state)
     assert_int_equal(w[0], 0x6000000123456803ull);
     assert_int_equal(w[1], 0x42);
 
-    /* Blocked is V and TV, not zero: zero lets DMA pass. Nothing of root, mode, rights or id stays behind. */
+    /* Blocked is V and TV, not zero: zero lets DMA pass. Nothing of root, mode, rights or id stays
+     * behind. */
     to.translate = false;
     pvi_amdvi_dte_switch(w, &to, w);
     assert_int_equal(w[0], 0x3);
     assert_int_equal(w[1], 0);
 
-    /* Out of the worst old entry: guest translation, remote IOTLB and exclusion go, the host's settings stay. */
+    /* Out of the worst old entry: guest translation, remote IOTLB and exclusion go, the host's
+     * settings stay. */
     old[0] = UINT64_MAX;
     old[1] = UINT64_MAX;
     pvi_amdvi_dte_switch(old, &to, w);
@@ -332,7 +334,8 @@ static void invalidations(void **state)
     assert_cmd(pvi_amdvi_inv_cmd(&inv, 1ull << 6, 0), 0x8000000000000000ull, 0);
 }
 
-/* Without IASup: every DeviceID's entry and interrupt table, every DomainID, each once, entries first. */
+/* Without IASup: every DeviceID's entry and interrupt table, every DomainID, each once, entries
+ * first. */
 static void invalidate_all_by_loop(void **state)
 {
     static uint8_t seen[16][0x10000];

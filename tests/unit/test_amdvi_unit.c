@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* AMD-Vi driver against the hardware model: capabilities, bring-up, take-over, shut-down, device entries, domain ids. */
+/* AMD-Vi driver against the hardware model: capabilities, bring-up, take-over, shut-down, device
+ * entries, domain ids. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -122,9 +123,9 @@ static void bring_up(void **state)
     assert_int_equal(bench_reg(&b, R_CMDBASE) >> 52, 0x080);
     assert_int_equal(bench_reg(&b, R_EVTBASE) >> 52, 0x080);
     /* IommuEn, EventLogEn, CmdBufEn; time-out 1 s; Coherent; HtTunEn, PassPW, Isoc; nothing else */
-    assert_int_equal(bench_reg(&b, R_CONTROL),
-                     1ull | 1ull << 1 | 1ull << 2 | 4ull << 5 | 1ull << 8 | 1ull << 10 | 1ull << 11 |
-                         1ull << 12);
+    assert_int_equal(bench_reg(&b, R_CONTROL), 1ull | 1ull << 1 | 1ull << 2 | 4ull << 5 |
+                                                   1ull << 8 | 1ull << 10 | 1ull << 11 |
+                                                   1ull << 12);
     /* The last thing that bring-up does is to empty the caches, and it waits for that. */
     log = hwm_log(b.hw, &nr);
     assert_int_equal(nr, 2);
@@ -161,7 +162,8 @@ static void bring_up_without_all(void **state)
     bench_close(&b);
 }
 
-/* Firmware left the unit running: its table, ring, log and exclusion range, and caches full of them. */
+/* Firmware left the unit running: its table, ring, log and exclusion range, and caches full of
+ * them. */
 static void take_over(void **state)
 {
     static struct bench b;
@@ -178,8 +180,10 @@ static void take_over(void **state)
     hwm_mmio_write(b.hw, R_EVTBASE, 8, bench_page(&b) | 8ull << 56);
     hwm_mmio_write(b.hw, R_EXCL, 8, BENCH_DATA | 3);
     hwm_mmio_write(b.hw, R_LIMIT, 8, BENCH_DATA | 0xFFF);
-    /* Everything on: rings, interrupts, logs, eight segments, MARC, GTEn, and bit 49, which nobody knows. */
-    control = 0x1FFFull | 7ull << 13 | 1ull << 16 | 3ull << 28 | 3ull << 34 | 1ull << 40 | 1ull << 49;
+    /* Everything on: rings, interrupts, logs, eight segments, MARC, GTEn, and bit 49, which nobody
+     * knows. */
+    control =
+        0x1FFFull | 7ull << 13 | 1ull << 16 | 3ull << 28 | 3ull << 34 | 1ull << 40 | 1ull << 49;
     hwm_mmio_write(b.hw, R_CONTROL, 8, control);
     assert_int_equal(hwm_dma(b.hw, 3, 0x1000, true, NULL, NULL), HWM_PASS);
     assert_int_equal(hwm_dma(b.hw, 3, BENCH_DATA, true, NULL, NULL), HWM_PASS);
@@ -190,8 +194,8 @@ static void take_over(void **state)
     hwm_watch_clear(b.hw);
     assert_true(bench_blocked(&b, 3, 0x1000, NULL));
     assert_true(bench_blocked(&b, 3, BENCH_DATA, NULL));
-    assert_int_equal(bench_reg(&b, R_CONTROL),
-                     1ull | 1ull << 2 | 4ull << 5 | 1ull << 10 | 1ull << 12 | 1ull << 16 | 1ull << 49);
+    assert_int_equal(bench_reg(&b, R_CONTROL), 1ull | 1ull << 2 | 4ull << 5 | 1ull << 10 |
+                                                   1ull << 12 | 1ull << 16 | 1ull << 49);
     bench_close(&b);
 }
 
@@ -257,7 +261,8 @@ static void bring_up_of_broken_units(void **state)
         bench_open(&b, &hw);
         assert_int_equal(pvi_amdvi_unit_init(&b.u, b.h, &b.cfg), 0);
         b.u.unit.index = 7;
-        b.violations_expected = how >= 3; /* a ring is stopped with commands in it: there is no other way */
+        b.violations_expected =
+            how >= 3; /* a ring is stopped with commands in it: there is no other way */
         switch (how) {
         case 0: /* the rings never stop */
             b.or_mask[R_STATUS / 8] = 1ull << 4;
@@ -401,7 +406,8 @@ static void switching(void **state)
     assert_false(bench_blocked(&b, 0x310, 0x5000, &pa));
     assert_int_equal(pa, BENCH_DATA);
 
-    /* One 128-bit store changes root, depth and domain id: the unit sees all of it or nothing (R11). */
+    /* One 128-bit store changes root, depth and domain id: the unit sees all of it or nothing
+     * (R11). */
     assert_int_equal(bench_switch(&b, 0x310, two, 3, 2), 0);
     assert_int_equal(bench_inv(&b, INV_DEVICE(0x310)), 0);
     assert_int_equal(bench_inv(&b, INV_DOMAIN(1)), 0);
@@ -437,8 +443,8 @@ static void switching_of_neighbours(void **state)
     hwm_amd_cfg_default(&hw);
     bench_up(&b, &hw);
     for (unsigned i = 0; i < nr; i++) {
-        assert_int_equal(bench_switch(&b, rid[i], BENCH_DATA + i * 0x1000, 3 + i % 4, (uint16_t)(i + 1)),
-                         0);
+        assert_int_equal(
+            bench_switch(&b, rid[i], BENCH_DATA + i * 0x1000, 3 + i % 4, (uint16_t)(i + 1)), 0);
     }
     for (unsigned i = 0; i < nr; i++) {
         assert_int_equal(bench_dte(&b, rid[i])[0],

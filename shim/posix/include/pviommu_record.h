@@ -9,7 +9,8 @@
  *
  * Rules are numbered as in docs/design.md: R1 write-back, R2 publish order, R3 single-copy store, R4 flush before free,
  * R5 flush covers the change, R6 flush at all, R7 the same when preempted, R8 completion, R9 switch of a device,
- * R11 levels, R13 domain ids, R20 cached absence, R22 scrub, and L: locks.
+ * R11 levels, R13 domain ids, R16 frames owned while mapped, R20 cached absence, R22 scrub; then the lock discipline and
+ * the balance of page maps.
  */
 #ifndef PVIOMMU_RECORD_H
 #define PVIOMMU_RECORD_H
@@ -19,7 +20,7 @@
 struct pvi_host;
 struct pvi_unit;
 
-/** Rules that can be broken; PVI_RULE_LOCK is the lock discipline. */
+/** Rules that can be broken. */
 enum pvi_posix_rule {
     PVI_RULE_NONE = 0,
     PVI_RULE_R1 = 1,
@@ -36,8 +37,9 @@ enum pvi_posix_rule {
     PVI_RULE_R16 = 16,
     PVI_RULE_R20 = 20,
     PVI_RULE_R22 = 22,
-    PVI_RULE_LOCK = 30,
-    PVI_RULE_NR = 31
+    PVI_RULE_LOCK = 30, /**< the lock discipline */
+    PVI_RULE_MAP = 31, /**< table pages mapped and unmapped alike */
+    PVI_RULE_NR = 32
 };
 
 /** Is the recorder compiled in? */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* The hostile format as the engine sees it; see fmt_hostile.h. */
+#include "fmt_hostile.h"
+
+#include "../../src/core/pt_contract.h"
+
+static const uint8_t hostile_shift[] = {12, 20, 27, 36};
+static const uint8_t hostile_bits[] = {8, 7, 9, 6};
+
+static inline unsigned pt_shift(unsigned level)
+{
+    return hostile_shift[level];
+}
+
+static inline unsigned pt_bits(unsigned level)
+{
+    return hostile_bits[level];
+}
+
+static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
+{
+    if ((entry >> (1 + level) & 1) == 0) {
+        return PT_EMPTY;
+    }
+    return (entry >> (6 + level) & 1) != 0 ? PT_LEAF : PT_TABLE;
+}
+
+static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsigned level, unsigned prot,
+                               unsigned owe)
+{
+    uint64_t entry = (pa >> 12) << (11 + level);
+
+    (void)cfg;
+    entry |= 1ull << (1 + level) | 1ull << (6 + level);
+    entry |= (uint64_t)((owe + level + 1) & 3) << 9;
+    entry |= (uint64_t)((prot & PVI_WRITE) != 0) << (58 - level);
+    return entry | (uint64_t)((prot & PVI_READ) != 0) << (62 - level);
+}
+
+static inline uint64_t pt_leaf_step(unsigned level)
+{
+    return 1ull << (hostile_shift[level] - 12 + 11 + level);
+}
+
+static inline uint64_t pt_table(uint64_t pa, unsigned level)
+{
+    return (pa >> 12) << (14 - level) | 1ull << (1 + level);
+}
+
+static inline uint64_t pt_leaf_pa(uint64_t entry, unsigned level)
+{
+    return (entry >> (11 + level) & 0xffffffffffull) << 12;
+}
+
+static inline uint64_t pt_table_pa(uint64_t entry, unsigned level)
+{
+    return (entry >> (14 - level) & 0xffffffffffull) << 12;
+}
+
+static inline unsigned pt_prot(uint64_t entry, unsigned level)
+{
+    return ((entry >> (62 - level) & 1) != 0 ? PVI_READ : 0u) | ((entry >> (58 - level) & 1) != 0 ? PVI_WRITE : 0u);
+}
+
+static inline unsigned pt_owe(uint64_t entry, unsigned level)
+{
+    return (unsigned)((entry >> 9) - level - 1) & 3;
+}
+
+#define PT_NAME "hostile"
+#define PT_OPS hostile_ops
+#define PT_PAGE_SIZES HOSTILE_PAGE_SIZES
+#define PT_LEVELS HOSTILE_LEVELS
+#include "../../src/core/pt_engine.inc.h"
