@@ -12,8 +12,12 @@
 
 #include <pviommu/did.h>
 #include <pviommu/host.h>
+#include <pviommu/pgtable.h>
 #include <pviommu/unit.h>
 #include <pviommu_env.h>
+
+/** v1 tables, modes 1 to 6 (hwspec 6.9). */
+extern const struct pvi_pt_ops pvi_amdvi_v1_ops;
 
 /* Device table entries (hwspec 6.7) ------------------------------------------------------------ */
 

@@ -66,7 +66,6 @@ struct pvi_domain {
     struct pvi_device *devices;
     struct pvi_gather gather; /**< of whoever has claimed the domain */
     uint32_t nr_contexts; /**< limit given at init */
-    uint32_t nr_live;     /**< contexts that are not free */
     uint32_t init_pages;  /**< pages asked for at init */
     uint8_t state;        /**< enum pvi_domain_state */
     bool has_iommu;
@@ -109,7 +108,8 @@ PVI_MUST_CHECK int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev);
 
 /**
  * Takes a device away: its requester ids are blocked, flushed, and only then it is gone.
- * @return 0; -PVI_EHW: the device stays listed and its unit is marked broken.
+ * @return 0; -PVI_EPREEMPTED (another call moves devices: call again); -PVI_EHW: it is gone from the domain, but its
+ *         unit could not be made to forget: whatever the unit may still reach is written off, never reused.
  */
 PVI_MUST_CHECK int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev);
 
@@ -117,7 +117,7 @@ PVI_MUST_CHECK int pvi_device_remove(struct pvi_domain *d, struct pvi_device *de
 void pvi_domain_kill(struct pvi_domain *d);
 
 /**
- * Takes everything down. Resumable; the domain is dying and has no devices.
+ * Takes everything down. Resumable; the domain is dying, has no devices, and no pvi_submit() for it is under way.
  * @return 0, -PVI_EPREEMPTED (call again), -PVI_EBUSY (devices are left).
  */
 PVI_MUST_CHECK int pvi_domain_destroy(struct pvi_domain *d);

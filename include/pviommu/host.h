@@ -18,6 +18,7 @@
  *        pvi_env_lock, pvi_env_lock_init(struct pvi_host *, pvi_env_lock *, enum pvi_lock_class),
  *        pvi_env_acquire(struct pvi_host *, pvi_env_lock *), pvi_env_release(struct pvi_host *, pvi_env_lock *)
  *        PVI_ASSERT(condition)                                a caller's bug; never reached by a guest
+ *        memcpy, memset, memmove, memcmp                      declared; all of libc that the library uses
  *
  * 2. The functions below, which the library calls by name.
  * 3. `struct pvi_unit_caps` of each unit.

@@ -116,7 +116,4 @@ PVI_MUST_CHECK int pvi_pt_init(struct pvi_pt *pt, const struct pvi_pt_cfg *cfg, 
 /** Gives the root back. The table is empty and no unit can reach or cache it any more. */
 void pvi_pt_fini(struct pvi_pt *pt);
 
-extern const struct pvi_pt_ops pvi_vtd_ss_ops;   /**< VT-d second stage, 3 to 5 levels */
-extern const struct pvi_pt_ops pvi_amdvi_v1_ops; /**< AMD-Vi v1, modes 1 to 6 */
-
 #endif

@@ -65,7 +65,19 @@ struct pvi_reserve {
     uint32_t nr;
 };
 
+/** Figures of a pool at one moment. */
+struct pvi_pool_usage {
+    uint32_t nr_pages; /**< usable: all but the lost ones */
+    uint32_t nr_free;
+    uint32_t nr_lost;
+};
+
 void pvi_pool_init(struct pvi_pool *pool, struct pvi_host *host);
+void pvi_pool_usage(struct pvi_pool *pool, struct pvi_pool_usage *out);
+/** Sets a share's limit; what is in use stays counted. */
+void pvi_quota_limit(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t limit);
+/** Pages of a share in use. */
+uint32_t pvi_quota_used(struct pvi_pool *pool, const struct pvi_quota *quota);
 
 /**
  * Takes up to nr pages from the host.

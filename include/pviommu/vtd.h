@@ -12,9 +12,13 @@
 
 #include <pviommu/did.h>
 #include <pviommu/host.h>
+#include <pviommu/pgtable.h>
 #include <pviommu/types.h>
 #include <pviommu/unit.h>
 #include <pviommu_env.h>
+
+/** Second-stage tables of 3 to 5 levels (hwspec 3.1). */
+extern const struct pvi_pt_ops pvi_vtd_ss_ops;
 
 /* Entries -------------------------------------------------------------------------------------- */
 

@@ -31,8 +31,13 @@
 #define MSI_64BIT       0x800000u
 #define MSI_ADDRESS     0xFEE00000u
 
+/* The device takes 100 ms. */
+#define LOST_NS 150000000u
+
 #define WORDS (EDU_BYTES / 8)
 #define HALF  (EDU_BYTES / 2)
+
+uint32_t edu_transfers;
 
 static volatile uint64_t *reg64(const struct edu *e, unsigned offset)
 {
@@ -67,11 +72,15 @@ static bool msi_on(const struct edu *e)
 }
 
 /*
- * One transfer. The CPU sleeps until the device's interrupt: STI takes effect one instruction late, so that
- * the interrupt cannot come between the look at the register and HLT.
+ * One transfer; the barrier keeps RAM's content before it. The CPU sleeps until the device's
+ * interrupt, or the timer's if that is lost; STI takes effect one instruction late, so that neither
+ * can come between the look at the register and HLT.
  */
 static void transfer(const struct edu *e, uint64_t src, uint64_t dst, uint64_t command)
 {
+    edu_transfers++;
+    bare_timer_start(LOST_NS);
+    __asm__ __volatile__("" : : : "memory");
     *reg64(e, EDU_SRC) = src;
     *reg64(e, EDU_DST) = dst;
     *reg64(e, EDU_LEN) = EDU_BYTES;
@@ -84,6 +93,7 @@ static void transfer(const struct edu *e, uint64_t src, uint64_t dst, uint64_t c
         __asm__ __volatile__("sti; hlt" : : : "memory");
     }
     __asm__ __volatile__("sti" : : : "memory");
+    bare_timer_stop();
 }
 
 bool edu_open(struct edu *e, unsigned nth, uint64_t scratch)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From firmware's tables to a running unit, and the memory that devices must always reach: DMAR (hwspec 8.1)
- * and IVRS (hwspec 8.2), through the library's iterators.
+ * From firmware's tables to a running unit, and the memory that devices must always reach: DMAR
+ * (hwspec 8.1) and IVRS (hwspec 8.2), through the library's iterators.
  */
 #include "host.h"
 
@@ -17,98 +17,10 @@ static void expect(int rc, const char *what)
     }
 }
 
-/* The unit that stands for all of segment 0; QEMU's machines have no other. */
-static int drhd_find(const struct pvi_dmar *t, struct pvi_dmar_item *item)
-{
-    uint32_t at = 0;
-    int rc;
-
-    while ((rc = pvi_dmar_next(t, &at, item)) == 1) {
-        if (item->type == PVI_DMAR_DRHD && item->segment == 0 && item->base != 0 &&
-            (item->flags & PVI_DMAR_INCLUDE_ALL) != 0) {
-            return 0;
-        }
-    }
-    return rc != 0 ? rc : -PVI_ENODEV;
-}
-
-static void vtd_find(struct pvi_host *h, const void *table, size_t size)
-{
-    struct pvi_vtd_cfg cfg = {0};
-    struct pvi_dmar_item item;
-    struct pvi_dmar dmar;
-
-    expect(pvi_dmar_open(&dmar, table, size), "DMAR");
-    expect(drhd_find(&dmar, &item), "DRHD");
-    cfg.reg_pa = item.base;
-    cfg.reg_size = item.size;
-    cfg.haw_bits = dmar.haw_bits;
-    expect(pvi_vtd_unit_init(&h->vtd, h, &cfg), "VT-d unit");
-    expect(pvi_system_add_unit(&h->system, &h->vtd.unit), "system");
-    expect(pvi_vtd_unit_enable(&h->vtd), "VT-d unit, bring-up");
-    h->unit = &h->vtd.unit;
-}
-
-static int ivhd_find(const struct pvi_ivrs *t, struct pvi_ivrs_block *block)
-{
-    uint32_t at = 0;
-    int rc;
-
-    while ((rc = pvi_ivrs_next(t, &at, block)) == 1) {
-        if (block->is_ivhd && block->ivhd.segment == 0 && pvi_ivrs_preferred(t, &block->ivhd)) {
-            return 0;
-        }
-    }
-    return rc != 0 ? rc : -PVI_ENODEV;
-}
-
-static void amdvi_find(struct pvi_host *h, const void *table, size_t size)
-{
-    struct pvi_amdvi_cfg cfg = {0};
-    struct pvi_ivrs_block block;
-    struct pvi_ivrs ivrs;
-
-    expect(pvi_ivrs_open(&ivrs, table, size), "IVRS");
-    expect(ivhd_find(&ivrs, &block), "IVHD");
-    pvi_amdvi_cfg_from_ivhd(&cfg, &ivrs, &block.ivhd,
-                            bare_pci_read(block.ivhd.rid, block.ivhd.cap_offset));
-    expect(pvi_amdvi_unit_init(&h->amdvi, h, &cfg), "AMD-Vi unit");
-    expect(pvi_system_add_unit(&h->system, &h->amdvi.unit), "system");
-    expect(pvi_amdvi_unit_enable(&h->amdvi), "AMD-Vi unit, bring-up");
-    h->unit = &h->amdvi.unit;
-}
-
-void bare_unit_find(struct pvi_host *h)
-{
-    size_t size = 0;
-    const void *table = bare_acpi_table("DMAR", &size);
-
-    if (table) {
-        vtd_find(h, table, size);
-        return;
-    }
-    table = bare_acpi_table("IVRS", &size);
-    expect(table ? 0 : -PVI_ENOIOMMU, "DMAR, IVRS");
-    amdvi_find(h, table, size);
-}
-
-/* Reserved regions --------------------------------------------------------------------------------- */
-
-static int region_add(struct pvi_device *dev, uint64_t first, uint64_t last, uint8_t prot)
-{
-    struct pvi_region *r = &dev->region[dev->nr_regions];
-
-    if (dev->nr_regions == PVI_MAX_DEV_REGIONS) {
-        return -PVI_EFORMAT; /* a region left out would be memory that the device cannot reach */
-    }
-    r->first = first;
-    r->last = last;
-    r->prot = prot;
-    dev->nr_regions++;
-    return 0;
-}
-
-/* Is the device an endpoint of the scopes, right on its bus? QEMU's root bus has no bridges to follow. */
+/*
+ * Is the device an endpoint of the scopes, right on its bus? QEMU's root bus has no bridges to
+ * follow.
+ */
 static int in_scopes(const struct pvi_dmar_item *item, uint16_t rid)
 {
     struct pvi_dmar_scope scope;
@@ -122,6 +34,119 @@ static int in_scopes(const struct pvi_dmar_item *item, uint16_t rid)
         }
     }
     return rc;
+}
+
+/* The unit of a device: one that names it, or the one for all of the segment, which comes last. */
+static int drhd_find(const struct pvi_dmar *t, uint16_t rid, struct pvi_dmar_item *item)
+{
+    uint32_t at = 0;
+    int rc;
+
+    while ((rc = pvi_dmar_next(t, &at, item)) == 1) {
+        if (item->type != PVI_DMAR_DRHD || item->segment != 0 || item->base == 0) {
+            continue;
+        }
+        rc = (item->flags & PVI_DMAR_INCLUDE_ALL) != 0 ? 1 : in_scopes(item, rid);
+        if (rc != 0) {
+            return rc == 1 ? 0 : rc;
+        }
+    }
+    return rc != 0 ? rc : -PVI_ENODEV;
+}
+
+static void vtd_find(struct pvi_host *h, uint16_t rid, const void *table, size_t size)
+{
+    struct pvi_vtd_cfg cfg = {0};
+    struct pvi_dmar_item item;
+    struct pvi_dmar dmar;
+
+    expect(pvi_dmar_open(&dmar, table, size), "DMAR");
+    expect(drhd_find(&dmar, rid, &item), "DRHD");
+    cfg.reg_pa = item.base;
+    cfg.reg_size = item.size;
+    cfg.haw_bits = dmar.haw_bits;
+    expect(pvi_vtd_unit_init(&h->vtd, h, &cfg), "VT-d unit");
+    expect(pvi_system_add_unit(&h->system, &h->vtd.unit), "system");
+    expect(pvi_vtd_unit_enable(&h->vtd), "VT-d unit, bring-up");
+    h->unit = &h->vtd.unit;
+}
+
+/* Does a device entry name the device, under its own id? */
+static int in_ivhd(const struct pvi_ivrs_ivhd *ivhd, uint16_t rid)
+{
+    struct pvi_ivrs_dev dev;
+    uint32_t at = 0;
+    int rc;
+
+    while ((rc = pvi_ivrs_dev_next(ivhd, &at, &dev)) == 1) {
+        if (dev.kind == PVI_IVRS_DEV_RANGE && dev.first <= rid && rid <= dev.last) {
+            return 1;
+        }
+    }
+    return rc;
+}
+
+static int ivhd_find(const struct pvi_ivrs *t, uint16_t rid, struct pvi_ivrs_block *block)
+{
+    uint32_t at = 0;
+    int rc;
+
+    while ((rc = pvi_ivrs_next(t, &at, block)) == 1) {
+        if (!block->is_ivhd || block->ivhd.segment != 0 || !pvi_ivrs_preferred(t, &block->ivhd)) {
+            continue;
+        }
+        rc = in_ivhd(&block->ivhd, rid);
+        if (rc != 0) {
+            return rc == 1 ? 0 : rc;
+        }
+    }
+    return rc != 0 ? rc : -PVI_ENODEV;
+}
+
+static void amdvi_find(struct pvi_host *h, uint16_t rid, const void *table, size_t size)
+{
+    struct pvi_amdvi_cfg cfg = {0};
+    struct pvi_ivrs_block block;
+    struct pvi_ivrs ivrs;
+
+    expect(pvi_ivrs_open(&ivrs, table, size), "IVRS");
+    expect(ivhd_find(&ivrs, rid, &block), "IVHD");
+    pvi_amdvi_cfg_from_ivhd(&cfg, &ivrs, &block.ivhd,
+                            bare_pci_read(block.ivhd.rid, block.ivhd.cap_offset));
+    expect(pvi_amdvi_unit_init(&h->amdvi, h, &cfg), "AMD-Vi unit");
+    expect(pvi_system_add_unit(&h->system, &h->amdvi.unit), "system");
+    expect(pvi_amdvi_unit_enable(&h->amdvi), "AMD-Vi unit, bring-up");
+    h->unit = &h->amdvi.unit;
+}
+
+void bare_unit_find(struct pvi_host *h, uint16_t rid)
+{
+    size_t size = 0;
+    const void *table = bare_acpi_table("DMAR", &size);
+
+    if (table) {
+        vtd_find(h, rid, table, size);
+        return;
+    }
+    table = bare_acpi_table("IVRS", &size);
+    expect(table ? 0 : -PVI_ENOIOMMU, "DMAR, IVRS");
+    amdvi_find(h, rid, table, size);
+}
+
+/* Reserved regions ----------------------------------------------------------------------------- */
+
+static int region_add(struct pvi_device *dev, uint64_t first, uint64_t last, uint8_t prot)
+{
+    struct pvi_region *r = &dev->region[dev->nr_regions];
+
+    if (dev->nr_regions == PVI_MAX_DEV_REGIONS) {
+        return -PVI_EFORMAT; /* a region left out would be memory that the device cannot reach */
+    }
+    r->first = first;
+    r->last = last;
+    r->prot = prot;
+    dev->nr_regions++;
+    return 0;
 }
 
 static int dmar_regions(const struct pvi_dmar *t, struct pvi_device *dev)

@@ -32,7 +32,7 @@ void bare_host_init(struct pvi_host *h)
     memset(h, 0, sizeof(*h));
 }
 
-/* Memory ----------------------------------------------------------------------------------------- */
+/* Memory --------------------------------------------------------------------------------------- */
 
 static void *pointer(uint64_t pa)
 {
@@ -41,7 +41,8 @@ static void *pointer(uint64_t pa)
 
 struct pvi_page *pvi_env_page(struct pvi_host *h, pvi_pa pa)
 {
-    uint64_t i = (pa.a - BARE_PAGES_PA) >> PVI_PAGE_LG2; /* below the first page this is a huge number */
+    uint64_t i =
+        (pa.a - BARE_PAGES_PA) >> PVI_PAGE_LG2; /* below the first page this is a huge number */
 
     return i < BARE_NR_PAGES && h->state[i] != PAGE_FREE ? &h->record[i] : NULL;
 }
@@ -145,7 +146,7 @@ void pvi_host_mem_free(struct pvi_host *h, void *p, size_t size)
     }
 }
 
-/* Time ------------------------------------------------------------------------------------------- */
+/* Time ----------------------------------------------------------------------------------------- */
 
 bool pvi_host_preempt(struct pvi_host *h)
 {
@@ -160,10 +161,10 @@ bool pvi_host_poll(struct pvi_host *h, uint64_t turns)
     return turns < POLL_TURNS;
 }
 
-/* Frames ----------------------------------------------------------------------------------------- */
+/* Frames --------------------------------------------------------------------------------------- */
 
-void bare_guest_range(struct pvi_host *h, struct pvi_hdom *d, uint64_t gfn, uint64_t nr, uint64_t pa,
-                      uint8_t prot)
+void bare_guest_range(struct pvi_host *h, struct pvi_hdom *d, uint64_t gfn, uint64_t nr,
+                      uint64_t pa, uint8_t prot)
 {
     struct bare_range *r = &d->range[d->nr_ranges];
 
@@ -224,8 +225,8 @@ static struct bare_range *range_of_pa(struct pvi_hdom *d, uint64_t pa)
     return NULL;
 }
 
-int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn, uint64_t nr, unsigned prot,
-                       struct pvi_frames *out)
+int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn, uint64_t nr,
+                       unsigned prot, struct pvi_frames *out)
 {
     struct bare_range *r = range_of_gfn(d, gfn.f);
     uint64_t at, i;
@@ -300,7 +301,7 @@ int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn from,
     return -PVI_ENOENT;
 }
 
-/* Domains ---------------------------------------------------------------------------------------- */
+/* Domains -------------------------------------------------------------------------------------- */
 
 int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller, uint16_t domid,
                     struct pvi_domain **out)
@@ -323,7 +324,7 @@ bool pvi_host_may_init(struct pvi_host *h, struct pvi_hdom *d)
     return true;
 }
 
-/* Units ------------------------------------------------------------------------------------------ */
+/* Units ---------------------------------------------------------------------------------------- */
 
 static bool is_vtd(const struct pvi_host *h, const struct pvi_unit *u)
 {
@@ -352,7 +353,8 @@ int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
                         : pvi_amdvi_unit_switch(&h->amdvi, rid, to, was_absent);
 }
 
-int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv, unsigned nr)
+int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv,
+                        unsigned nr)
 {
     if (h->before_inv) {
         h->before_inv(h);
@@ -386,7 +388,7 @@ void pvi_host_event(struct pvi_host *h, enum pvi_event what, uint64_t a, uint64_
                (unsigned long long)b);
 }
 
-/* Registers -------------------------------------------------------------------------------------- */
+/* Registers ------------------------------------------------------------------------------------ */
 
 uint32_t pvi_host_mmio_read32(struct pvi_host *h, uint64_t pa)
 {

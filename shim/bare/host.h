@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bare host: everything that pviommu/host.h asks for, in one structure and one file. The unit is driven by the
- * library's own driver; guests are tables of RAM ranges, there is no guest code.
+ * The bare host: everything that pviommu/host.h asks for, in one structure and one file. The unit
+ * is driven by the library's own driver; guests are tables of RAM ranges, there is no guest code.
  */
 #ifndef BARE_HOST_H
 #define BARE_HOST_H
@@ -50,9 +50,9 @@ struct pvi_host {
     struct pvi_vtd_unit vtd;
     struct pvi_amdvi_unit amdvi;
     struct pvi_hdom *guest[BARE_MAX_GUESTS];
-    bool preempt_always;   /* every checkpoint preempts, not only those that follow a tick */
-    uint64_t waits;        /* completed waits for the unit */
-    uint64_t events;       /* pvi_host_event() */
+    bool preempt_always; /* every checkpoint preempts, not only those that follow a tick */
+    uint64_t waits;      /* waits for invalidations */
+    uint64_t events;     /* pvi_host_event() */
     /* Called before invalidations go to the unit: tables have changed, caches have not. */
     void (*before_inv)(struct pvi_host *h);
 };
@@ -60,8 +60,8 @@ struct pvi_host {
 /* Makes the host. The storage is large: keep it static. */
 void bare_host_init(struct pvi_host *h);
 /* Gives a guest RAM. */
-void bare_guest_range(struct pvi_host *h, struct pvi_hdom *d, uint64_t gfn, uint64_t nr, uint64_t pa,
-                      uint8_t prot);
+void bare_guest_range(struct pvi_host *h, struct pvi_hdom *d, uint64_t gfn, uint64_t nr,
+                      uint64_t pa, uint8_t prot);
 /* Takes all RAM from a guest whose domain is destroyed. */
 void bare_guest_clear(struct pvi_host *h, struct pvi_hdom *d);
 /* References that mappings hold on all frames of a guest. */
@@ -72,14 +72,18 @@ int bare_next_fault(struct pvi_host *h, struct pvi_fault *f);
 /* Switches the unit off; like pvi_vtd_unit_disable(). */
 int bare_unit_disable(struct pvi_host *h);
 
-/* --- firmware.c ----------------------------------------------------------------------------------- */
+/* firmware.c ----------------------------------------------------------------------------------- */
 
 /*
- * Finds the unit of PCI segment 0 in the firmware's tables, switches it on and adds it to the system: from then on all
- * DMA is blocked but that of devices in domains. Ends the run when there is none.
+ * Finds the unit of a requester of PCI segment 0 in the firmware's tables, adds it to the system
+ * and switches it on: from then on all DMA is blocked but that of devices in domains. Ends the run
+ * when there is none.
  */
-void bare_unit_find(struct pvi_host *h);
-/* Adds the regions that a table (DMAR or IVRS) reserves for requester dev->rid[0]. @return 0 or -PVI_EFORMAT. */
+void bare_unit_find(struct pvi_host *h, uint16_t rid);
+/*
+ * Adds the regions that a table (DMAR or IVRS) reserves for requester dev->rid[0]. @return 0 or
+ * -PVI_EFORMAT.
+ */
 int bare_regions_find(const void *table, size_t size, struct pvi_device *dev);
 
 #endif

@@ -5,17 +5,18 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define PORT_CONSOLE  0xE9
-#define PORT_EXIT     0xF4
-#define PORT_PIC_MASK 0x21
+#define PORT_CONSOLE   0xE9
+#define PORT_EXIT      0xF4
+#define PORT_PIC_MASK  0x21
 #define PORT_PIC2_MASK 0xA1
-#define PORT_CMOS     0x70
+#define PORT_CMOS      0x70
 #define PORT_CMOS_DATA 0x71
-#define PORT_PCI      0xCF8
-#define PORT_PCI_DATA 0xCFC
+#define PORT_PCI       0xCF8
+#define PORT_PCI_DATA  0xCFC
 
 /* Local APIC (xAPIC window). */
 #define LAPIC               0xFEE00000u
+#define LAPIC_REG(offset)   (*(volatile uint32_t *)(uintptr_t)(LAPIC + (offset)))
 #define LAPIC_EOI           0xB0u
 #define LAPIC_SPURIOUS      0xF0u
 #define LAPIC_TIMER         0x320u
@@ -26,9 +27,9 @@
 #define LAPIC_DIVIDE_BY_1   0xBu
 #define VECTOR_SPURIOUS     0xFFu
 
-#define NR_VECTORS 256u
+#define NR_VECTORS     256u
 #define GATE_INTERRUPT 0x8E00u
-#define SELECTOR_CODE 0x08u
+#define SELECTOR_CODE  0x08u
 
 volatile bool bare_tick;
 volatile uint32_t bare_msi_count;
@@ -47,7 +48,7 @@ struct trap_frame {
 extern const uint8_t bare_trap_entries[];
 void bare_trap(const struct trap_frame *f, uint64_t cr2) __attribute__((noreturn));
 
-/* Memory functions ------------------------------------------------------------------------------- */
+/* Memory functions ----------------------------------------------------------------------------- */
 
 /* String instructions, because a compiler turns a plain loop into a call of what it implements. */
 void *memcpy(void *to, const void *from, size_t size)
@@ -95,7 +96,7 @@ int memcmp(const void *a, const void *b, size_t size)
     return 0;
 }
 
-/* Ports and the console -------------------------------------------------------------------------- */
+/* Ports and the console ------------------------------------------------------------------------ */
 
 static void out8(uint16_t port, uint8_t value)
 {
@@ -195,12 +196,7 @@ void bare_fatal(const char *why)
     bare_exit(BARE_EXIT_FATAL);
 }
 
-/* Interrupts ------------------------------------------------------------------------------------- */
-
-static void lapic_write(unsigned offset, uint32_t value)
-{
-    *(volatile uint32_t *)(uintptr_t)(LAPIC + offset) = value;
-}
+/* Interrupts ----------------------------------------------------------------------------------- */
 
 void bare_trap(const struct trap_frame *f, uint64_t cr2)
 {
@@ -213,14 +209,14 @@ __attribute__((interrupt)) static void on_msi(struct interrupt_frame *f)
 {
     (void)f;
     bare_msi_count++;
-    lapic_write(LAPIC_EOI, 0);
+    LAPIC_REG(LAPIC_EOI) = 0;
 }
 
 __attribute__((interrupt)) static void on_timer(struct interrupt_frame *f)
 {
     (void)f;
     bare_tick = true;
-    lapic_write(LAPIC_EOI, 0);
+    LAPIC_REG(LAPIC_EOI) = 0;
 }
 
 __attribute__((interrupt)) static void on_spurious(struct interrupt_frame *f)
@@ -254,7 +250,7 @@ void bare_platform_init(void)
     __asm__ __volatile__("lidt %0" : : "m"(pointer));
     out8(PORT_PIC_MASK, 0xFF);
     out8(PORT_PIC2_MASK, 0xFF);
-    lapic_write(LAPIC_SPURIOUS, LAPIC_ENABLE | VECTOR_SPURIOUS);
+    LAPIC_REG(LAPIC_SPURIOUS) = LAPIC_ENABLE | VECTOR_SPURIOUS;
     bare_timer_stop();
     __asm__ __volatile__("sti");
 }
@@ -262,18 +258,18 @@ void bare_platform_init(void)
 /* The bus clock of QEMU's local APIC is 1 GHz: a count is a nanosecond. */
 void bare_timer_start(uint32_t nanoseconds)
 {
-    lapic_write(LAPIC_TIMER_DIVIDE, LAPIC_DIVIDE_BY_1);
-    lapic_write(LAPIC_TIMER, LAPIC_PERIODIC | BARE_VECTOR_TIMER);
-    lapic_write(LAPIC_TIMER_INITIAL, nanoseconds);
+    LAPIC_REG(LAPIC_TIMER_DIVIDE) = LAPIC_DIVIDE_BY_1;
+    LAPIC_REG(LAPIC_TIMER) = LAPIC_PERIODIC | BARE_VECTOR_TIMER;
+    LAPIC_REG(LAPIC_TIMER_INITIAL) = nanoseconds;
 }
 
 void bare_timer_stop(void)
 {
-    lapic_write(LAPIC_TIMER_INITIAL, 0);
+    LAPIC_REG(LAPIC_TIMER_INITIAL) = 0;
     bare_tick = false;
 }
 
-/* RAM and firmware ------------------------------------------------------------------------------- */
+/* RAM and firmware ----------------------------------------------------------------------------- */
 
 static uint32_t cmos(uint8_t index)
 {
@@ -341,7 +337,7 @@ const void *bare_acpi_table(const char *signature, size_t *size)
     return NULL;
 }
 
-/* PCI -------------------------------------------------------------------------------------------- */
+/* PCI ------------------------------------------------------------------------------------------ */
 
 uint32_t bare_pci_read(uint16_t rid, unsigned offset)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The machine under the bare host: what an operating system's lower half would offer, as far as the host and the
- * checks need it. A PC of QEMU's: debug console, exit port, RAM size in CMOS, PCI by ports, local APIC.
+ * The machine under the bare host: what an operating system's lower half would offer, as far as the
+ * host and the checks need it. A PC of QEMU's: debug console, exit port, RAM size in CMOS, PCI by
+ * ports, local APIC.
  */
 #ifndef BARE_PLATFORM_H
 #define BARE_PLATFORM_H
@@ -32,10 +33,16 @@ void bare_fatal(const char *why) __attribute__((noreturn));
 uint64_t bare_ram_low(void);
 uint64_t bare_ram_high(void);
 
-/* An ACPI table of the RSDT by its signature, NULL when there is none; *size is what its header says. */
+/*
+ * An ACPI table of the RSDT by its signature, NULL when there is none; *size is what its header
+ * says.
+ */
 const void *bare_acpi_table(const char *signature, size_t *size);
 
-/* PCI configuration space of segment 0; rid is bus << 8 | device << 3 | function, offset is a multiple of 4. */
+/*
+ * PCI configuration space of segment 0; rid is bus << 8 | device << 3 | function, offset is a
+ * multiple of 4.
+ */
 uint32_t bare_pci_read(uint16_t rid, unsigned offset);
 void bare_pci_write(uint16_t rid, unsigned offset, uint32_t value);
 /* The nth function of bus 0 with this device << 16 | vendor. */

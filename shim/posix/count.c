@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts per frame of the whole 52-bit physical space, as a binary tree of runs. A node's `add` counts for all that it
- * spans, so that adding to an aligned run touches one node; children exist only where counts differ. Below 64
- * frames a node has an array. Depth is bounded by the 40 bits of a frame number.
+ * Counts per frame of the whole 52-bit physical space, as a binary tree of runs. A node's `add`
+ * counts for all that it spans, so that adding to an aligned run touches one node; children exist
+ * only where counts differ. Below 64 frames a node has an array. Depth is bounded by the 40 bits of
+ * a frame number.
  */
 #include "internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-#define COUNT_BITS 40u /* frames: 52 - 12 */
+#define COUNT_BITS      40u /* frames: 52 - 12 */
 #define COUNT_CELLS_LG2 6u
-#define COUNT_CELLS (1u << COUNT_CELLS_LG2)
+#define COUNT_CELLS     (1u << COUNT_CELLS_LG2)
 
 struct pvi_count_node {
     struct pvi_count_node *child[2]; /* both or none; never at the lowest level */
@@ -83,7 +84,8 @@ static void node_pull(struct pvi_count_node *n)
     n->max = n->add + (a->max > b->max ? a->max : b->max);
 }
 
-static void node_add(struct pvi_count_node *n, unsigned bits, uint64_t first, uint64_t last, int64_t delta)
+static void node_add(struct pvi_count_node *n, unsigned bits, uint64_t first, uint64_t last,
+                     int64_t delta)
 {
     uint64_t half;
 
@@ -141,11 +143,13 @@ static void node_range(const struct pvi_count_node *n, unsigned bits, uint64_t f
         node_range(n->child[0], bits - 1, first, last < half ? last : half - 1, above, min, max);
     }
     if (last >= half) {
-        node_range(n->child[1], bits - 1, first < half ? 0 : first - half, last - half, above, min, max);
+        node_range(n->child[1], bits - 1, first < half ? 0 : first - half, last - half, above, min,
+                   max);
     }
 }
 
-void pvi_count_range(const struct pvi_count *c, uint64_t first, uint64_t last, int64_t *min, int64_t *max)
+void pvi_count_range(const struct pvi_count *c, uint64_t first, uint64_t last, int64_t *min,
+                     int64_t *max)
 {
     *min = INT64_MAX;
     *max = INT64_MIN;

@@ -86,8 +86,8 @@ int pvi_posix_hdom_range(struct pvi_hdom *d, const struct pvi_posix_range *r)
 {
     int rc;
 
-    if (r->nr == 0 || r->gfn + (r->nr - 1) < r->gfn || (!r->table && (r->pa & PVI_PAGE_MASK) != 0) ||
-        r->kind > PVI_POSIX_MMIO) {
+    if (r->nr == 0 || r->gfn + (r->nr - 1) < r->gfn ||
+        (!r->table && (r->pa & PVI_PAGE_MASK) != 0) || r->kind > PVI_POSIX_MMIO) {
         return -PVI_EINVAL;
     }
     pthread_mutex_lock(&d->lock);
@@ -178,7 +178,8 @@ bool pvi_posix_hdom_balanced(struct pvi_hdom *d)
     return zero;
 }
 
-/* Frames ----------------------------------------------------------------------------------------- */
+/* Frames -----------------------------------------------------------------------------------------
+ */
 
 static uint8_t range_owe(const struct pvi_posix_range *r, unsigned prot)
 {
@@ -195,7 +196,8 @@ static uint64_t range_pa(const struct pvi_posix_range *r, uint64_t at)
     return r->table ? r->table[at] : r->pa + (at << PVI_PAGE_LG2);
 }
 
-static int frame_find(struct pvi_hdom *d, uint64_t gfn, uint64_t nr, unsigned prot, struct pvi_frames *out)
+static int frame_find(struct pvi_hdom *d, uint64_t gfn, uint64_t nr, unsigned prot,
+                      struct pvi_frames *out)
 {
     size_t i = range_find(d, gfn);
     const struct pvi_posix_range *r;
@@ -224,8 +226,8 @@ static int frame_find(struct pvi_hdom *d, uint64_t gfn, uint64_t nr, unsigned pr
     return 0;
 }
 
-int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn, uint64_t nr, unsigned prot,
-                       struct pvi_frames *out)
+int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn, uint64_t nr,
+                       unsigned prot, struct pvi_frames *out)
 {
     int rc = -PVI_ENOFRAME;
 
@@ -237,6 +239,7 @@ int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn, uint
             uint64_t first = out->pa.a >> PVI_PAGE_LG2;
 
             pvi_count_add(&d->count[out->owe], first, first + out->nr - 1, 1);
+            pvi_record_frame_get(h, out);
         }
         pthread_mutex_unlock(&d->lock);
     }
@@ -289,7 +292,8 @@ int pvi_host_frame_gfn(struct pvi_host *h, struct pvi_hdom *d, pvi_pa pa, pvi_gf
     return rc;
 }
 
-int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn from, struct pvi_identity_run *run)
+int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn from,
+                           struct pvi_identity_run *run)
 {
     int rc = -PVI_ENOENT;
     size_t i;
@@ -311,7 +315,8 @@ int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn from,
     return rc;
 }
 
-/* Domains ---------------------------------------------------------------------------------------- */
+/* Domains ----------------------------------------------------------------------------------------
+ */
 
 static bool permitted(const struct pvi_hdom *caller, uint16_t domid)
 {
@@ -325,7 +330,8 @@ static bool permitted(const struct pvi_hdom *caller, uint16_t domid)
     return false;
 }
 
-static int domain_find(struct pvi_host *h, struct pvi_hdom *caller, uint16_t domid, struct pvi_domain **out)
+static int domain_find(struct pvi_host *h, struct pvi_hdom *caller, uint16_t domid,
+                       struct pvi_domain **out)
 {
     struct pvi_hdom *d = caller;
 
@@ -345,7 +351,8 @@ static int domain_find(struct pvi_host *h, struct pvi_hdom *caller, uint16_t dom
     return 0;
 }
 
-int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller, uint16_t domid, struct pvi_domain **out)
+int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller, uint16_t domid,
+                    struct pvi_domain **out)
 {
     int rc;
 

@@ -8,12 +8,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
-_Static_assert(sizeof(struct pvi_page) <= PVI_ENV_PAGE_STRIDE, "page records must fit their stride");
-_Static_assert(offsetof(struct pvi_host, arena) == 0, "the env header casts struct pvi_host to its arena");
+_Static_assert(sizeof(struct pvi_page) <= PVI_ENV_PAGE_STRIDE,
+               "page records must fit their stride");
+_Static_assert(offsetof(struct pvi_host, arena) == 0,
+               "the env header casts struct pvi_host to its arena");
 
 #define MEM_MAGIC 0x70766d656d6f7279ull
 
-/* In front of each piece of pvi_host_mem_alloc(): the library must give back the size it asked for. */
+/* In front of each piece of pvi_host_mem_alloc(): the library must give back the size it asked for.
+ */
 struct mem_head {
     uint64_t magic, size;
 };
@@ -24,7 +27,7 @@ enum {
     PAGE_SINGLE = 1,
     PAGE_BLOCK = 2 /* + order: first page of a block; the others of the block are PAGE_TAIL */
 };
-#define PAGE_TAIL 255u
+#define PAGE_TAIL      255u
 #define PAGE_MAX_ORDER 30u
 
 void pvi_posix_assert_failed(const char *what, const char *file, int line)
@@ -35,7 +38,8 @@ void pvi_posix_assert_failed(const char *what, const char *file, int line)
 
 static void *map_zeroed(uint64_t size)
 {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
 
     return p == MAP_FAILED ? NULL : p;
 }
@@ -49,7 +53,8 @@ static void unmap(void *p, uint64_t size)
 
 static bool cfg_ok(const struct pvi_posix_cfg *cfg)
 {
-    uint64_t all = (uint64_t)(uintptr_t)cfg->mem | cfg->pa | cfg->size | cfg->pages_first | cfg->pages_size;
+    uint64_t all =
+        (uint64_t)(uintptr_t)cfg->mem | cfg->pa | cfg->size | cfg->pages_first | cfg->pages_size;
 
     return (all & PVI_PAGE_MASK) == 0 && cfg->size != 0 && cfg->pa + cfg->size - 1 >= cfg->pa &&
            cfg->pages_first < cfg->size && cfg->pages_size <= cfg->size - cfg->pages_first &&
@@ -123,7 +128,8 @@ void pvi_posix_free(struct pvi_host *h)
 
 void *pvi_posix_ptr(struct pvi_host *h, uint64_t pa, uint64_t len)
 {
-    if (pa < h->arena.pa || pa - h->arena.pa > h->arena.size || len > h->arena.size - (pa - h->arena.pa)) {
+    if (pa < h->arena.pa || pa - h->arena.pa > h->arena.size ||
+        len > h->arena.size - (pa - h->arena.pa)) {
         return NULL;
     }
     return h->arena.base + (pa - h->arena.pa);
@@ -160,7 +166,8 @@ bool pvi_posix_balanced(struct pvi_host *h, const char **why)
     return !text;
 }
 
-/* Pages ------------------------------------------------------------------------------------------ */
+/* Pages ------------------------------------------------------------------------------------------
+ */
 
 static void page_push(struct pvi_host *h, uint64_t index)
 {
@@ -300,7 +307,8 @@ void pvi_host_pages_free(struct pvi_host *h, pvi_pa pa, unsigned order)
     pvi_posix_leave(h, PVI_AT_PAGES_FREE);
 }
 
-/* Memory ----------------------------------------------------------------------------------------- */
+/* Memory -----------------------------------------------------------------------------------------
+ */
 
 void *pvi_host_mem_alloc(struct pvi_host *h, size_t size)
 {

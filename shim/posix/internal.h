@@ -12,7 +12,8 @@
 struct pvi_posix_driver {
     int (*did_alloc)(struct pvi_unit *u, uint16_t *did);
     void (*did_free)(struct pvi_unit *u, uint16_t did);
-    int (*dev_switch)(struct pvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to, bool *was_absent);
+    int (*dev_switch)(struct pvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to,
+                      bool *was_absent);
     int (*submit)(struct pvi_unit *u, const struct pvi_inv *inv, unsigned nr);
     int (*wait)(struct pvi_unit *u);
 };
@@ -22,21 +23,23 @@ struct pvi_posix_unit {
     const struct pvi_posix_driver *driver;
 };
 
-/* Counts per frame, as a tree of runs: a terabyte that is counted alike costs one node. See count.c. */
+/* Counts per frame, as a tree of runs: a terabyte that is counted alike costs one node. See
+ * count.c. */
 struct pvi_count {
     struct pvi_count_node *root;
 };
 
 void pvi_count_add(struct pvi_count *c, uint64_t first, uint64_t last, int64_t delta);
 /* Least and greatest count in [first, last]. */
-void pvi_count_range(const struct pvi_count *c, uint64_t first, uint64_t last, int64_t *min, int64_t *max);
+void pvi_count_range(const struct pvi_count *c, uint64_t first, uint64_t last, int64_t *min,
+                     int64_t *max);
 bool pvi_count_zero(const struct pvi_count *c);
 void pvi_count_fini(struct pvi_count *c);
 
 struct pvi_hdom {
     struct pvi_host *host;
     struct pvi_hdom *next;
-    pthread_mutex_t lock; /* ranges and counts */
+    pthread_mutex_t lock;          /* ranges and counts */
     struct pvi_posix_range *range; /* ascending */
     size_t nr_ranges, room_ranges;
     struct pvi_identity_run *identity;
@@ -63,10 +66,10 @@ struct pvi_host {
     bool own_mem, no_counts, verbose;
 
     pthread_mutex_t pages_lock;
-    uint32_t *free_single;   /* a stack */
+    uint32_t *free_single; /* a stack */
     uint64_t nr_free_single;
-    uint64_t low, high;      /* pages never given out: [low, high) */
-    uint32_t *free_block;    /* blocks that came back, by their first page; see host.c */
+    uint64_t low, high;   /* pages never given out: [low, high) */
+    uint32_t *free_block; /* blocks that came back, by their first page; see host.c */
     uint64_t nr_free_block;
     uint64_t pages_used;
     uint64_t mem_used;
@@ -103,7 +106,8 @@ bool pvi_posix_enter(struct pvi_host *h, enum pvi_posix_point at);
 void pvi_posix_leave(struct pvi_host *h, enum pvi_posix_point at);
 
 /* Adds a unit to the host's list. @return 0 or -PVI_ENOSPC. */
-int pvi_posix_add_unit(struct pvi_host *h, struct pvi_unit *u, const struct pvi_posix_driver *driver);
+int pvi_posix_add_unit(struct pvi_host *h, struct pvi_unit *u,
+                       const struct pvi_posix_driver *driver);
 
 /* Index of a page of the allocator; nr_pages when it is none. */
 static inline uint64_t pvi_posix_page_index(const struct pvi_host *h, uint64_t pa)
@@ -118,13 +122,15 @@ static inline void *pvi_posix_page_ptr(const struct pvi_host *h, uint64_t index)
     return h->arena.base + (h->arena.first_pa - h->arena.pa) + (index << PVI_PAGE_LG2);
 }
 
-/* What the recorder wants to know; without it nothing. `*_begin` runs before the thing happens, `*_end` after. */
+/* What the recorder wants to know; without it nothing. `*_begin` runs before the thing happens,
+ * `*_end` after. */
 #ifdef PVI_POSIX_RECORD
 bool pvi_record_new(struct pvi_host *h);
 void pvi_record_free(struct pvi_host *h);
 void pvi_record_call(struct pvi_host *h, enum pvi_posix_point at);
 void pvi_record_page_alloc(struct pvi_host *h, uint64_t index, uint64_t nr);
 void pvi_record_page_free(struct pvi_host *h, uint64_t index, uint64_t nr);
+void pvi_record_frame_get(struct pvi_host *h, const struct pvi_frames *run);
 void pvi_record_frame_put(struct pvi_host *h, const struct pvi_frames *run);
 void pvi_record_preempt(struct pvi_host *h, bool yes);
 void pvi_record_did_alloc(struct pvi_host *h, struct pvi_unit *u, uint16_t did);
@@ -133,7 +139,8 @@ void pvi_record_switch_begin(struct pvi_host *h, struct pvi_unit *u, uint16_t ri
                              const struct pvi_dev_entry *to);
 void pvi_record_switch_end(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
                            const struct pvi_dev_entry *to, int rc, bool was_absent);
-void pvi_record_submit_begin(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv, unsigned nr);
+void pvi_record_submit_begin(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv,
+                             unsigned nr);
 void pvi_record_submit_end(struct pvi_host *h, struct pvi_unit *u, int rc);
 void pvi_record_wait_begin(struct pvi_host *h, struct pvi_unit *u);
 void pvi_record_wait_end(struct pvi_host *h, struct pvi_unit *u, int rc);
@@ -164,6 +171,11 @@ static inline void pvi_record_page_free(struct pvi_host *h, uint64_t index, uint
     (void)h;
     (void)index;
     (void)nr;
+}
+static inline void pvi_record_frame_get(struct pvi_host *h, const struct pvi_frames *run)
+{
+    (void)h;
+    (void)run;
 }
 static inline void pvi_record_frame_put(struct pvi_host *h, const struct pvi_frames *run)
 {
@@ -205,8 +217,8 @@ static inline void pvi_record_switch_end(struct pvi_host *h, struct pvi_unit *u,
     (void)rc;
     (void)was_absent;
 }
-static inline void pvi_record_submit_begin(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv,
-                                           unsigned nr)
+static inline void pvi_record_submit_begin(struct pvi_host *h, struct pvi_unit *u,
+                                           const struct pvi_inv *inv, unsigned nr)
 {
     (void)h;
     (void)u;

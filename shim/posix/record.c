@@ -14,11 +14,13 @@
 
 _Thread_local struct rec_thread rec_self;
 
-/* Life ------------------------------------------------------------------------------------------- */
+/* Life -------------------------------------------------------------------------------------------
+ */
 
 static void *rec_map(uint64_t size)
 {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
 
     return p == MAP_FAILED ? NULL : p;
 }
@@ -99,6 +101,7 @@ void pvi_record_free(struct pvi_host *h)
         free(t);
     }
     pvi_count_fini(&rec->mapped);
+    pvi_count_fini(&rec->spare);
     free(rec->touched);
     free(rec->dirty);
     free(rec->waiting);
@@ -132,7 +135,8 @@ bool pvi_posix_recording(void)
     return true;
 }
 
-/* Violations ------------------------------------------------------------------------------------- */
+/* Violations -------------------------------------------------------------------------------------
+ */
 
 void rec_violation(struct pvi_host *h, enum pvi_posix_rule rule, const char *format, ...)
 {
@@ -142,7 +146,8 @@ void rec_violation(struct pvi_host *h, enum pvi_posix_rule rule, const char *for
     va_list ap;
 
     if (rule == PVI_RULE_LOCK || rule == PVI_RULE_MAP) {
-        n = (size_t)snprintf(text, sizeof(text), "%s: ", rule == PVI_RULE_LOCK ? "locks" : "page maps");
+        n = (size_t)snprintf(text, sizeof(text),
+                             "%s: ", rule == PVI_RULE_LOCK ? "locks" : "page maps");
     } else {
         n = (size_t)snprintf(text, sizeof(text), "R%d: ", (int)rule);
     }
@@ -183,7 +188,8 @@ void pvi_posix_violations_reset(struct pvi_host *h)
     h->rec->first_rule = 0;
 }
 
-/* Locks ------------------------------------------------------------------------------------------ */
+/* Locks ------------------------------------------------------------------------------------------
+ */
 
 static struct rec_held *held_find(const pvi_env_lock *l)
 {
@@ -206,7 +212,8 @@ void pvi_record_call(struct pvi_host *h, enum pvi_posix_point at)
         const struct rec_held *held = &rec_self.held[i];
 
         if (held->host == h && (allow & 1u << held->lock->lock_class) == 0) {
-            rec_violation(h, PVI_RULE_LOCK, "lock %p of class %u is held where the host is called (point %u)",
+            rec_violation(h, PVI_RULE_LOCK,
+                          "lock %p of class %u is held where the host is called (point %u)",
                           (void *)held->lock, held->lock->lock_class, (unsigned)at);
         }
     }
@@ -237,8 +244,9 @@ static void lock_order(struct pvi_host *h, const pvi_env_lock *l)
         const struct rec_held *held = &rec_self.held[i];
 
         if (held->host == h && held->lock != l && held->lock->lock_class >= l->lock_class) {
-            rec_violation(h, PVI_RULE_LOCK, "lock of class %u is taken while one of class %u is held",
-                          l->lock_class, held->lock->lock_class);
+            rec_violation(h, PVI_RULE_LOCK,
+                          "lock of class %u is taken while one of class %u is held", l->lock_class,
+                          held->lock->lock_class);
         }
     }
     PVI_ASSERT(rec_self.nr_held < REC_HELD_MAX);
@@ -251,8 +259,8 @@ void pvi_env_acquire(struct pvi_host *h, pvi_env_lock *l)
     (void)pvi_posix_enter(h, PVI_AT_LOCK);
     lock_order(h, l);
     if (held.again) {
-        rec_violation(h, PVI_RULE_LOCK, "lock %p of class %u is taken twice by one thread", (void *)l,
-                      l->lock_class);
+        rec_violation(h, PVI_RULE_LOCK, "lock %p of class %u is taken twice by one thread",
+                      (void *)l, l->lock_class);
     }
     while (!held.again && __atomic_exchange_n(&l->word, 1u, __ATOMIC_ACQUIRE)) {
         sched_yield();
@@ -265,8 +273,9 @@ void pvi_env_acquire(struct pvi_host *h, pvi_env_lock *l)
 }
 
 /*
- * Pages that came back to a pool while its lock was held: nothing may lead to them any more. Their content is
- * spoiled, so that whoever links one without a scrub, or reads one that is gone, is found out.
+ * Pages that came back to a pool while its lock was held: nothing may lead to them any more. Their
+ * content is spoiled, so that whoever links one without a scrub, or reads one that is gone, is
+ * found out.
  */
 static void pool_came_back(struct pvi_host *h, struct pvi_pool *pool, uint32_t before)
 {
@@ -285,8 +294,9 @@ static void pool_came_back(struct pvi_host *h, struct pvi_pool *pool, uint32_t b
         rec_page_leaves(h, index, "the pool");
         for (i = 0; i < REC_ENTRIES && !page->dirty; i++) {
             if (content[i] != 0) {
-                rec_violation(h, PVI_RULE_R22, "page 0x%llx is in the pool as clean, entry %u is 0x%llx",
-                              (unsigned long long)page->pa.a, (unsigned)i, (unsigned long long)content[i]);
+                rec_violation(
+                    h, PVI_RULE_R22, "page 0x%llx is in the pool as clean, entry %u is 0x%llx",
+                    (unsigned long long)page->pa.a, (unsigned)i, (unsigned long long)content[i]);
                 break;
             }
         }
@@ -303,7 +313,8 @@ void pvi_env_release(struct pvi_host *h, pvi_env_lock *l)
 
     (void)pvi_posix_enter(h, PVI_AT_UNLOCK);
     if (!held) {
-        rec_violation(h, PVI_RULE_LOCK, "lock %p of class %u is released by a thread that does not hold it",
+        rec_violation(h, PVI_RULE_LOCK,
+                      "lock %p of class %u is released by a thread that does not hold it",
                       (void *)l, l->lock_class);
         return;
     }
@@ -319,14 +330,16 @@ void pvi_env_release(struct pvi_host *h, pvi_env_lock *l)
     pvi_posix_leave(h, PVI_AT_UNLOCK);
 }
 
-/* Maps ------------------------------------------------------------------------------------------- */
+/* Maps -------------------------------------------------------------------------------------------
+ */
 
 void *pvi_env_map(struct pvi_host *h, pvi_pa pa)
 {
     uint64_t index = pvi_posix_page_index(h, pa.a);
 
     PVI_ASSERT((pa.a & PVI_PAGE_MASK) == 0);
-    PVI_ASSERT(index < h->arena.nr_pages && h->arena.used[index] != 0); /* a page that the host has given out */
+    PVI_ASSERT(index < h->arena.nr_pages &&
+               h->arena.used[index] != 0); /* a page that the host has given out */
     __atomic_fetch_add(&h->rec->page[index].maps, 1, __ATOMIC_RELAXED);
     return pvi_posix_page_ptr(h, index);
 }
@@ -335,7 +348,8 @@ static uint64_t index_of(const struct pvi_host *h, const void *p)
 {
     uint64_t offset = (uint64_t)((uintptr_t)p - (uintptr_t)h->arena.base);
 
-    return offset < h->arena.size ? pvi_posix_page_index(h, h->arena.pa + offset) : h->arena.nr_pages;
+    return offset < h->arena.size ? pvi_posix_page_index(h, h->arena.pa + offset)
+                                  : h->arena.nr_pages;
 }
 
 void pvi_env_unmap(struct pvi_host *h, void *p)
@@ -350,9 +364,11 @@ void pvi_env_unmap(struct pvi_host *h, void *p)
     }
 }
 
-/* Stores ----------------------------------------------------------------------------------------- */
+/* Stores -----------------------------------------------------------------------------------------
+ */
 
-/* A store waits in a write buffer: what a unit behind it reads is the old value, until the buffer is flushed. */
+/* A store waits in a write buffer: what a unit behind it reads is the old value, until the buffer
+ * is flushed. */
 static void store_waits(struct pvi_host *h, uint64_t index, const uint64_t *p)
 {
     struct pvi_record *rec = h->rec;
@@ -360,7 +376,8 @@ static void store_waits(struct pvi_host *h, uint64_t index, const uint64_t *p)
     if (!rec->write_buffer) {
         return;
     }
-    rec->waiting = rec_grow(rec->waiting, rec->nr_waiting, &rec->room_waiting, sizeof(*rec->waiting));
+    rec->waiting =
+        rec_grow(rec->waiting, rec->nr_waiting, &rec->room_waiting, sizeof(*rec->waiting));
     rec->waiting[rec->nr_waiting].pa = rec_page_pa(h, index) + ((uintptr_t)p & PVI_PAGE_MASK);
     rec->waiting[rec->nr_waiting].old = *p;
     rec->nr_waiting++;
@@ -368,14 +385,15 @@ static void store_waits(struct pvi_host *h, uint64_t index, const uint64_t *p)
 }
 
 /* Before a store to the page: is it what the recorder thinks, and what does the store mean? */
-static void store_begin(struct pvi_host *h, uint64_t index, const uint64_t *p, const uint64_t *value,
-                        unsigned nr)
+static void store_begin(struct pvi_host *h, uint64_t index, const uint64_t *p,
+                        const uint64_t *value, unsigned nr)
 {
     struct rec_page *page = &h->rec->page[index];
     unsigned slot = (unsigned)((uintptr_t)p & PVI_PAGE_MASK) / 8, i;
 
     if (page->state == REC_LIMBO && rec_page_cached(page)) {
-        rec_violation(h, PVI_RULE_R4, "entry %u of table 0x%llx is written: unlinked, but a unit may cache it",
+        rec_violation(h, PVI_RULE_R4,
+                      "entry %u of table 0x%llx is written: unlinked, but a unit may cache it",
                       slot, (unsigned long long)rec_page_pa(h, index));
     }
     if (page->state != REC_LIVE && page->state != REC_RAW) {
@@ -385,9 +403,10 @@ static void store_begin(struct pvi_host *h, uint64_t index, const uint64_t *p, c
         uint64_t *seen = (uint64_t *)(void *)rec_seen(h, index) + slot + i;
 
         if (*seen != p[i]) {
-            rec_violation(h, PVI_RULE_R3, "entry %u of live page 0x%llx is 0x%llx, last stored as one was 0x%llx",
-                          slot + i, (unsigned long long)rec_page_pa(h, index), (unsigned long long)p[i],
-                          (unsigned long long)*seen);
+            rec_violation(h, PVI_RULE_R3,
+                          "entry %u of live page 0x%llx is 0x%llx, last stored as one was 0x%llx",
+                          slot + i, (unsigned long long)rec_page_pa(h, index),
+                          (unsigned long long)p[i], (unsigned long long)*seen);
             *seen = p[i];
         }
         store_waits(h, index, &p[i]);
@@ -417,7 +436,8 @@ static void store_end(struct pvi_host *h, uint64_t index, const uint64_t *p, uns
 static bool misplaced(struct pvi_host *h, const void *p, unsigned size)
 {
     if (((uintptr_t)p & (size - 1)) != 0) {
-        rec_violation(h, PVI_RULE_R3, "a store of %u bytes at %p is not aligned to its size", size, p);
+        rec_violation(h, PVI_RULE_R3, "a store of %u bytes at %p is not aligned to its size", size,
+                      p);
         return true;
     }
     return false;
@@ -451,7 +471,8 @@ bool pvi_env_cmpxchg64(struct pvi_host *h, uint64_t *p, uint64_t old, uint64_t n
     if (done && index < h->arena.nr_pages) {
         store_begin(h, index, p, &new_, 1);
     }
-    done = done && __atomic_compare_exchange_n(p, &old, new_, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    done = done &&
+           __atomic_compare_exchange_n(p, &old, new_, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
     if (done && index < h->arena.nr_pages) {
         store_end(h, index, p, 1);
     }
@@ -460,7 +481,8 @@ bool pvi_env_cmpxchg64(struct pvi_host *h, uint64_t *p, uint64_t old, uint64_t n
     return done;
 }
 
-bool pvi_env_cmpxchg128(struct pvi_host *h, uint64_t *p, const uint64_t old[2], const uint64_t new_[2])
+bool pvi_env_cmpxchg128(struct pvi_host *h, uint64_t *p, const uint64_t old[2],
+                        const uint64_t new_[2])
 {
     uint64_t index = index_of(h, p);
     bool done;
@@ -492,7 +514,7 @@ void pvi_env_writeback(struct pvi_host *h, const void *p, size_t size)
 
         if (index < h->arena.nr_pages) {
             memcpy(rec_dram(h, index) + at, (void *)line, 64);
-            h->rec->page[index].dirty &= ~(1ull << (at / 64));
+            rec_page_clean(h, index, at / 64);
         }
     }
     pthread_mutex_unlock(&h->rec->lock);

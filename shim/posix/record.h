@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The recorder's own structures. One lock covers all of them, and every hooked store happens under it, so that what
- * the recorder has seen and what memory holds agree between two stores.
+ * The recorder's own structures. One lock covers all of them, and every hooked store happens under
+ * it, so that what the recorder has seen and what memory holds agree between two stores.
  */
 #ifndef PVIOMMU_POSIX_RECORD_H
 #define PVIOMMU_POSIX_RECORD_H
 
 #include "internal.h"
 
-#define REC_POISON 0xdbdbdbdbdbdbdbdbull /* as an entry: present, with reserved bits set, in every format */
+#define REC_POISON                                                                                 \
+    0xdbdbdbdbdbdbdbdbull /* as an entry: present, with reserved bits set, in every format */
 #define REC_ENTRIES 512u
 
-/* Entries (record_fmt.c) ------------------------------------------------------------------------- */
+/* Entries (record_fmt.c) -------------------------------------------------------------------------
+ */
 
 enum rec_format {
     REC_FMT_NONE, /* not judged */
@@ -24,14 +26,15 @@ enum rec_kind {
     REC_STRAY, /* not present, not zero */
     REC_LEAF,
     REC_TABLE,
-    REC_BAD    /* present, but not as the manual has it */
+    REC_BAD /* present, but not as the manual has it */
 };
 
 struct rec_entry {
-    uint8_t kind;  /* enum rec_kind */
-    uint8_t level; /* TABLE: of the child; 0 is the last */
-    uint8_t lg2;   /* LEAF: of the whole leaf, which may span several slots */
-    uint64_t pa;   /* TABLE: child; LEAF: where this slot's first byte leads */
+    uint8_t kind;    /* enum rec_kind */
+    uint8_t level;   /* TABLE: of the child; 0 is the last */
+    uint8_t lg2;     /* LEAF: of the whole leaf, which may span several slots */
+    uint8_t rights;  /* LEAF: R and W as two bits */
+    uint64_t pa;     /* TABLE: child; LEAF: where this slot's first byte leads */
     uint64_t heeded; /* the bits that hardware heeds, but for accessed and dirty */
 };
 
@@ -39,7 +42,7 @@ struct rec_entry {
 struct rec_rules {
     uint8_t format; /* enum rec_format */
     uint8_t pa_bits;
-    bool snoop;     /* VT-d: bit 11 of a leaf is SNP, else reserved */
+    bool snoop; /* VT-d: bit 11 of a leaf is SNP, else reserved */
 };
 
 enum rec_format rec_format_of(const struct pvi_pt_ops *ops);
@@ -49,14 +52,16 @@ static inline unsigned rec_shift(unsigned level)
     return 12u + 9u * level;
 }
 /* iova: of the first byte that the slot translates. */
-struct rec_entry rec_decode(const struct rec_rules *r, uint64_t entry, unsigned level, uint64_t iova);
+struct rec_entry rec_decode(const struct rec_rules *r, uint64_t entry, unsigned level,
+                            uint64_t iova);
 
-/* What is known ---------------------------------------------------------------------------------- */
+/* What is known ----------------------------------------------------------------------------------
+ */
 
 enum rec_state {
     REC_NONE = 0,
     REC_LIVE, /* a table that a known root leads to */
-    REC_RAW,  /* written through the hooks while a device was switched: device tables, not decoded */
+    REC_RAW, /* written through the hooks while a device was switched: device tables, not decoded */
     REC_LIMBO /* was a live table; some unit may still cache it */
 };
 
@@ -65,23 +70,22 @@ struct rec_binding;
 
 struct rec_page {
     struct rec_table *table;
-    uint64_t iova;      /* LIVE, LIMBO: first byte that it translates */
-    uint64_t gone;      /* LIMBO: when it was unlinked */
-    uint64_t dirty;     /* lines stored to through hooks and not written back since */
-    uintptr_t dirty_by; /* thread of the last such store */
-    uint32_t live_at;   /* place in the list of LIVE and RAW pages */
+    uint64_t iova;    /* LIVE, LIMBO: first byte that it translates */
+    uint64_t gone;    /* LIMBO: when it was unlinked */
+    uint64_t dirty;   /* lines stored to through hooks and not written back since */
+    uint32_t live_at; /* place in the list of LIVE and RAW pages */
     uint32_t maps;
-    uint32_t waiting;   /* stores that a write buffer holds */
+    uint32_t waiting; /* stores that a write buffer holds */
     uint8_t state, level;
-    bool touched;       /* in the list of pages to compare */
-    bool raw_dirty;     /* RAW: its unit does not snoop */
-    bool was_live;      /* since the host gave it out: a model may have met it */
+    bool touched;   /* in the list of pages to compare */
+    bool raw_dirty; /* RAW: its unit does not snoop */
+    bool was_live;  /* since the host gave it out: a model may have met it */
 };
 
 #define DUE_TABLES 0x1u /* cached tables must go too */
-#define DUE_ADDED 0x2u  /* cached absence must go (R20) */
-#define DUE_WHOLE 0x4u  /* only an invalidation of the whole domain id will do */
-#define DUE_FINAL 0x8u  /* the last device left: queued after those of its device entries (R9) */
+#define DUE_ADDED  0x2u /* cached absence must go (R20) */
+#define DUE_WHOLE  0x4u /* only an invalidation of the whole domain id will do */
+#define DUE_FINAL  0x8u /* the last device left: queued after those of its device entries (R9) */
 
 /* Who has queued what covers it: its owner, or somebody else; 0: nobody. */
 struct rec_stamp {
@@ -97,7 +101,7 @@ struct rec_due {
     uintptr_t owner; /* thread that made the change */
     struct rec_stamp stamp;
     uint8_t flags;
-    bool met;        /* some invalidation met it, if not all that is needed */
+    bool met; /* some invalidation met it, if not all that is needed */
     bool reported;
 };
 
@@ -107,7 +111,7 @@ struct rec_dev_due {
     uintptr_t owner;
     struct rec_stamp stamp;
     uint16_t rid, did;
-    bool any_did;    /* the old entry held no domain id */
+    bool any_did; /* the old entry held no domain id */
     bool was_absent;
     bool reported;
 };
@@ -136,7 +140,7 @@ struct rec_table {
     struct rec_rules rules;
     uint64_t root; /* page index */
     unsigned levels;
-    bool pinned;      /* by pvi_posix_track_root() */
+    bool pinned; /* by pvi_posix_track_root() */
     bool pin_coherent;
     bool noncoherent; /* some walker of it does not snoop */
     struct rec_binding *bindings;
@@ -149,15 +153,22 @@ struct rec_table {
 struct rec_unit {
     struct pvi_unit *u;
     struct pvi_posix_model model;
-    uint64_t seq;    /* submissions begun */
-    bool failed;     /* a submission or a wait failed: nothing on it completes any more */
+    uint64_t seq; /* submissions begun */
+    bool failed;  /* a submission or a wait failed: nothing on it completes any more */
     struct rec_binding **by_did; /* 65536 */
     struct pvi_dev_entry *entry; /* 65536: what each requester id translates through */
     uint8_t *did_out;            /* 65536 */
     struct rec_dev_due *dev_due;
     size_t nr_dev_dues, room_dev_dues;
-    struct rec_due *wbuf_due;    /* one a thread, at most */
+    struct rec_due *wbuf_due; /* one a thread, at most */
     size_t nr_wbuf_dues, room_wbuf_dues;
+};
+
+/* A line that was stored to and not written back since. */
+struct rec_line {
+    uint32_t index;
+    uint32_t line;
+    uintptr_t by; /* thread of the last such store */
 };
 
 /* A store that a write buffer holds. */
@@ -178,16 +189,17 @@ struct pvi_record {
     size_t nr_live, sample;
     uint32_t *touched;
     size_t nr_touched, room_touched;
-    uint32_t *dirty;
+    struct rec_line *dirty;
     size_t nr_dirty, room_dirty;
     struct rec_waiting *waiting;
     size_t nr_waiting, room_waiting;
-    bool write_buffer;   /* some unit has one */
-    uint64_t now;        /* counts changes */
+    bool write_buffer;    /* some unit has one */
+    uint64_t now;         /* counts changes */
     uint64_t outstanding; /* dues of any sort */
     struct rec_table *tables;
     struct rec_unit unit[PVI_MAX_UNITS];
     struct pvi_count mapped; /* leaves that lead to each frame, stale ones included */
+    struct pvi_count spare;  /* references of all guests on each frame, less the leaves */
     uint32_t allow[PVI_AT_NR];
 };
 
@@ -238,6 +250,7 @@ void rec_page_live(struct pvi_host *h, uint64_t index, enum rec_state state);
 void rec_page_dead(struct pvi_host *h, uint64_t index, enum rec_state state);
 void rec_page_touch(struct pvi_host *h, uint64_t index);
 void rec_page_dirty(struct pvi_host *h, uint64_t index, unsigned slot);
+void rec_page_clean(struct pvi_host *h, uint64_t index, unsigned line);
 void rec_check_pages(struct pvi_host *h, bool all);
 void rec_check_dirty(struct pvi_host *h, const char *when);
 bool rec_page_cached(const struct rec_page *page);
@@ -245,21 +258,28 @@ void rec_page_leaves(struct pvi_host *h, uint64_t index, const char *where);
 
 /* Trees (record_tree.c) */
 struct rec_table *rec_table_find(struct pvi_host *h, uint64_t root);
-struct rec_table *rec_table_track(struct pvi_host *h, const struct pvi_pt_ops *format, unsigned levels,
-                                  uint64_t root);
+struct rec_table *rec_table_track(struct pvi_host *h, const struct pvi_pt_ops *format,
+                                  unsigned levels, uint64_t root);
 void rec_table_sync(struct pvi_host *h, struct rec_table *t);
 void rec_table_release(struct pvi_host *h, struct rec_table *t);
 void rec_table_settle(struct pvi_host *h, struct rec_table *t);
-void rec_store_live(struct pvi_host *h, uint64_t index, unsigned slot, uint64_t old, uint64_t value);
-void rec_mapped(struct pvi_host *h, uint64_t pa, unsigned lg2, int64_t delta);
+void rec_store_live(struct pvi_host *h, uint64_t index, unsigned slot, uint64_t old,
+                    uint64_t value);
+/* Leaves that lead to the frames of [pa, pa + len) come or go. */
+void rec_mapped(struct pvi_host *h, uint64_t pa, uint64_t len, int64_t delta);
 
 /* The account (record_due.c) */
 struct rec_unit *rec_unit_of(struct pvi_host *h, struct pvi_unit *u);
-void rec_due_add(struct pvi_host *h, struct rec_table *t, uint64_t first, uint64_t last, unsigned flags);
-/* Is something of [first, last] that changed up to `when` not known to be forgotten? With `tables`: a table. */
-const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, uint64_t last, uint64_t when,
-                                   bool tables);
-struct rec_binding *rec_bind(struct pvi_host *h, struct rec_unit *ru, uint16_t did, struct rec_table *t);
+void rec_due_binding(struct pvi_host *h, struct rec_binding *b, uint64_t first, uint64_t last,
+                     unsigned flags);
+void rec_due_add(struct pvi_host *h, struct rec_table *t, uint64_t first, uint64_t last,
+                 unsigned flags);
+/* Is something of [first, last] that changed up to `when` not known to be forgotten? With `tables`:
+ * a table. */
+const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, uint64_t last,
+                                   uint64_t when, bool tables);
+struct rec_binding *rec_bind(struct pvi_host *h, struct rec_unit *ru, uint16_t did,
+                             struct rec_table *t);
 void rec_unbind(struct pvi_host *h, struct rec_binding *b, bool final);
 void rec_binding_settle(struct pvi_host *h, struct rec_binding *b);
 void rec_check_dues(struct pvi_host *h);

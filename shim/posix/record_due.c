@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The recorder's account of what each unit may still cache. A change of a live table owes, on every unit that tags the
- * table, an invalidation of the range: queued after the change, and waited for. Ranges are split where an
- * invalidation covers them in part. Nothing here asks the library what it believes.
+ * The recorder's account of what each unit may still cache. A change of a live table owes, on every
+ * unit that tags the table, an invalidation of the range: queued after the change, and waited for.
+ * Ranges are split where an invalidation covers them in part. Nothing here asks the library what it
+ * believes.
  */
 #include "record.h"
 #include <stdlib.h>
@@ -10,7 +11,8 @@
 
 #ifdef PVI_POSIX_RECORD
 
-/* Units and bindings ------------------------------------------------------------------------------ */
+/* Units and bindings ------------------------------------------------------------------------------
+ */
 
 struct rec_unit *rec_unit_of(struct pvi_host *h, struct pvi_unit *u)
 {
@@ -33,13 +35,14 @@ struct rec_unit *rec_unit_of(struct pvi_host *h, struct pvi_unit *u)
     return room;
 }
 
-struct rec_binding *rec_bind(struct pvi_host *h, struct rec_unit *ru, uint16_t did, struct rec_table *t)
+struct rec_binding *rec_bind(struct pvi_host *h, struct rec_unit *ru, uint16_t did,
+                             struct rec_table *t)
 {
     struct rec_binding *b = ru->by_did[did];
 
     while (b && b->table != t) {
-        rec_violation(h, PVI_RULE_R13, "unit %u: domain id %u tags table 0x%llx and now 0x%llx too", ru->u->index,
-                      did, (unsigned long long)rec_page_pa(h, b->table->root),
+        rec_violation(h, PVI_RULE_R13, "unit %u: domain id %u tags table 0x%llx and now 0x%llx too",
+                      ru->u->index, did, (unsigned long long)rec_page_pa(h, b->table->root),
                       (unsigned long long)rec_page_pa(h, t->root));
         b = b->next_of_did;
     }
@@ -79,7 +82,8 @@ void rec_binding_settle(struct pvi_host *h, struct rec_binding *b)
     rec_table_release(h, t);
 }
 
-/* Dues --------------------------------------------------------------------------------------------- */
+/* Dues
+ * --------------------------------------------------------------------------------------------- */
 
 static struct rec_due *due_new(struct pvi_host *h, struct rec_binding *b)
 {
@@ -104,7 +108,8 @@ static bool stamped(const struct rec_stamp *s)
 }
 
 /* Adds a due, or lengthens the last one of the same sort that nothing has covered yet. */
-static void due_put(struct pvi_host *h, struct rec_binding *b, uint64_t first, uint64_t last, unsigned flags)
+static void due_put(struct pvi_host *h, struct rec_binding *b, uint64_t first, uint64_t last,
+                    unsigned flags)
 {
     struct rec_due *d = b->nr_dues != 0 ? &b->due[b->nr_dues - 1] : NULL;
     bool alike = d && d->flags == flags && d->owner == rec_me() && !stamped(&d->stamp) && !d->met;
@@ -134,30 +139,38 @@ static void wbuf_due(struct pvi_host *h, struct rec_unit *ru)
             return;
         }
     }
-    ru->wbuf_due = rec_grow(ru->wbuf_due, ru->nr_wbuf_dues, &ru->room_wbuf_dues, sizeof(*ru->wbuf_due));
+    ru->wbuf_due =
+        rec_grow(ru->wbuf_due, ru->nr_wbuf_dues, &ru->room_wbuf_dues, sizeof(*ru->wbuf_due));
     d = &ru->wbuf_due[ru->nr_wbuf_dues++];
     memset(d, 0, sizeof(*d));
     d->owner = rec_me();
     h->rec->outstanding++;
 }
 
-void rec_due_add(struct pvi_host *h, struct rec_table *t, uint64_t first, uint64_t last, unsigned flags)
+void rec_due_binding(struct pvi_host *h, struct rec_binding *b, uint64_t first, uint64_t last,
+                     unsigned flags)
+{
+    const struct pvi_unit_caps *caps = &b->unit->u->caps;
+
+    if ((flags & DUE_ADDED) == 0 || caps->np_cache) {
+        due_put(h, b, first, last, flags);
+    } else if (caps->write_buffer) {
+        wbuf_due(h, b->unit);
+    }
+}
+
+void rec_due_add(struct pvi_host *h, struct rec_table *t, uint64_t first, uint64_t last,
+                 unsigned flags)
 {
     struct rec_binding *b;
 
     for (b = t->bindings; b; b = b->next_of_table) {
-        const struct pvi_unit_caps *caps = &b->unit->u->caps;
-
-        if ((flags & DUE_ADDED) == 0 || caps->np_cache) {
-            due_put(h, b, first, last, flags);
-        } else if (caps->write_buffer) {
-            wbuf_due(h, b->unit);
-        }
+        rec_due_binding(h, b, first, last, flags);
     }
 }
 
-const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, uint64_t last, uint64_t when,
-                                   bool tables)
+const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, uint64_t last,
+                                   uint64_t when, bool tables)
 {
     const struct rec_binding *b;
     size_t i;
@@ -166,8 +179,8 @@ const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, ui
         for (i = 0; i < b->nr_dues; i++) {
             const struct rec_due *d = &b->due[i];
 
-            if ((d->flags & DUE_ADDED) == 0 && (!tables || (d->flags & DUE_TABLES) != 0) && d->born <= when &&
-                d->first <= last && d->last >= first) {
+            if ((d->flags & DUE_ADDED) == 0 && (!tables || (d->flags & DUE_TABLES) != 0) &&
+                d->born <= when && d->first <= last && d->last >= first) {
                 return d;
             }
         }
@@ -175,7 +188,8 @@ const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, ui
     return NULL;
 }
 
-/* Invalidations ------------------------------------------------------------------------------------ */
+/* Invalidations
+ * ------------------------------------------------------------------------------------ */
 
 static void stamp(struct rec_stamp *s, uintptr_t owner, uint64_t seq)
 {
@@ -202,8 +216,8 @@ static bool devices_left(const struct rec_binding *b)
 }
 
 /* The part of a due that [first, last] covers gets a stamp; what is left stays as it is. */
-static void due_cover(struct pvi_host *h, struct rec_binding *b, size_t i, uint64_t first, uint64_t last,
-                      uint64_t seq)
+static void due_cover(struct pvi_host *h, struct rec_binding *b, size_t i, uint64_t first,
+                      uint64_t last, uint64_t seq)
 {
     struct rec_due whole = b->due[i], *rest;
 
@@ -225,7 +239,8 @@ static void due_cover(struct pvi_host *h, struct rec_binding *b, size_t i, uint6
     stamp(&b->due[i].stamp, whole.owner, seq);
 }
 
-static void cover(struct pvi_host *h, struct rec_binding *b, const struct pvi_inv *inv, uint64_t seq)
+static void cover(struct pvi_host *h, struct rec_binding *b, const struct pvi_inv *inv,
+                  uint64_t seq)
 {
     bool whole = inv->kind != PVI_INV_PAGES, left = devices_left(b);
     uint64_t first = whole ? 0 : inv->iova;
@@ -261,7 +276,8 @@ static void cover_device(struct rec_unit *ru, const struct pvi_inv *inv, uint64_
     }
 }
 
-static void cover_all(struct pvi_host *h, struct rec_unit *ru, const struct pvi_inv *inv, uint64_t seq)
+static void cover_all(struct pvi_host *h, struct rec_unit *ru, const struct pvi_inv *inv,
+                      uint64_t seq)
 {
     unsigned did;
 
@@ -275,13 +291,16 @@ static void cover_all(struct pvi_host *h, struct rec_unit *ru, const struct pvi_
     }
 }
 
-static void submitted(struct pvi_host *h, struct rec_unit *ru, const struct pvi_inv *inv, uint64_t seq)
+static void submitted(struct pvi_host *h, struct rec_unit *ru, const struct pvi_inv *inv,
+                      uint64_t seq)
 {
     struct rec_binding *b;
     size_t i;
 
     for (i = 0; i < ru->nr_wbuf_dues; i++) {
-        stamp(&ru->wbuf_due[i].stamp, ru->wbuf_due[i].owner, seq); /* any command empties the write buffer */
+        stamp(&ru->wbuf_due[i].stamp, ru->wbuf_due[i].owner,
+              seq); /* any command empties the write buffer */
+        ru->wbuf_due[i].met |= inv->kind == PVI_INV_WBUF && ru->wbuf_due[i].owner == rec_me();
     }
     switch (inv->kind) {
     case PVI_INV_PAGES:
@@ -301,7 +320,8 @@ static void submitted(struct pvi_host *h, struct rec_unit *ru, const struct pvi_
     }
 }
 
-void pvi_record_submit_begin(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv, unsigned nr)
+void pvi_record_submit_begin(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv,
+                             unsigned nr)
 {
     struct rec_unit *ru;
     unsigned i;
@@ -317,16 +337,37 @@ void pvi_record_submit_begin(struct pvi_host *h, struct pvi_unit *u, const struc
     pthread_mutex_unlock(&h->rec->lock);
 }
 
+/* A flush of the write buffer alone goes by a register, and is over when it has been submitted. */
+static void wbuf_flushed(struct pvi_host *h, struct rec_unit *ru)
+{
+    size_t i = 0;
+
+    while (i < ru->nr_wbuf_dues) {
+        if (ru->wbuf_due[i].met && ru->wbuf_due[i].owner == rec_me()) {
+            ru->wbuf_due[i] = ru->wbuf_due[--ru->nr_wbuf_dues];
+            h->rec->outstanding--;
+        } else {
+            i++;
+        }
+    }
+}
+
 void pvi_record_submit_end(struct pvi_host *h, struct pvi_unit *u, int rc)
 {
+    struct rec_unit *ru;
+
     pthread_mutex_lock(&h->rec->lock);
+    ru = rec_unit_of(h, u);
     if (rc != 0) {
-        rec_unit_of(h, u)->failed = true;
+        ru->failed = true;
+    } else {
+        wbuf_flushed(h, ru);
     }
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-/* Completion --------------------------------------------------------------------------------------- */
+/* Completion
+ * --------------------------------------------------------------------------------------- */
 
 /* Queued by this thread, before the wait that has ended? */
 static bool complete(const struct rec_stamp *s, uintptr_t owner)
@@ -416,7 +457,9 @@ void pvi_record_wait_end(struct pvi_host *h, struct pvi_unit *u, int rc)
     if (rc != 0) {
         ru->failed = true;
     } else if (ru->model.pending && ru->model.pending(ru->model.opaque)) {
-        rec_violation(h, PVI_RULE_R8, "unit %u: a wait ends with success, commands have not been executed", u->index);
+        rec_violation(h, PVI_RULE_R8,
+                      "unit %u: a wait ends with success, commands have not been executed",
+                      u->index);
     } else if (!ru->failed && h->rec->outstanding != 0) {
         complete_unit(h, ru);
     }

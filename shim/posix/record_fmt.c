@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The recorder's decoders: VT-d second stage (3.7 and 9.8, hwspec 3.1) and AMD-Vi v1 (48882 2.2.3, hwspec 6.9). They share
- * nothing with the engine but the manuals.
+ * The recorder's decoders: VT-d second stage (3.7 and 9.8, hwspec 3.1) and AMD-Vi v1 (48882 2.2.3,
+ * hwspec 6.9). They share nothing with the engine but the manuals.
  */
 #include "record.h"
 #include <string.h>
 
 #ifdef PVI_POSIX_RECORD
 
-#define BIT(n) (1ull << (n))
+#define BIT(n)          (1ull << (n))
 #define BITS(high, low) ((~0ull >> (63 - (high))) & (~0ull << (low)))
 
-/* The name is all that is taken from the engine: a pointer to its operations would link it into every test. */
+/* The name is all that is taken from the engine: a pointer to its operations would link it into
+ * every test. */
 enum rec_format rec_format_of(const struct pvi_pt_ops *ops)
 {
     if (!ops || !ops->name) {
@@ -42,7 +43,7 @@ static uint64_t beyond(const struct rec_rules *r)
 
 static struct rec_entry vtd_ss(const struct rec_rules *r, uint64_t entry, unsigned level)
 {
-    struct rec_entry e = {REC_EMPTY, 0, 0, entry & BITS(51, 12), 0};
+    struct rec_entry e = {REC_EMPTY, 0, 0, 0, entry & BITS(51, 12), 0};
     uint64_t wrong = beyond(r) | BIT(62);
 
     if ((entry & 3) == 0) { /* no P bit: R or W makes an entry present */
@@ -52,6 +53,7 @@ static struct rec_entry vtd_ss(const struct rec_rules *r, uint64_t entry, unsign
     if (level == 0 || (level <= 2 && (entry & BIT(7)) != 0)) {
         e.kind = REC_LEAF;
         e.lg2 = (uint8_t)rec_shift(level);
+        e.rights = (uint8_t)(entry & 3);
         wrong |= r->snoop ? 0 : BIT(11);
         wrong |= level == 0 ? 0 : BITS(rec_shift(level) - 1, 12);
         e.heeded = entry & (BITS(51, 12) | BIT(11) | BITS(6, 3) | 3 | (level == 0 ? 0 : BIT(7)));
@@ -72,7 +74,6 @@ static struct rec_entry amd_sized(struct rec_entry e, unsigned level, uint64_t i
     while (p < 52 && (e.pa & BIT(p)) != 0) {
         p++;
     }
-    e.kind = REC_LEAF;
     e.lg2 = (uint8_t)(p + 1);
     if (e.lg2 <= rec_shift(level) || e.lg2 >= rec_shift(level + 1) || e.lg2 > 51) {
         return bad(e);
@@ -81,9 +82,10 @@ static struct rec_entry amd_sized(struct rec_entry e, unsigned level, uint64_t i
     return e;
 }
 
-static struct rec_entry amd_v1(const struct rec_rules *r, uint64_t entry, unsigned level, uint64_t iova)
+static struct rec_entry amd_v1(const struct rec_rules *r, uint64_t entry, unsigned level,
+                               uint64_t iova)
 {
-    struct rec_entry e = {REC_EMPTY, 0, 0, entry & BITS(51, 12), 0};
+    struct rec_entry e = {REC_EMPTY, 0, 0, 0, entry & BITS(51, 12), 0};
     unsigned next = (unsigned)(entry >> 9) & 7;
 
     if ((entry & 1) == 0) {
@@ -99,6 +101,7 @@ static struct rec_entry amd_v1(const struct rec_rules *r, uint64_t entry, unsign
     }
     e.kind = REC_LEAF;
     e.lg2 = (uint8_t)rec_shift(level);
+    e.rights = (uint8_t)(entry >> 61) & 3;
     e.heeded = entry & (BITS(62, 59) | BITS(51, 12) | BITS(11, 9) | 1);
     if (level >= 5 || (entry & (BITS(58, 52) | beyond(r))) != 0) { /* no leaf at level 6 */
         return bad(e);
@@ -109,7 +112,8 @@ static struct rec_entry amd_v1(const struct rec_rules *r, uint64_t entry, unsign
     return (e.pa & (BIT(e.lg2) - 1)) != 0 ? bad(e) : e;
 }
 
-struct rec_entry rec_decode(const struct rec_rules *r, uint64_t entry, unsigned level, uint64_t iova)
+struct rec_entry rec_decode(const struct rec_rules *r, uint64_t entry, unsigned level,
+                            uint64_t iova)
 {
     return r->format == REC_FMT_VTD_SS ? vtd_ss(r, entry, level) : amd_v1(r, entry, level, iova);
 }

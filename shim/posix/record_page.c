@@ -9,7 +9,8 @@
 /* Pages compared at each checkpoint beside those that were touched. */
 #define SAMPLE 4u
 
-/* Lists ------------------------------------------------------------------------------------------ */
+/* Lists ------------------------------------------------------------------------------------------
+ */
 
 void rec_page_live(struct pvi_host *h, uint64_t index, enum rec_state state)
 {
@@ -28,11 +29,14 @@ void rec_page_dead(struct pvi_host *h, uint64_t index, enum rec_state state)
     struct pvi_record *rec = h->rec;
     struct rec_page *page = &rec->page[index];
     uint32_t last = rec->live[--rec->nr_live];
+    unsigned line;
 
+    for (line = 0; page->dirty != 0; line++) {
+        rec_page_clean(h, index, line);
+    }
     rec->live[page->live_at] = last;
     rec->page[last].live_at = page->live_at;
     page->state = (uint8_t)state;
-    page->dirty = 0;
     page->raw_dirty = false;
 }
 
@@ -42,29 +46,62 @@ void rec_page_touch(struct pvi_host *h, uint64_t index)
 
     if (!rec->page[index].touched) {
         rec->page[index].touched = true;
-        rec->touched = rec_grow(rec->touched, rec->nr_touched, &rec->room_touched, sizeof(*rec->touched));
+        rec->touched =
+            rec_grow(rec->touched, rec->nr_touched, &rec->room_touched, sizeof(*rec->touched));
         rec->touched[rec->nr_touched++] = (uint32_t)index;
     }
 }
 
-/* A hooked store went to the page: some walker does not see it before its line is written back (R1). */
+static struct rec_line *dirty_find(struct pvi_record *rec, uint64_t index, unsigned line)
+{
+    size_t i;
+
+    for (i = rec->nr_dirty; i-- > 0;) {
+        if (rec->dirty[i].index == index && rec->dirty[i].line == line) {
+            return &rec->dirty[i];
+        }
+    }
+    return NULL;
+}
+
+/* A hooked store went to the page: some walker does not see it before its line is written back
+ * (R1). */
 void rec_page_dirty(struct pvi_host *h, uint64_t index, unsigned slot)
 {
     struct pvi_record *rec = h->rec;
     struct rec_page *page = &rec->page[index];
+    struct rec_line *d;
 
     if (page->state == REC_RAW ? !page->raw_dirty : !page->table->noncoherent) {
         return;
     }
-    if (page->dirty == 0) {
+    if ((page->dirty & 1ull << (slot / 8)) != 0) {
+        d = dirty_find(rec, index, slot / 8);
+    } else {
         rec->dirty = rec_grow(rec->dirty, rec->nr_dirty, &rec->room_dirty, sizeof(*rec->dirty));
-        rec->dirty[rec->nr_dirty++] = (uint32_t)index;
+        d = &rec->dirty[rec->nr_dirty++];
     }
+    d->index = (uint32_t)index;
+    d->line = slot / 8;
+    d->by = rec_me();
     page->dirty |= 1ull << (slot / 8);
-    page->dirty_by = rec_me();
 }
 
-/* Checks ----------------------------------------------------------------------------------------- */
+void rec_page_clean(struct pvi_host *h, uint64_t index, unsigned line)
+{
+    struct pvi_record *rec = h->rec;
+    struct rec_page *page = &rec->page[index];
+    struct rec_line *d;
+
+    if ((page->dirty & 1ull << line) != 0) {
+        page->dirty &= ~(1ull << line);
+        d = dirty_find(rec, index, line);
+        *d = rec->dirty[--rec->nr_dirty];
+    }
+}
+
+/* Checks -----------------------------------------------------------------------------------------
+ */
 
 static void compare_page(struct pvi_host *h, uint64_t index)
 {
@@ -77,9 +114,11 @@ static void compare_page(struct pvi_host *h, uint64_t index)
     }
     for (i = 0; cpu[i] == seen[i]; i++) {
     }
-    rec_violation(h, PVI_RULE_R3, "entry %u of live page 0x%llx became 0x%llx without a hook, hardware may have seen 0x%llx",
-                  i, (unsigned long long)rec_page_pa(h, index), (unsigned long long)cpu[i],
-                  (unsigned long long)seen[i]);
+    rec_violation(
+        h, PVI_RULE_R3,
+        "entry %u of live page 0x%llx became 0x%llx without a hook, hardware may have seen 0x%llx",
+        i, (unsigned long long)rec_page_pa(h, index), (unsigned long long)cpu[i],
+        (unsigned long long)seen[i]);
     memcpy(seen, cpu, PVI_PAGE_SIZE);
 }
 
@@ -115,23 +154,21 @@ void rec_check_dirty(struct pvi_host *h, const char *when)
     size_t i = 0;
 
     while (i < rec->nr_dirty) {
-        struct rec_page *page = &rec->page[rec->dirty[i]];
+        struct rec_line d = rec->dirty[i];
 
-        if (comparable(page) && page->dirty != 0) {
-            if (page->dirty_by != rec_me()) {
-                i++;
-                continue;
-            }
-            rec_violation(h, PVI_RULE_R1, "lines 0x%llx of page 0x%llx were stored to and not written back %s",
-                          (unsigned long long)page->dirty,
-                          (unsigned long long)rec_page_pa(h, rec->dirty[i]), when);
-            page->dirty = 0;
+        if (d.by != rec_me()) {
+            i++;
+            continue;
         }
-        rec->dirty[i] = rec->dirty[--rec->nr_dirty];
+        rec_violation(h, PVI_RULE_R1,
+                      "line %u of page 0x%llx was stored to and not written back %s", d.line,
+                      (unsigned long long)rec_page_pa(h, d.index), when);
+        rec_page_clean(h, d.index, d.line);
     }
 }
 
-/* Coming and going ------------------------------------------------------------------------------- */
+/* Coming and going -------------------------------------------------------------------------------
+ */
 
 void pvi_record_page_alloc(struct pvi_host *h, uint64_t index, uint64_t nr)
 {
@@ -156,12 +193,13 @@ void rec_page_leaves(struct pvi_host *h, uint64_t index, const char *where)
     unsigned long long pa = rec_page_pa(h, index);
 
     if (page->state == REC_LIVE) {
-        rec_violation(h, PVI_RULE_R4, "table 0x%llx goes to %s while it is linked for IOVA 0x%llx", pa, where,
-                      (unsigned long long)page->iova);
+        rec_violation(h, PVI_RULE_R4, "table 0x%llx goes to %s while it is linked for IOVA 0x%llx",
+                      pa, where, (unsigned long long)page->iova);
         rec_page_dead(h, index, REC_NONE);
     } else if (page->state == REC_LIMBO) {
         if (rec_page_cached(page)) {
-            rec_violation(h, PVI_RULE_R4, "table 0x%llx goes to %s before a unit has forgotten it for IOVA 0x%llx",
+            rec_violation(h, PVI_RULE_R4,
+                          "table 0x%llx goes to %s before a unit has forgotten it for IOVA 0x%llx",
                           pa, where, (unsigned long long)page->iova);
         }
         page->state = REC_NONE;
@@ -170,7 +208,8 @@ void rec_page_leaves(struct pvi_host *h, uint64_t index, const char *where)
     }
     page->table = NULL;
     if (page->was_live && rec_model_caches(h, pa, PVI_PAGE_SIZE)) {
-        rec_violation(h, PVI_RULE_R4, "page 0x%llx goes to %s, and the model still caches something of it", pa,
+        rec_violation(h, PVI_RULE_R4,
+                      "page 0x%llx goes to %s, and the model still caches something of it", pa,
                       where);
     }
 }
@@ -188,37 +227,21 @@ void pvi_record_page_free(struct pvi_host *h, uint64_t index, uint64_t nr)
         page->was_live = false;
         for (j = 0; j < REC_ENTRIES; j++) {
             if (content[j] != 0) {
-                rec_violation(h, PVI_RULE_R22, "page 0x%llx goes to the host unscrubbed, word %u is 0x%llx",
-                              (unsigned long long)rec_page_pa(h, i), (unsigned)j, (unsigned long long)content[j]);
+                rec_violation(h, PVI_RULE_R22,
+                              "page 0x%llx goes to the host unscrubbed, word %u is 0x%llx",
+                              (unsigned long long)rec_page_pa(h, i), (unsigned)j,
+                              (unsigned long long)content[j]);
                 break;
             }
         }
         if (page->maps != 0) {
-            rec_violation(h, PVI_RULE_MAP, "page 0x%llx goes to the host and is still mapped %u times",
+            rec_violation(h, PVI_RULE_MAP,
+                          "page 0x%llx goes to the host and is still mapped %u times",
                           (unsigned long long)rec_page_pa(h, i), page->maps);
             page->maps = 0;
         }
     }
     pthread_mutex_unlock(&h->rec->lock);
-}
-
-/* References that all guests hold on frames of a run. */
-static void references(struct pvi_host *h, uint64_t first, uint64_t last, int64_t *min, int64_t *max)
-{
-    struct pvi_hdom *d;
-    int64_t low, high;
-    unsigned owe;
-
-    *min = *max = 0;
-    for (d = h->hdoms; d; d = d->next) {
-        pthread_mutex_lock(&d->lock);
-        for (owe = PVI_OWE_REF; owe <= PVI_OWE_MAX; owe++) {
-            pvi_count_range(&d->count[owe], first, last, &low, &high);
-            *min += low;
-            *max += high;
-        }
-        pthread_mutex_unlock(&d->lock);
-    }
 }
 
 static const struct rec_gone *gone_find(struct pvi_host *h, uint64_t frame)
@@ -236,53 +259,74 @@ static const struct rec_gone *gone_find(struct pvi_host *h, uint64_t frame)
     return NULL;
 }
 
-/*
- * One reference goes. Leaves hold one each, live ones and those that a unit may still cache: when there was exactly
- * one a leaf, none may go.
- */
-static void frames_leave(struct pvi_host *h, uint64_t first, uint64_t last)
+/* A frame of which all references belong to leaves loses one. */
+static void frame_leaves(struct pvi_host *h, uint64_t frame)
 {
-    int64_t refs_min, refs_max, leaves_min, leaves_max;
-    const struct rec_gone *gone;
-    uint64_t frame = first;
+    const struct rec_gone *gone = gone_find(h, frame);
 
-    references(h, first, last, &refs_min, &refs_max);
-    pvi_count_range(&h->rec->mapped, first, last, &leaves_min, &leaves_max);
-    if (leaves_max == 0) {
-        if (rec_model_caches(h, first << PVI_PAGE_LG2, (last - first + 1) << PVI_PAGE_LG2)) {
-            rec_violation(h, PVI_RULE_R4, "frames 0x%llx to 0x%llx are put, and the model still caches something of them",
-                          (unsigned long long)first, (unsigned long long)last);
-        }
-        return;
-    }
-    if (refs_min > leaves_max) {
-        return;
-    }
-    for (frame = first; frame <= last; frame++) {
-        pvi_count_range(&h->rec->mapped, frame, frame, &leaves_min, &leaves_max);
-        references(h, frame, frame, &refs_min, &refs_max);
-        if (leaves_max == 0 || refs_max != leaves_max) {
-            continue;
-        }
-        gone = gone_find(h, frame);
-        if (gone) {
-            rec_violation(h, PVI_RULE_R4, "frame 0x%llx is put before a unit has forgotten it at IOVA 0x%llx",
-                          (unsigned long long)frame, (unsigned long long)gone->first);
-        } else {
-            rec_violation(h, PVI_RULE_R16, "frame 0x%llx is put while a leaf that owes it is live",
-                          (unsigned long long)frame);
-        }
-        return;
+    if (gone) {
+        rec_violation(h, PVI_RULE_R4,
+                      "frame 0x%llx is put before a unit has forgotten it at IOVA 0x%llx",
+                      (unsigned long long)frame, (unsigned long long)gone->first);
+    } else {
+        rec_violation(h, PVI_RULE_R16, "frame 0x%llx is put while a leaf that owes it is live",
+                      (unsigned long long)frame);
     }
 }
 
-void pvi_record_frame_put(struct pvi_host *h, const struct pvi_frames *run)
+/*
+ * Leaves hold one reference each, live ones and those that a unit may still cache: where there is
+ * exactly one a leaf, none may go. (Fewer: a leaf that owes nothing leads there as well, and
+ * nothing can be said.)
+ */
+static void frames_leave(struct pvi_host *h, uint64_t first, uint64_t last)
+{
+    uint64_t frame;
+    int64_t min, max;
+
+    pvi_count_range(&h->rec->mapped, first, last, &min, &max);
+    if (max == 0) {
+        if (rec_model_caches(h, first << PVI_PAGE_LG2, (last - first + 1) << PVI_PAGE_LG2)) {
+            rec_violation(
+                h, PVI_RULE_R4,
+                "frames 0x%llx to 0x%llx are put, and the model still caches something of them",
+                (unsigned long long)first, (unsigned long long)last);
+        }
+        return;
+    }
+    pvi_count_range(&h->rec->spare, first, last, &min, &max);
+    for (frame = first; min <= 0 && frame <= last; frame++) {
+        int64_t spare, leaves;
+
+        pvi_count_range(&h->rec->spare, frame, frame, &spare, &max);
+        pvi_count_range(&h->rec->mapped, frame, frame, &leaves, &max);
+        if (spare == 0 && leaves != 0) {
+            frame_leaves(h, frame);
+            return;
+        }
+    }
+}
+
+static void frames(struct pvi_host *h, const struct pvi_frames *run, int64_t delta)
 {
     uint64_t first = run->pa.a >> PVI_PAGE_LG2;
 
     pthread_mutex_lock(&h->rec->lock);
-    frames_leave(h, first, first + run->nr - 1);
+    if (delta < 0) {
+        frames_leave(h, first, first + run->nr - 1);
+    }
+    pvi_count_add(&h->rec->spare, first, first + run->nr - 1, delta);
     pthread_mutex_unlock(&h->rec->lock);
+}
+
+void pvi_record_frame_get(struct pvi_host *h, const struct pvi_frames *run)
+{
+    frames(h, run, 1);
+}
+
+void pvi_record_frame_put(struct pvi_host *h, const struct pvi_frames *run)
+{
+    frames(h, run, -1);
 }
 
 #endif

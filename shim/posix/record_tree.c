@@ -24,14 +24,16 @@ static void leaf_range(const struct rec_entry *e, uint64_t iova, uint64_t *first
     *last = *first + (((uint64_t)1 << e->lg2) - 1);
 }
 
-/* Leaves by frame --------------------------------------------------------------------------------- */
+/* Leaves by frame ---------------------------------------------------------------------------------
+ */
 
-void rec_mapped(struct pvi_host *h, uint64_t pa, unsigned lg2, int64_t delta)
+void rec_mapped(struct pvi_host *h, uint64_t pa, uint64_t len, int64_t delta)
 {
-    uint64_t first = pa >> PVI_PAGE_LG2;
+    uint64_t first = pa >> PVI_PAGE_LG2, last = first + (len >> PVI_PAGE_LG2) - 1;
 
     if (!h->no_counts) {
-        pvi_count_add(&h->rec->mapped, first, first + ((uint64_t)1 << (lg2 - PVI_PAGE_LG2)) - 1, delta);
+        pvi_count_add(&h->rec->mapped, first, last, delta);
+        pvi_count_add(&h->rec->spare, first, last, -delta);
     }
 }
 
@@ -56,21 +58,19 @@ static void run_gone(struct pvi_host *h, struct rec_table *t, const struct leaf_
 /* New leaves; or, gone, old ones, which count until every unit has forgotten them. */
 static void run_flush(struct pvi_host *h, struct rec_table *t, struct leaf_run *run, bool gone)
 {
-    uint64_t first = run->pa >> PVI_PAGE_LG2;
-
-    if (run->len == 0 || h->no_counts) {
+    if (run->len == 0) {
         return;
     }
-    if (gone && t->bindings) {
+    if (gone && t->bindings && !h->no_counts) {
         run_gone(h, t, run);
     } else {
-        pvi_count_add(&h->rec->mapped, first, first + (run->len >> PVI_PAGE_LG2) - 1, gone ? -1 : 1);
+        rec_mapped(h, run->pa, run->len, gone ? -1 : 1);
     }
     run->len = 0;
 }
 
-static void run_add(struct pvi_host *h, struct rec_table *t, struct leaf_run *run, uint64_t iova, uint64_t pa,
-                    unsigned level, bool gone)
+static void run_add(struct pvi_host *h, struct rec_table *t, struct leaf_run *run, uint64_t iova,
+                    uint64_t pa, unsigned level, bool gone)
 {
     uint64_t span = (uint64_t)1 << rec_shift(level);
 
@@ -84,7 +84,8 @@ static void run_add(struct pvi_host *h, struct rec_table *t, struct leaf_run *ru
     run->len += span;
 }
 
-/* Linking ------------------------------------------------------------------------------------------ */
+/* Linking
+ * ------------------------------------------------------------------------------------------ */
 
 struct link {
     struct pvi_host *h;
@@ -109,14 +110,17 @@ static bool link_page_ok(struct link *l, uint64_t pa, uint64_t index)
     if (page->state == REC_LIMBO) {
         rec_page_leaves(h, index, "use as a table again");
     }
-    if (l->t->noncoherent && memcmp(pvi_posix_page_ptr(h, index), rec_dram(h, index), PVI_PAGE_SIZE) != 0) {
+    if (l->t->noncoherent &&
+        memcmp(pvi_posix_page_ptr(h, index), rec_dram(h, index), PVI_PAGE_SIZE) != 0) {
         const uint64_t *cpu = pvi_posix_page_ptr(h, index);
         const uint64_t *dram = (const uint64_t *)(const void *)rec_dram(h, index);
 
         for (i = 0; cpu[i] == dram[i]; i++) {
         }
-        rec_violation(h, PVI_RULE_R1, "table 0x%llx is linked, entry %u is not written back: 0x%llx, memory has 0x%llx",
-                      at, i, (unsigned long long)cpu[i], (unsigned long long)dram[i]);
+        rec_violation(
+            h, PVI_RULE_R1,
+            "table 0x%llx is linked, entry %u is not written back: 0x%llx, memory has 0x%llx", at,
+            i, (unsigned long long)cpu[i], (unsigned long long)dram[i]);
     }
     return true;
 }
@@ -135,8 +139,10 @@ static void link_entries(struct link *l, uint64_t index, unsigned level, uint64_
             continue;
         }
         if (e.kind == REC_BAD || e.kind == REC_STRAY || i >= nr) {
-            rec_violation(l->h, PVI_RULE_R22, "table 0x%llx of level %u is linked, entry %u is no entry: 0x%llx%s",
-                          (unsigned long long)rec_page_pa(l->h, index), level, i, (unsigned long long)table[i],
+            rec_violation(l->h, PVI_RULE_R22,
+                          "table 0x%llx of level %u is linked, entry %u is no entry: 0x%llx%s",
+                          (unsigned long long)rec_page_pa(l->h, index), level, i,
+                          (unsigned long long)table[i],
                           table[i] == REC_POISON ? " (not scrubbed)" : "");
             return;
         }
@@ -146,7 +152,8 @@ static void link_entries(struct link *l, uint64_t index, unsigned level, uint64_
         }
         run_add(l->h, l->t, &run, at, e.pa, level, false);
         if (added.len != 0 && added.iova + added.len != at) {
-            rec_due_add(l->h, l->t, added.iova, added.iova + (added.len - 1), DUE_ADDED | DUE_TABLES);
+            rec_due_add(l->h, l->t, added.iova, added.iova + (added.len - 1),
+                        DUE_ADDED | DUE_TABLES);
             added.len = 0;
         }
         added.iova = added.len == 0 ? at : added.iova;
@@ -164,7 +171,8 @@ static void link_table(struct link *l, uint64_t pa, unsigned level, uint64_t iov
     struct rec_page *page;
 
     if (index >= l->h->arena.nr_pages || l->h->arena.used[index] == 0) {
-        rec_violation(l->h, PVI_RULE_R2, "0x%llx is linked as a table and is no page that the host gave out",
+        rec_violation(l->h, PVI_RULE_R2,
+                      "0x%llx is linked as a table and is no page that the host gave out",
                       (unsigned long long)pa);
         return;
     }
@@ -181,8 +189,57 @@ static void link_table(struct link *l, uint64_t pa, unsigned level, uint64_t iov
     link_entries(l, index, level, iova);
 }
 
+/* What an entry is replaced by. */
+struct heir {
+    uint64_t value;
+    uint64_t iova; /* of the slot */
+    unsigned level;
+};
+
+/*
+ * Does what comes lead to the same frame with the same rights? Then it takes over the reference of
+ * the leaf that goes: a split or a merge gets none. A frame that is removed later waits for the
+ * invalidation of both.
+ */
+static bool inherits(struct pvi_host *h, struct rec_table *t, const struct heir *heir,
+                     uint64_t iova, uint64_t pa, unsigned rights)
+{
+    struct rec_entry e = rec_decode(&t->rules, heir->value, heir->level, heir->iova);
+    uint64_t at = heir->iova;
+    unsigned level = heir->level;
+
+    while (e.kind == REC_TABLE && pvi_posix_page_index(h, e.pa) < h->arena.nr_pages) {
+        const uint64_t *table = pvi_posix_page_ptr(h, pvi_posix_page_index(h, e.pa));
+        unsigned slot = (unsigned)((iova - at) >> rec_shift(e.level));
+
+        level = e.level;
+        at = slot_iova(at, level, slot);
+        e = rec_decode(&t->rules, table[slot], level, at);
+    }
+    return e.kind == REC_LEAF && e.pa + (iova - at) == pa && e.rights == rights;
+}
+
+/* A leaf goes, in pieces as large as a slot of `level`. */
+static void leaf_gone(struct pvi_host *h, struct rec_table *t, struct leaf_run *run,
+                      const struct heir *heir, const struct rec_entry *was, uint64_t iova,
+                      unsigned of_level, unsigned level)
+{
+    uint64_t span = (uint64_t)1 << rec_shift(level), offset;
+
+    for (offset = 0; offset >> rec_shift(of_level) == 0; offset += span) {
+        if (heir && heir->value != 0 &&
+            inherits(h, t, heir, iova + offset, was->pa + offset, was->rights)) {
+            run_flush(h, t, run, true);
+            rec_mapped(h, was->pa + offset, span, -1);
+        } else {
+            run_add(h, t, run, iova + offset, was->pa + offset, level, true);
+        }
+    }
+}
+
 /* A table and all below it are not reachable any more. */
-static void unlink_table(struct pvi_host *h, struct rec_table *t, uint64_t index)
+static void unlink_table(struct pvi_host *h, struct rec_table *t, uint64_t index,
+                         const struct heir *heir)
 {
     const uint64_t *table = (const uint64_t *)(const void *)rec_seen(h, index);
     struct rec_page *page = &h->rec->page[index];
@@ -198,9 +255,9 @@ static void unlink_table(struct pvi_host *h, struct rec_table *t, uint64_t index
         struct rec_entry e = rec_decode(&t->rules, table[i], page->level, at);
 
         if (e.kind == REC_LEAF) {
-            run_add(h, t, &run, at, e.pa, page->level, true);
+            leaf_gone(h, t, &run, heir, &e, at, page->level, page->level);
         } else if (e.kind == REC_TABLE && pvi_posix_page_index(h, e.pa) < h->arena.nr_pages) {
-            unlink_table(h, t, pvi_posix_page_index(h, e.pa));
+            unlink_table(h, t, pvi_posix_page_index(h, e.pa), heir);
         }
     }
     run_flush(h, t, &run, true);
@@ -214,11 +271,13 @@ static void unlink_table(struct pvi_host *h, struct rec_table *t, uint64_t index
     }
 }
 
-/* Stores ------------------------------------------------------------------------------------------- */
+/* Stores
+ * ------------------------------------------------------------------------------------------- */
 
-/* Where a leaf was, a table comes: no address that was mapped may lead elsewhere, nor all of them nowhere. */
-static void split_ok(struct pvi_host *h, struct rec_table *t, const struct rec_entry *leaf, uint64_t iova,
-                     uint64_t pa)
+/* Where a leaf was, a table comes: no address that was mapped may lead elsewhere, nor all of them
+ * nowhere. */
+static void split_ok(struct pvi_host *h, struct rec_table *t, const struct rec_entry *leaf,
+                     uint64_t iova, uint64_t pa)
 {
     uint64_t index = pvi_posix_page_index(h, pa);
     const uint64_t *table;
@@ -235,41 +294,46 @@ static void split_ok(struct pvi_host *h, struct rec_table *t, const struct rec_e
 
         nr += e.kind == REC_EMPTY ? 0 : 1;
         if (e.kind == REC_LEAF && e.pa != leaf->pa + (at - iova)) {
-            rec_violation(h, PVI_RULE_R2, "the leaf at IOVA 0x%llx is split, and 0x%llx leads to 0x%llx",
-                          (unsigned long long)iova, (unsigned long long)at, (unsigned long long)e.pa);
+            rec_violation(
+                h, PVI_RULE_R2, "the leaf at IOVA 0x%llx is split, and 0x%llx leads to 0x%llx",
+                (unsigned long long)iova, (unsigned long long)at, (unsigned long long)e.pa);
             return;
         }
     }
     if (nr == 0) {
-        rec_violation(h, PVI_RULE_R2, "the leaf at IOVA 0x%llx is replaced by a table that is not filled",
+        rec_violation(h, PVI_RULE_R2,
+                      "the leaf at IOVA 0x%llx is replaced by a table that is not filled",
                       (unsigned long long)iova);
     }
 }
 
 static void old_leaf(struct pvi_host *h, struct rec_table *t, const struct rec_entry *was,
-                     const struct rec_entry *is, unsigned level, uint64_t iova)
+                     const struct rec_entry *is, const struct heir *heir)
 {
     struct leaf_run run = {0, 0, 0};
     uint64_t first, last;
 
-    leaf_range(was, iova, &first, &last);
     if (is->kind == REC_LEAF && is->heeded == was->heeded) {
-        rec_mapped(h, was->pa, rec_shift(level), -1); /* an ignored bit changed: nothing to forget */
+        rec_mapped(h, was->pa, (uint64_t)1 << rec_shift(heir->level),
+                   -1); /* an ignored bit changed: nothing to forget */
         return;
     }
+    leaf_range(was, heir->iova, &first, &last);
     rec_due_add(h, t, first, last, is->kind == REC_TABLE ? DUE_TABLES : 0);
-    run_add(h, t, &run, iova, was->pa, level, true);
+    leaf_gone(h, t, &run, heir, was, heir->iova, heir->level,
+              is->kind == REC_TABLE ? is->level : heir->level);
     run_flush(h, t, &run, true);
 }
 
-static void old_table(struct pvi_host *h, struct rec_table *t, const struct rec_entry *was, unsigned level,
-                      uint64_t iova)
+static void old_table(struct pvi_host *h, struct rec_table *t, const struct rec_entry *was,
+                      const struct heir *heir)
 {
-    rec_due_add(h, t, iova, slot_last(iova, level), DUE_TABLES);
-    unlink_table(h, t, pvi_posix_page_index(h, was->pa));
+    rec_due_add(h, t, heir->iova, slot_last(heir->iova, heir->level), DUE_TABLES);
+    unlink_table(h, t, pvi_posix_page_index(h, was->pa), heir);
 }
 
-/* The entry of a live table is about to become `value`. What comes is looked at before what goes. */
+/* The entry of a live table is about to become `value`. What comes is looked at before what goes.
+ */
 void rec_store_live(struct pvi_host *h, uint64_t index, unsigned slot, uint64_t old, uint64_t value)
 {
     struct rec_page *page = &h->rec->page[index];
@@ -277,12 +341,15 @@ void rec_store_live(struct pvi_host *h, uint64_t index, unsigned slot, uint64_t 
     uint64_t iova = slot_iova(page->iova, page->level, slot);
     struct rec_entry was = rec_decode(&t->rules, old, page->level, iova);
     struct rec_entry is = rec_decode(&t->rules, value, page->level, iova);
+    const struct heir heir = {value, iova, page->level};
     bool same_child = was.kind == REC_TABLE && is.kind == REC_TABLE && was.pa == is.pa;
 
     h->rec->now++;
     if (is.kind == REC_BAD) {
-        rec_violation(h, PVI_RULE_R3, "entry %u of live table 0x%llx of level %u becomes 0x%llx, which is no entry",
-                      slot, (unsigned long long)rec_page_pa(h, index), page->level, (unsigned long long)value);
+        rec_violation(h, PVI_RULE_R3,
+                      "entry %u of live table 0x%llx of level %u becomes 0x%llx, which is no entry",
+                      slot, (unsigned long long)rec_page_pa(h, index), page->level,
+                      (unsigned long long)value);
     }
     if (same_child) {
         if (was.heeded != is.heeded) {
@@ -307,13 +374,14 @@ void rec_store_live(struct pvi_host *h, uint64_t index, unsigned slot, uint64_t 
         }
     }
     if (was.kind == REC_LEAF) {
-        old_leaf(h, t, &was, &is, page->level, iova);
+        old_leaf(h, t, &was, &is, &heir);
     } else if (was.kind == REC_TABLE) {
-        old_table(h, t, &was, page->level, iova);
+        old_table(h, t, &was, &heir);
     }
 }
 
-/* Tables ------------------------------------------------------------------------------------------- */
+/* Tables
+ * ------------------------------------------------------------------------------------------- */
 
 struct rec_table *rec_table_find(struct pvi_host *h, uint64_t root)
 {
@@ -326,9 +394,10 @@ struct rec_table *rec_table_find(struct pvi_host *h, uint64_t root)
     return page->state == REC_LIVE && page->table && page->table->root == root ? page->table : NULL;
 }
 
-/* The table at page `root`, known from now on. NULL: of a format that is not judged, or no page of the host. */
-struct rec_table *rec_table_track(struct pvi_host *h, const struct pvi_pt_ops *format, unsigned levels,
-                                  uint64_t root)
+/* The table at page `root`, known from now on. NULL: of a format that is not judged, or no page of
+ * the host. */
+struct rec_table *rec_table_track(struct pvi_host *h, const struct pvi_pt_ops *format,
+                                  unsigned levels, uint64_t root)
 {
     struct rec_table *t = rec_table_find(h, root);
     enum rec_format kind = rec_format_of(format);
@@ -389,7 +458,8 @@ void rec_table_sync(struct pvi_host *h, struct rec_table *t)
 
         if (h->rec->page[index].table == t &&
             memcmp(pvi_posix_page_ptr(h, index), rec_dram(h, index), PVI_PAGE_SIZE) != 0) {
-            rec_violation(h, PVI_RULE_R1, "table 0x%llx is not written back and gets a walker that does not snoop",
+            rec_violation(h, PVI_RULE_R1,
+                          "table 0x%llx is not written back and gets a walker that does not snoop",
                           (unsigned long long)rec_page_pa(h, index));
         }
     }
@@ -407,7 +477,7 @@ void rec_table_settle(struct pvi_host *h, struct rec_table *t)
             i++;
             continue;
         }
-        pvi_count_add(&h->rec->mapped, g->frame, g->frame + g->nr - 1, -1);
+        rec_mapped(h, g->frame << PVI_PAGE_LG2, g->nr << PVI_PAGE_LG2, -1);
         *g = t->gone[--t->nr_gone];
     }
     i = 0;
@@ -421,8 +491,10 @@ void rec_table_settle(struct pvi_host *h, struct rec_table *t)
             continue;
         }
         if (ours && memcmp(pvi_posix_page_ptr(h, index), rec_seen(h, index), PVI_PAGE_SIZE) != 0) {
-            rec_violation(h, PVI_RULE_R4, "table 0x%llx, unlinked for IOVA 0x%llx, was written before its flush ended",
-                          (unsigned long long)rec_page_pa(h, index), (unsigned long long)page->iova);
+            rec_violation(
+                h, PVI_RULE_R4,
+                "table 0x%llx, unlinked for IOVA 0x%llx, was written before its flush ended",
+                (unsigned long long)rec_page_pa(h, index), (unsigned long long)page->iova);
         }
         if (ours) {
             page->state = REC_NONE;
@@ -441,7 +513,7 @@ void rec_table_release(struct pvi_host *h, struct rec_table *t)
         return;
     }
     rec_table_settle(h, t);
-    unlink_table(h, t, t->root);
+    unlink_table(h, t, t->root, NULL);
     for (at = &h->rec->tables; *at != t; at = &(*at)->next) {
     }
     *at = t->next;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The recorder: switches of devices, domain ids, and what must be settled when the guest runs again. */
+/* The recorder: switches of devices, domain ids, and what must be settled when the guest runs
+ * again. */
 #include "record.h"
 #include <stdlib.h>
 #include <string.h>
 
 #ifdef PVI_POSIX_RECORD
 
-/* Models ------------------------------------------------------------------------------------------- */
+/* Models
+ * ------------------------------------------------------------------------------------------- */
 
 void pvi_posix_model(struct pvi_host *h, struct pvi_unit *u, const struct pvi_posix_model *model)
 {
@@ -40,10 +42,11 @@ void pvi_record_unit_gone(struct pvi_host *h, struct pvi_unit *u)
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-/* Tables that a test names -------------------------------------------------------------------------- */
+/* Tables that a test names
+ * -------------------------------------------------------------------------- */
 
-void pvi_posix_track_root(struct pvi_host *h, const struct pvi_pt_ops *format, unsigned levels, pvi_pa root,
-                          bool coherent)
+void pvi_posix_track_root(struct pvi_host *h, const struct pvi_pt_ops *format, unsigned levels,
+                          pvi_pa root, bool coherent)
 {
     struct rec_table *t;
 
@@ -82,7 +85,8 @@ void pvi_posix_bind_root(struct pvi_host *h, struct pvi_unit *u, uint16_t did, p
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-static struct rec_binding *binding_find(struct rec_unit *ru, uint16_t did, const struct rec_table *t)
+static struct rec_binding *binding_find(struct rec_unit *ru, uint16_t did,
+                                        const struct rec_table *t)
 {
     struct rec_binding *b;
 
@@ -125,12 +129,14 @@ void pvi_posix_unbind_root(struct pvi_host *h, struct pvi_unit *u, uint16_t did,
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-/* Switches ------------------------------------------------------------------------------------------ */
+/* Switches
+ * ------------------------------------------------------------------------------------------ */
 
 static bool same_entry(const struct pvi_dev_entry *a, const struct pvi_dev_entry *b)
 {
     return a->translate == b->translate &&
-           (!a->translate || (a->root.a == b->root.a && a->did == b->did && a->levels == b->levels));
+           (!a->translate ||
+            (a->root.a == b->root.a && a->did == b->did && a->levels == b->levels));
 }
 
 /* The table must be fit for hardware before the entry names it. */
@@ -157,27 +163,30 @@ void pvi_record_switch_begin(struct pvi_host *h, struct pvi_unit *u, uint16_t ri
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-static struct rec_binding *entry_binding(struct pvi_host *h, struct rec_unit *ru, const struct pvi_dev_entry *e)
+static struct rec_binding *entry_binding(struct pvi_host *h, struct rec_unit *ru,
+                                         const struct pvi_dev_entry *e)
 {
-    struct rec_table *t = e->translate ? rec_table_find(h, pvi_posix_page_index(h, e->root.a)) : NULL;
+    struct rec_table *t =
+        e->translate ? rec_table_find(h, pvi_posix_page_index(h, e->root.a)) : NULL;
 
     return t ? binding_find(ru, e->did, t) : NULL;
 }
 
-/* The entry has changed: the unit may go on using the old one until it is told (R9), or its absence (R20). */
-static void entry_changed(struct pvi_host *h, struct rec_unit *ru, uint16_t rid, const struct pvi_dev_entry *old,
-                          const struct pvi_dev_entry *to, bool was_absent)
+/* The entry has changed: the unit may go on using the old one until it is told (R9), or its absence
+ * (R20). */
+static void entry_changed(struct pvi_host *h, struct rec_unit *ru, uint16_t rid,
+                          const struct pvi_dev_entry *old, const struct pvi_dev_entry *to,
+                          bool was_absent)
 {
     struct rec_binding *b = entry_binding(h, ru, to), *was = entry_binding(h, ru, old);
     struct rec_dev_due *d;
 
-    if (was_absent && b && ru->u->caps.np_cache) {
-        rec_due_add(h, b->table, 0, UINT64_MAX, DUE_TABLES | DUE_ADDED | DUE_WHOLE);
-    } else if (was_absent && b && ru->u->caps.write_buffer) {
-        rec_due_add(h, b->table, 0, UINT64_MAX, DUE_ADDED);
+    if (was_absent && b) {
+        rec_due_binding(h, b, 0, UINT64_MAX, DUE_TABLES | DUE_ADDED | DUE_WHOLE);
     }
     if (!was_absent || ru->u->caps.np_cache) {
-        ru->dev_due = rec_grow(ru->dev_due, ru->nr_dev_dues, &ru->room_dev_dues, sizeof(*ru->dev_due));
+        ru->dev_due =
+            rec_grow(ru->dev_due, ru->nr_dev_dues, &ru->room_dev_dues, sizeof(*ru->dev_due));
         d = &ru->dev_due[ru->nr_dev_dues++];
         memset(d, 0, sizeof(*d));
         d->binding = was;
@@ -194,8 +203,8 @@ static void entry_changed(struct pvi_host *h, struct rec_unit *ru, uint16_t rid,
     }
 }
 
-void pvi_record_switch_end(struct pvi_host *h, struct pvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to,
-                           int rc, bool was_absent)
+void pvi_record_switch_end(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
+                           const struct pvi_dev_entry *to, int rc, bool was_absent)
 {
     struct rec_unit *ru;
     struct pvi_dev_entry old;
@@ -221,7 +230,8 @@ void pvi_record_switch_end(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-/* Domain ids --------------------------------------------------------------------------------------- */
+/* Domain ids
+ * --------------------------------------------------------------------------------------- */
 
 void pvi_record_did_alloc(struct pvi_host *h, struct pvi_unit *u, uint16_t did)
 {
@@ -230,7 +240,8 @@ void pvi_record_did_alloc(struct pvi_host *h, struct pvi_unit *u, uint16_t did)
     pthread_mutex_lock(&h->rec->lock);
     ru = rec_unit_of(h, u);
     if (ru->did_out[did] || ru->by_did[did]) {
-        rec_violation(h, PVI_RULE_R13, "unit %u: domain id %u is given out and is still in use", u->index, did);
+        rec_violation(h, PVI_RULE_R13, "unit %u: domain id %u is given out and is still in use",
+                      u->index, did);
     }
     ru->did_out[did] = 1;
     pthread_mutex_unlock(&h->rec->lock);
@@ -248,14 +259,16 @@ void pvi_record_did_free(struct pvi_host *h, struct pvi_unit *u, uint16_t did)
     if (ru->by_did[did]) {
         bool used = ru->by_did[did]->nr_rids != 0;
 
-        rec_violation(h, used ? PVI_RULE_R13 : PVI_RULE_R9, "unit %u: domain id %u is given back %s", u->index,
-                      did, used ? "while devices use it" : "before the unit has forgotten it");
+        rec_violation(h, used ? PVI_RULE_R13 : PVI_RULE_R9,
+                      "unit %u: domain id %u is given back %s", u->index, did,
+                      used ? "while devices use it" : "before the unit has forgotten it");
     }
     ru->did_out[did] = 0;
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-/* Checkpoints -------------------------------------------------------------------------------------- */
+/* Checkpoints
+ * -------------------------------------------------------------------------------------- */
 
 static enum pvi_posix_rule due_rule(const struct rec_due *d)
 {
@@ -280,10 +293,13 @@ static void check_binding(struct pvi_host *h, struct rec_binding *b)
 
         if (d->owner == rec_me() && !d->reported) {
             d->reported = true;
-            rec_violation(h, due_rule(d), "unit %u, domain id %u: [0x%llx, 0x%llx] is not invalidated%s%s, flags 0x%x",
-                          b->unit->u->index, b->did, (unsigned long long)d->first, (unsigned long long)d->last,
-                          d->met ? ", only partly or too narrowly" : "",
-                          (d->stamp.own != 0 || d->stamp.other != 0) ? ", queued but not waited for" : "", d->flags);
+            rec_violation(
+                h, due_rule(d),
+                "unit %u, domain id %u: [0x%llx, 0x%llx] is not invalidated%s%s, flags 0x%x",
+                b->unit->u->index, b->did, (unsigned long long)d->first,
+                (unsigned long long)d->last, d->met ? ", only partly or too narrowly" : "",
+                (d->stamp.own != 0 || d->stamp.other != 0) ? ", queued but not waited for" : "",
+                d->flags);
         }
     }
 }
@@ -298,7 +314,8 @@ static void check_unit(struct pvi_host *h, struct rec_unit *ru)
         if (d->owner == rec_me() && !d->reported) {
             d->reported = true;
             rec_violation(h, d->was_absent ? PVI_RULE_R20 : PVI_RULE_R9,
-                          "unit %u: the cached entry of requester 0x%04x (old domain id %u) is not invalidated",
+                          "unit %u: the cached entry of requester 0x%04x (old domain id %u) is not "
+                          "invalidated",
                           ru->u->index, d->rid, d->did);
         }
     }
@@ -307,7 +324,8 @@ static void check_unit(struct pvi_host *h, struct rec_unit *ru)
 
         if (d->owner == rec_me() && !d->reported) {
             d->reported = true;
-            rec_violation(h, PVI_RULE_R20, "unit %u: additions may wait in its write buffer", ru->u->index);
+            rec_violation(h, PVI_RULE_R20, "unit %u: additions may wait in its write buffer",
+                          ru->u->index);
         }
     }
 }

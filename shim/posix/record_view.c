@@ -6,8 +6,9 @@
 #ifdef PVI_POSIX_RECORD
 
 /*
- * Where a unit finds the byte at pa. A walker that snoops sees tables as the hooks left them, and everything else
- * as the CPU does; one that does not sees pages of the allocator as they were written back.
+ * Where a unit finds the byte at pa. A walker that snoops sees tables as the hooks left them, and
+ * everything else as the CPU does; one that does not sees pages of the allocator as they were
+ * written back.
  */
 static unsigned char *view_ptr(const struct pvi_posix_view *v, uint64_t pa)
 {
@@ -46,7 +47,8 @@ static uint64_t view_read(const struct pvi_posix_view *v, uint64_t pa)
 }
 
 /* What a unit writes is seen by everybody at once. */
-static void view_write(const struct pvi_posix_view *v, uint64_t pa, const void *value, unsigned size)
+static void view_write(const struct pvi_posix_view *v, uint64_t pa, const void *value,
+                       unsigned size)
 {
     struct pvi_host *h = v->host;
     uint64_t index = pvi_posix_page_index(h, pa);
@@ -168,8 +170,8 @@ void pvi_posix_hw_write32(void *view, uint64_t pa, uint32_t value)
 
 bool pvi_posix_hw_cmpxchg64(void *view, uint64_t pa, uint64_t old, uint64_t value)
 {
-    return __atomic_compare_exchange_n((uint64_t *)view_ptr(view, pa), &old, value, false, __ATOMIC_ACQ_REL,
-                                       __ATOMIC_ACQUIRE);
+    return __atomic_compare_exchange_n((uint64_t *)view_ptr(view, pa), &old, value, false,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
 void pvi_posix_hw_flush(void *view)
@@ -213,8 +215,8 @@ void pvi_posix_check_all(struct pvi_host *h)
     (void)h;
 }
 
-void pvi_posix_track_root(struct pvi_host *h, const struct pvi_pt_ops *format, unsigned levels, pvi_pa root,
-                          bool coherent)
+void pvi_posix_track_root(struct pvi_host *h, const struct pvi_pt_ops *format, unsigned levels,
+                          pvi_pa root, bool coherent)
 {
     (void)h;
     (void)format;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The userspace host: units that the library's own AMD-Vi driver runs. A file of its own: only who uses it links it. */
+/* The userspace host: units that the library's own AMD-Vi driver runs. A file of its own: only who
+ * uses it links it. */
 #include "internal.h"
 #include <pviommu/amdvi.h>
 
@@ -18,7 +19,8 @@ static void amdvi_did_free(struct pvi_unit *u, uint16_t did)
     pvi_amdvi_unit_did_free(amdvi_of(u), did);
 }
 
-static int amdvi_switch(struct pvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to, bool *was_absent)
+static int amdvi_switch(struct pvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to,
+                        bool *was_absent)
 {
     return pvi_amdvi_unit_switch(amdvi_of(u), rid, to, was_absent);
 }

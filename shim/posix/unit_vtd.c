@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The userspace host: units that the library's own VT-d driver runs. A file of its own: only who uses it links it. */
+/* The userspace host: units that the library's own VT-d driver runs. A file of its own: only who
+ * uses it links it. */
 #include "internal.h"
 #include <pviommu/vtd.h>
 
@@ -18,7 +19,8 @@ static void vtd_did_free(struct pvi_unit *u, uint16_t did)
     pvi_vtd_unit_did_free(vtd_of(u), did);
 }
 
-static int vtd_switch(struct pvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to, bool *was_absent)
+static int vtd_switch(struct pvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to,
+                      bool *was_absent)
 {
     return pvi_vtd_unit_switch(vtd_of(u), rid, to, was_absent);
 }

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int pvi_posix_add_unit(struct pvi_host *h, struct pvi_unit *u, const struct pvi_posix_driver *driver)
+int pvi_posix_add_unit(struct pvi_host *h, struct pvi_unit *u,
+                       const struct pvi_posix_driver *driver)
 {
     int rc = -PVI_ENOSPC;
 
@@ -55,8 +56,8 @@ void pvi_host_did_free(struct pvi_host *h, struct pvi_unit *u, uint16_t did)
     pvi_posix_leave(h, PVI_AT_DID_FREE);
 }
 
-int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to,
-                        bool *was_absent)
+int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
+                        const struct pvi_dev_entry *to, bool *was_absent)
 {
     bool absent = false;
     int rc = -PVI_EHW;
@@ -71,7 +72,8 @@ int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *u, uint16_t rid, co
     return rc;
 }
 
-int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv, unsigned nr)
+int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv,
+                        unsigned nr)
 {
     int rc = -PVI_EHW;
     bool fail = pvi_posix_enter(h, PVI_AT_INV_SUBMIT);
@@ -114,7 +116,8 @@ void pvi_posix_remove_unit(struct pvi_host *h, struct pvi_unit *u)
     pthread_mutex_unlock(&h->lists_lock);
 }
 
-/* The unit without hardware ---------------------------------------------------------------------- */
+/* The unit without hardware ----------------------------------------------------------------------
+ */
 
 static struct pvi_posix_null *null_of(struct pvi_unit *u)
 {
@@ -144,7 +147,8 @@ static void null_did_free(struct pvi_unit *u, uint16_t did)
     PVI_ASSERT(was == 1); /* freed twice, or never given out */
 }
 
-static int null_switch(struct pvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to, bool *was_absent)
+static int null_switch(struct pvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to,
+                       bool *was_absent)
 {
     struct pvi_posix_null *n = null_of(u);
 
@@ -169,7 +173,8 @@ static int null_submit(struct pvi_unit *u, const struct pvi_inv *inv, unsigned n
     for (i = 0; i < nr; i++) {
         PVI_ASSERT(inv[i].kind <= PVI_INV_ALL);
         PVI_ASSERT(inv[i].kind != PVI_INV_PAGES ||
-                   (u->caps.page_selective && inv[i].lg2 >= 12 && inv[i].lg2 <= u->caps.inv_max_lg2 &&
+                   (u->caps.page_selective && inv[i].lg2 >= 12 &&
+                    inv[i].lg2 <= u->caps.inv_max_lg2 &&
                     (inv[i].iova & (((uint64_t)1 << inv[i].lg2) - 1)) == 0));
         __atomic_fetch_add(&n->nr_inv[inv[i].kind], 1, __ATOMIC_RELAXED);
         if (n->told) {
@@ -230,9 +235,11 @@ void pvi_posix_null_fini(struct pvi_posix_null *n)
     n->did_used = NULL;
 }
 
-/* Registers -------------------------------------------------------------------------------------- */
+/* Registers --------------------------------------------------------------------------------------
+ */
 
-int pvi_posix_mmio(struct pvi_host *h, uint64_t first, uint64_t last, const struct pvi_posix_mmio *mmio)
+int pvi_posix_mmio(struct pvi_host *h, uint64_t first, uint64_t last,
+                   const struct pvi_posix_mmio *mmio)
 {
     if (h->nr_mmio == PVI_POSIX_MMIO_RANGES) {
         return -PVI_ENOSPC;

@@ -38,7 +38,8 @@ struct pvi_amdvi_cmd pvi_amdvi_cmd_pages(uint16_t did, uint64_t iova, unsigned l
 {
     uint64_t w1 = iova & AMDVI_CMD_PAGES_ADDR;
 
-    if (lg2 > AMDVI_CMD_PAGES_MAX_LG2) {
+    /* Bits 63:52 are sign extension (hwspec 7.2): what lies beyond has no address of its own. */
+    if (lg2 > AMDVI_CMD_PAGES_MAX_LG2 || iova >> AMDVI_CMD_PAGES_MAX_LG2 != 0) {
         return pvi_amdvi_cmd_domain(did);
     }
     if (lg2 > PVI_PAGE_LG2) {

@@ -13,8 +13,6 @@
  */
 #include "devtab.h"
 
-#include <string.h>
-
 #define DTE_QWORDS   (AMDVI_DTE_BYTES / 8u)
 #define DTE_PER_PAGE ((unsigned)(PVI_PAGE_SIZE / AMDVI_DTE_BYTES))
 

@@ -11,8 +11,6 @@
 #include "ring.h"
 #include "spec.h"
 
-#include <string.h>
-
 #define RUN_BITS (AMDVI_STATUS_EVENT_LOG_RUN | AMDVI_STATUS_CMD_BUF_RUN)
 /* Pages that the unit reads and writes by itself: device table, ring, log, semaphore. */
 #define UNIT_PAGES (AMDVI_DEV_TAB_PAGES + 3u)

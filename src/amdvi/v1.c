@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* AMD-Vi v1 tables: the engine for the format of v1_format.h (48882 2.2.3). */
+#include <pviommu/amdvi.h>
+
 #include "v1_format.h"
 
 #define PT_NAME "amdvi-v1"

@@ -9,7 +9,6 @@
  * the end of phase 2 puts everything back.
  */
 #include "core.h"
-#include <string.h>
 
 struct pvi_device *pvi_device_find(struct pvi_domain *d, pvi_sbdf sbdf)
 {
@@ -371,8 +370,8 @@ int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev)
         rc = -PVI_EDYING;
     } else if (pvi_device_find(d, dev->sbdf)) {
         rc = -PVI_EEXIST;
-    } else if (home = device_home(d, dev), home->state != PVI_CTX_LIVE) {
-        rc = home->state == PVI_CTX_BUILDING ? -PVI_EBUSY : -PVI_EHW;
+    } else if (home = device_home(d, dev), pvi_context_state(home) != PVI_CTX_LIVE) {
+        rc = pvi_context_state(home) == PVI_CTX_BUILDING ? -PVI_EBUSY : -PVI_EHW;
     } else {
         dev->ctx = NULL;
         dev->next = d->devices;
@@ -384,6 +383,25 @@ int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev)
     }
     pvi_domain_unclaim(d);
     return rc;
+}
+
+/* The unit does not obey: its entries block if they still can, and the context's pages are never used again. */
+static void device_write_off(struct pvi_device *dev)
+{
+    struct pvi_dev_entry blocked = context_entry(NULL, dev->unit);
+    bool was_absent;
+    unsigned i;
+
+    for (i = 0; i < dev->nr_rids; i++) {
+        if (pvi_host_dev_switch(dev->unit->host, dev->unit, dev->rid[i], &blocked, &was_absent) != 0) {
+            pvi_host_event(dev->unit->host, PVI_EVENT_UNIT_ERROR, dev->unit->index, dev->rid[i]);
+        }
+    }
+    /* The context keeps its bit and its id on this unit: context_end() then writes its tables off. */
+    if (dev->ctx) {
+        dev->ctx->nr_devices--;
+    }
+    dev->ctx = NULL;
 }
 
 int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev)
@@ -398,7 +416,10 @@ int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev)
     dev->group = 0; /* this one alone: the host takes a group away one by one */
     rc = pvi_device_move(d, dev, NULL);
     dev->group = group;
-    if (rc == 0) {
+    if (rc == -PVI_EHW) {
+        device_write_off(dev);
+    }
+    if (rc == 0 || rc == -PVI_EHW) {
         for (link = &d->devices; *link != dev; link = &(*link)->next) {
         }
         *link = dev->next;

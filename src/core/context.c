@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A context's life: made, built as identity, taken down. */
 #include "core.h"
-#include <string.h>
 
 /* Frames asked of the host at once while building: what one table of 1 GiB leaves spans. */
 #define BUILD_FRAMES_LG2 27u
@@ -9,12 +8,10 @@
 int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id, struct pvi_pool *pool,
                      uint32_t quota)
 {
-    struct pvi_quota share = {quota, 0, 0};
     int rc;
 
     /* Pages of an earlier life may still wait in somebody's gather: the share counts them until they are back. */
-    share.used = ctx->quota.used;
-    ctx->quota = share;
+    pvi_quota_limit(pool, &ctx->quota, quota);
     rc = pvi_pt_init(&ctx->pt, &d->table, pool, &ctx->quota);
     if (rc != 0) {
         return rc;
@@ -22,7 +19,9 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     ctx->domain = d;
     ctx->generation++;
     ctx->id = id;
+    pvi_env_acquire(d->host, &ctx->lock);
     ctx->units = 0;
+    pvi_env_release(d->host, &ctx->lock);
     ctx->nr_devices = 0;
     ctx->identity = false;
     ctx->progress = 0;
@@ -31,6 +30,25 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     memset(ctx->region, 0, sizeof(ctx->region));
     ctx->flush_adds = d->default_ctx.flush_adds;
     return 0;
+}
+
+uint8_t pvi_context_state(struct pvi_context *ctx)
+{
+    uint8_t state;
+
+    pvi_env_acquire(ctx->domain->host, &ctx->lock);
+    state = ctx->state;
+    pvi_env_release(ctx->domain->host, &ctx->lock);
+    return state;
+}
+
+void pvi_context_set_state(struct pvi_context *ctx, uint8_t state, int error)
+{
+    pvi_env_acquire(ctx->domain->host, &ctx->lock);
+    ctx->state = state;
+    ctx->progress = 0;
+    ctx->error = error;
+    pvi_env_release(ctx->domain->host, &ctx->lock);
 }
 
 int pvi_checkpoint(struct pvi_gather *g)
@@ -244,6 +262,18 @@ int pvi_context_build(struct pvi_context *ctx, struct pvi_gather *g)
     return rc;
 }
 
+/* The table is empty. A unit that could not be made to forget the context may still walk its root. */
+static void context_end(struct pvi_context *ctx)
+{
+    if (ctx->units != 0) {
+        pvi_pool_lose(ctx->pt.pool, ctx->pt.root);
+        ctx->pt.root = NULL;
+    } else {
+        pvi_pt_fini(&ctx->pt);
+    }
+    ctx->state = PVI_CTX_FREE;
+}
+
 int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g)
 {
     unsigned reach = ctx->pt.cfg.ops->iova_bits(ctx->pt.cfg.levels);
@@ -266,8 +296,7 @@ int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g)
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, &r, g);
         ctx->progress = r.next;
         if (rc == 0 && r.complete) {
-            pvi_pt_fini(&ctx->pt);
-            ctx->state = PVI_CTX_FREE;
+            context_end(ctx);
         }
         pvi_env_release(g->host, &ctx->lock);
         if (rc == -PVI_EBUSY) {
@@ -288,9 +317,9 @@ int pvi_context_usage(struct pvi_domain *d, uint16_t id, struct pvi_context_usag
     if (!ctx) {
         return -PVI_ENOCTX;
     }
-    out->pages_used = ctx->quota.used;
+    out->pages_used = pvi_quota_used(ctx->pt.pool, &ctx->quota);
     out->pages_limit = ctx->quota.limit;
     out->devices = ctx->nr_devices;
-    out->state = ctx->state;
+    out->state = pvi_context_state(ctx);
     return 0;
 }

@@ -13,6 +13,8 @@ bool pvi_gather_ready(const struct pvi_gather *g, const struct pvi_context *ctx)
 struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id);
 /* Claims the right to move devices, initialise or end; false: somebody has it, come back later. */
 bool pvi_domain_claim(struct pvi_domain *d);
+/* The same for an operation of a guest: 0, -PVI_EPREEMPTED, or -PVI_EDYING. */
+int pvi_domain_enter(struct pvi_domain *d);
 void pvi_domain_unclaim(struct pvi_domain *d);
 /* Is [first, last] free of MSI and HyperTransport windows of all units? Else *at is the first byte inside one. */
 bool pvi_domain_clear(const struct pvi_domain *d, uint64_t first, uint64_t last, uint64_t *at);
@@ -20,6 +22,9 @@ bool pvi_domain_clear(const struct pvi_domain *d, uint64_t first, uint64_t last,
 uint64_t pvi_domain_hole_end(const struct pvi_domain *d, uint64_t at);
 
 /* context.c */
+uint8_t pvi_context_state(struct pvi_context *ctx);
+/* Sets the state, with progress at its beginning and why. */
+void pvi_context_set_state(struct pvi_context *ctx, uint8_t state, int error);
 int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id, struct pvi_pool *pool,
                      uint32_t quota);
 /*

@@ -3,7 +3,6 @@
  * Domain ids of one unit: a bitmap in a page, a set bit is an id in use. See pviommu/did.h; hwspec
  * 2.2, 6.7.
  */
-#include <string.h>
 
 #include <pviommu/did.h>
 #include <pviommu_env.h>

@@ -6,7 +6,6 @@
  * the flush that covers it has completed or has turned it into EHW.
  */
 #include "core.h"
-#include <string.h>
 
 /* Flushes what the batch has gathered. A failure is reported by every operation that it covered. */
 static int batch_flush(struct pvi_batch *b, uint32_t end)

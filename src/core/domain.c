@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A domain's life, and what all its contexts have in common. */
 #include "core.h"
-#include <string.h>
 
 /* The default context needs a root and a few tables for reserved regions, whatever the host says. */
 #define DEFAULT_PAGES_MIN 16u
@@ -19,7 +18,7 @@ struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id)
         ctx = d->slot[id - 1];
     }
     pvi_env_release(d->host, &d->lock);
-    return ctx && ctx->state != PVI_CTX_FREE ? ctx : NULL;
+    return ctx && pvi_context_state(ctx) != PVI_CTX_FREE ? ctx : NULL;
 }
 
 bool pvi_domain_claim(struct pvi_domain *d)
@@ -38,6 +37,18 @@ void pvi_domain_unclaim(struct pvi_domain *d)
     pvi_env_acquire(d->host, &d->lock);
     d->moving = false;
     pvi_env_release(d->host, &d->lock);
+}
+
+int pvi_domain_enter(struct pvi_domain *d)
+{
+    if (!pvi_domain_claim(d)) {
+        return -PVI_EPREEMPTED;
+    }
+    if (d->dying) {
+        pvi_domain_unclaim(d);
+        return -PVI_EDYING;
+    }
+    return 0;
 }
 
 bool pvi_domain_clear(const struct pvi_domain *d, uint64_t first, uint64_t last, uint64_t *at)
@@ -191,13 +202,15 @@ void pvi_domain_kill(struct pvi_domain *d)
 /* Takes one context down for good, whatever state it is in. */
 static int domain_end_context(struct pvi_domain *d, struct pvi_context *ctx)
 {
-    pvi_env_acquire(d->host, &ctx->lock);
-    if (ctx->state != PVI_CTX_FREE && ctx->state != PVI_CTX_DYING) {
-        ctx->state = PVI_CTX_DYING;
-        ctx->progress = 0;
+    uint8_t state = pvi_context_state(ctx);
+
+    if (state == PVI_CTX_FREE) {
+        return 0;
     }
-    pvi_env_release(d->host, &ctx->lock);
-    return ctx->state == PVI_CTX_FREE ? 0 : pvi_context_teardown(ctx, &d->gather);
+    if (state != PVI_CTX_DYING) {
+        pvi_context_set_state(ctx, PVI_CTX_DYING, 0);
+    }
+    return pvi_context_teardown(ctx, &d->gather);
 }
 
 static int domain_end(struct pvi_domain *d)

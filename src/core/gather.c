@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The gather: ranges, tables and frames between change and release. See include/pviommu/gather.h. */
 #include "core.h"
-#include <string.h>
 
 /* Invalidations handed to a unit at once. */
 #define GATHER_CHUNK 16u

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The operations of the native batch: each validates its own input, once, and continues from op->done. */
 #include "core.h"
-#include <string.h>
 
 /* Pool pages taken from, or given back to, the host between two checkpoints. */
 #define INIT_SLICE 64u
@@ -11,6 +10,7 @@
 static int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
 {
     const struct pvi_pt_cfg *cfg = &d->table;
+    struct pvi_pool_usage pool;
 
     memset(&op->u, 0, sizeof(op->u));
     if (!d->has_iommu) {
@@ -22,9 +22,10 @@ static int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
     pvi_env_acquire(d->host, &d->lock);
     if (d->state == PVI_DOMAIN_READY) {
         op->u.caps.flags |= PVI_CAP_INITED;
+        pvi_pool_usage(&d->pool, &pool);
         op->u.caps.nr_contexts = d->nr_contexts;
-        op->u.caps.nr_pages = d->pool.nr_pages - d->pool.nr_lost;
-        op->u.caps.free_pages = d->pool.nr_free;
+        op->u.caps.nr_pages = pool.nr_pages;
+        op->u.caps.free_pages = pool.nr_free;
     } else {
         op->u.caps.nr_contexts = d->cfg.max_contexts;
         op->u.caps.nr_pages = d->cfg.max_pages;
@@ -96,8 +97,9 @@ static int op_init(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_o
     if (d == caller && !pvi_host_may_init(d->host, d->cfg.hdom)) {
         return -PVI_EPERM;
     }
-    if (!pvi_domain_claim(d)) {
-        return -PVI_EPREEMPTED;
+    rc = pvi_domain_enter(d);
+    if (rc != 0) {
+        return rc;
     }
     if (d->state == PVI_DOMAIN_READY) {
         rc = -PVI_EINITED;
@@ -128,7 +130,7 @@ static int alloc_slot(struct pvi_domain *d, uint16_t *id, struct pvi_context **o
     uint32_t i, empty = d->nr_contexts;
 
     for (i = 0; i < d->nr_contexts; i++) {
-        if (d->slot[i] && d->slot[i]->state == PVI_CTX_FREE) {
+        if (d->slot[i] && pvi_context_state(d->slot[i]) == PVI_CTX_FREE) {
             break;
         }
         if (!d->slot[i] && empty == d->nr_contexts) {
@@ -146,6 +148,7 @@ static int alloc_slot(struct pvi_domain *d, uint16_t *id, struct pvi_context **o
             return -PVI_ENOMEM;
         }
         pvi_env_lock_init(d->host, &ctx->lock, PVI_LOCK_CONTEXT);
+        ctx->domain = d;
         pvi_env_acquire(d->host, &d->lock);
         d->slot[i] = ctx;
         pvi_env_release(d->host, &d->lock);
@@ -160,10 +163,10 @@ static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_conte
     uint32_t share = d->cfg.context_pages != 0 ? d->cfg.context_pages : UINT32_MAX;
     struct pvi_context *ctx;
     uint16_t id;
-    int rc;
+    int rc = pvi_domain_enter(d);
 
-    if (!pvi_domain_claim(d)) {
-        return -PVI_EPREEMPTED;
+    if (rc != 0) {
+        return rc;
     }
     rc = alloc_slot(d, &id, &ctx);
     if (rc == 0) {
@@ -171,9 +174,7 @@ static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_conte
     }
     if (rc == 0) {
         ctx->identity = (op->flags & PVI_ALLOC_IDENTITY) != 0;
-        pvi_env_acquire(d->host, &ctx->lock);
-        ctx->state = ctx->identity ? PVI_CTX_BUILDING : PVI_CTX_LIVE;
-        pvi_env_release(d->host, &ctx->lock);
+        pvi_context_set_state(ctx, ctx->identity ? PVI_CTX_BUILDING : PVI_CTX_LIVE, 0);
         op->ctx = id;
         op->done = ctx->generation; /* from here on the number is this operation's: it resumes with it */
         *out = ctx;
@@ -199,17 +200,13 @@ static int op_alloc(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
     if (rc != 0) {
         return rc;
     }
-    if (ctx->state == PVI_CTX_BUILDING) {
+    if (pvi_context_state(ctx) == PVI_CTX_BUILDING) {
         rc = pvi_context_build(ctx, g);
         if (rc != 0 && rc != -PVI_EPREEMPTED) {
-            pvi_env_acquire(d->host, &ctx->lock);
-            ctx->state = PVI_CTX_DYING;
-            ctx->progress = 0;
-            ctx->error = rc;
-            pvi_env_release(d->host, &ctx->lock);
+            pvi_context_set_state(ctx, PVI_CTX_DYING, rc);
         }
     }
-    if (ctx->state == PVI_CTX_DYING) { /* could not be built: not even its number stays */
+    if (pvi_context_state(ctx) == PVI_CTX_DYING) { /* could not be built: not even its number stays */
         rc = pvi_context_teardown(ctx, g);
         if (rc == 0) {
             rc = ctx->error;
@@ -240,23 +237,21 @@ static int free_reattach(struct pvi_domain *d, struct pvi_context *ctx, struct p
 
 static int free_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_context *ctx, struct pvi_gather *g)
 {
-    int rc = 0;
+    int rc = pvi_domain_enter(d);
+    uint8_t state;
 
-    if (!pvi_domain_claim(d)) {
-        return -PVI_EPREEMPTED;
+    if (rc != 0) {
+        return rc;
     }
-    if (ctx->state == PVI_CTX_BUILDING) {
+    state = pvi_context_state(ctx);
+    if (state == PVI_CTX_BUILDING) {
         rc = -PVI_EBUSY;
     } else if (ctx->nr_devices != 0 && (op->flags & PVI_FREE_REATTACH) == 0) {
         rc = -PVI_EBUSY;
-    } else if (ctx->state == PVI_CTX_LIVE || ctx->state == PVI_CTX_BROKEN) {
+    } else if (state == PVI_CTX_LIVE || state == PVI_CTX_BROKEN) {
         rc = free_reattach(d, ctx, g);
         if (rc == 0) {
-            pvi_env_acquire(d->host, &ctx->lock);
-            ctx->state = PVI_CTX_DYING;
-            ctx->progress = 0;
-            ctx->error = 0;
-            pvi_env_release(d->host, &ctx->lock);
+            pvi_context_set_state(ctx, PVI_CTX_DYING, 0);
         }
     }
     pvi_domain_unclaim(d);
@@ -278,16 +273,32 @@ static int op_free(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g
     if (!ctx) {
         return -PVI_ENOCTX;
     }
-    if (ctx->state != PVI_CTX_DYING) {
+    if (pvi_context_state(ctx) != PVI_CTX_DYING) {
         rc = free_begin(d, op, ctx, g);
     }
     return rc == 0 ? pvi_context_teardown(ctx, g) : rc;
 }
 
+static int reattach(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx)
+{
+    if (!dev) {
+        return -PVI_ENODEV;
+    }
+    switch (pvi_context_state(ctx)) {
+    case PVI_CTX_LIVE:
+        return dev->ctx == ctx ? 0 : pvi_device_move(d, dev, ctx);
+    case PVI_CTX_BUILDING:
+        return -PVI_EBUSY;
+    case PVI_CTX_BROKEN:
+        return -PVI_EHW;
+    default:
+        return -PVI_ENOCTX;
+    }
+}
+
 static int op_reattach(struct pvi_domain *d, struct pvi_op *op)
 {
     struct pvi_context *ctx = pvi_domain_context(d, op->ctx);
-    struct pvi_device *dev;
     int rc;
 
     if (op->flags != 0) {
@@ -296,22 +307,11 @@ static int op_reattach(struct pvi_domain *d, struct pvi_op *op)
     if (!ctx) {
         return -PVI_ENOCTX;
     }
-    if (!pvi_domain_claim(d)) {
-        return -PVI_EPREEMPTED;
+    rc = pvi_domain_enter(d);
+    if (rc == 0) {
+        rc = reattach(d, pvi_device_find(d, op->u.reattach.sbdf), ctx);
+        pvi_domain_unclaim(d);
     }
-    dev = pvi_device_find(d, op->u.reattach.sbdf);
-    if (!dev) {
-        rc = -PVI_ENODEV;
-    } else if (ctx->state == PVI_CTX_BUILDING) {
-        rc = -PVI_EBUSY;
-    } else if (ctx->state == PVI_CTX_BROKEN) {
-        rc = -PVI_EHW;
-    } else if (ctx->state != PVI_CTX_LIVE) {
-        rc = -PVI_ENOCTX;
-    } else {
-        rc = dev->ctx == ctx ? 0 : pvi_device_move(d, dev, ctx);
-    }
-    pvi_domain_unclaim(d);
     return rc;
 }
 
@@ -352,7 +352,7 @@ static int range_context(struct pvi_domain *d, const struct pvi_op *op, struct p
         return -PVI_EDEFAULT;
     }
     *ctx = pvi_domain_context(d, op->ctx);
-    return *ctx && (*ctx)->state != PVI_CTX_BUILDING ? 0 : -PVI_ENOCTX;
+    return *ctx && pvi_context_state(*ctx) != PVI_CTX_BUILDING ? 0 : -PVI_ENOCTX;
 }
 
 /*
@@ -495,13 +495,10 @@ static int op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather 
 }
 
 /* A broken context refuses everything but being freed. */
-static int context_usable(struct pvi_context *ctx, struct pvi_gather *g)
+static int context_usable(struct pvi_context *ctx)
 {
-    uint8_t state;
+    uint8_t state = pvi_context_state(ctx);
 
-    pvi_env_acquire(g->host, &ctx->lock);
-    state = ctx->state;
-    pvi_env_release(g->host, &ctx->lock);
     return state == PVI_CTX_LIVE ? 0 : state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
 }
 
@@ -527,7 +524,7 @@ static int op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
         rc = range_check(d, ctx, op->u.unmap.dfn, op->u.unmap.nr, &at);
         op->fault = rc != 0 ? at >> PVI_PAGE_LG2 : 0;
     }
-    rc = rc == 0 ? context_usable(ctx, g) : rc;
+    rc = rc == 0 ? context_usable(ctx) : rc;
     if (rc == 0 && !pvi_gather_ready(g, ctx)) {
         rc = pvi_gather_flush(g);
     }

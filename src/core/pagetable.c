@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Making and ending a table; the operations on it are the engine's. */
 #include <pviommu/pgtable.h>
-#include <string.h>
 
 /*
  * Leaves of a size can be used only where those of the next smaller one can: a large leaf that must be cut in

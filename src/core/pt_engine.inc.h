@@ -12,7 +12,6 @@
  */
 #include "pt_contract.h"
 #include <pviommu/gather.h>
-#include <string.h>
 
 /* Entries that one slice may visit: one table's worth. */
 #define PT_BUDGET PVI_TABLE_ENTRIES

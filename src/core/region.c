@@ -4,7 +4,6 @@
  * there, counted per region, never merged (R10, R18).
  */
 #include "core.h"
-#include <string.h>
 
 bool pvi_region_meets(const struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *at)
 {

@@ -1,13 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /* The page pool: free list, promises, shares. See include/pviommu/pool.h. */
 #include <pviommu/pool.h>
-#include <string.h>
 
 void pvi_pool_init(struct pvi_pool *pool, struct pvi_host *host)
 {
     memset(pool, 0, sizeof(*pool));
     pool->host = host;
     pvi_env_lock_init(host, &pool->lock, PVI_LOCK_POOL);
+}
+
+void pvi_pool_usage(struct pvi_pool *pool, struct pvi_pool_usage *out)
+{
+    pvi_env_acquire(pool->host, &pool->lock);
+    out->nr_pages = pool->nr_pages - pool->nr_lost;
+    out->nr_free = pool->nr_free;
+    out->nr_lost = pool->nr_lost;
+    pvi_env_release(pool->host, &pool->lock);
+}
+
+void pvi_quota_limit(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t limit)
+{
+    pvi_env_acquire(pool->host, &pool->lock);
+    quota->limit = limit;
+    pvi_env_release(pool->host, &pool->lock);
+}
+
+uint32_t pvi_quota_used(struct pvi_pool *pool, const struct pvi_quota *quota)
+{
+    uint32_t used;
+
+    pvi_env_acquire(pool->host, &pool->lock);
+    used = quota->used;
+    pvi_env_release(pool->host, &pool->lock);
+    return used;
 }
 
 static void pool_push(struct pvi_pool *pool, struct pvi_page *page)
@@ -89,7 +114,7 @@ int pvi_pool_reserve(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr
     pvi_env_acquire(pool->host, &pool->lock);
     if (pool->nr_free - pool->nr_reserved < nr) {
         rc = -PVI_ENOMEM;
-    } else if (quota->limit - quota->used < nr + quota->reserved) {
+    } else if ((uint64_t)quota->used + quota->reserved + nr > quota->limit) {
         rc = -PVI_EQUOTA;
     } else {
         pool->nr_reserved += nr;

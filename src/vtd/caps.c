@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the capability registers say, in the core's terms. VT-d 10.4 / 11.4.2; hwspec 1.2,
- * 1.3.
+ * What the capability registers say, in the core's terms. VT-d 10.4 / 11.4.2; hwspec 1.2, 1.3.
  */
-#include <string.h>
 
 #include <pviommu/pgtable.h>
 #include <pviommu/vtd.h>
@@ -70,8 +68,5 @@ uint64_t pvi_vtd_reg_size(uint64_t cap)
 {
     uint64_t end = VTD_CAP_FRO(cap) + (uint64_t)VTD_CAP_NFR(cap) * VTD_FRCD_SIZE;
 
-    if (end < VTD_REG_WINDOW) {
-        end = VTD_REG_WINDOW;
-    }
     return (end + PVI_PAGE_MASK) & ~(uint64_t)PVI_PAGE_MASK;
 }

@@ -2,7 +2,6 @@
 /*
  * The DMAR table of ACPI: bounded steps over bytes that are not trusted. hwspec 8.1.
  */
-#include <string.h>
 
 #include <pviommu/vtd.h>
 

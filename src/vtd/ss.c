@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* VT-d second-stage tables: the engine for the format of ss_format.h (VT-d 3.7, 9.8). */
+#include <pviommu/vtd.h>
+
 #include "ss_format.h"
 
 #define PT_NAME "vtd-ss"

@@ -3,7 +3,6 @@
  * One VT-d unit in legacy mode, driven by its registers: up and down, requesters, faults, domain
  * ids. Bring-up hwspec 1.11, GCMD 1.4 (VT-d 10.4.4), faults 5.2 (VT-d 7).
  */
-#include <string.h>
 
 #include "context.h"
 #include "queue.h"
@@ -17,9 +16,6 @@ int pvi_vtd_unit_init(struct pvi_vtd_unit *u, struct pvi_host *h, const struct p
     u->reg_pa = cfg->reg_pa;
     if (cfg->reg_pa == 0 || cfg->reg_pa & PVI_PAGE_MASK || cfg->reg_size < VTD_REG_WINDOW) {
         return -PVI_EINVAL;
-    }
-    if (vtd_read32(u, VTD_REG_VER) == ~(uint32_t)0) {
-        return -PVI_EHW;
     }
     u->cap = vtd_read64(u, VTD_REG_CAP);
     u->ecap = vtd_read64(u, VTD_REG_ECAP);

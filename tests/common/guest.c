@@ -48,18 +48,24 @@ void guest_describe(struct pvi_hdom *d)
     }
 }
 
-bool guest_frame(uint64_t gfn, struct guest_frame *f)
+uint64_t guest_run(uint64_t gfn, uint64_t nr, struct guest_frame *f)
 {
     for (size_t i = 0; i < NR_RANGES; i++) {
-        uint64_t at = gfn - ranges[i].gfn;
+        uint64_t at = gfn - ranges[i].gfn, left = ranges[i].nr - at;
 
         if (gfn >= ranges[i].gfn && at < ranges[i].nr) {
             f->pa = ranges[i].gfn == GUEST_SCATTER ? scatter_pa(at) : ranges[i].pa + (at << 12);
             f->prot = ranges[i].prot;
             f->owe_r = ranges[i].owe_r;
             f->owe_w = ranges[i].owe_w;
-            return true;
+            left = ranges[i].gfn == GUEST_SCATTER ? 1 : left;
+            return left < nr ? left : nr;
         }
     }
-    return false;
+    return 0;
+}
+
+bool guest_frame(uint64_t gfn, struct guest_frame *f)
+{
+    return guest_run(gfn, 1, f) != 0;
 }

@@ -39,5 +39,7 @@ struct guest_frame {
 void guest_describe(struct pvi_hdom *d);
 /* false: nothing there. */
 bool guest_frame(uint64_t gfn, struct guest_frame *f);
+/* Frames from gfn on, at most nr, that continue each other and are of one kind; 0: nothing there. */
+uint64_t guest_run(uint64_t gfn, uint64_t nr, struct guest_frame *f);
 
 #endif

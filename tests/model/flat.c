@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The flat model: runs of pages in a treap (a binary tree ordered by page, heap-ordered by a random weight, so that its
- * depth stays logarithmic whatever the order of operations).
+ * The flat model: runs of pages in a treap (a binary tree ordered by page, heap-ordered by a
+ * random weight, so that its depth stays logarithmic whatever the order of operations).
  */
 #include "flat.h"
 
@@ -192,7 +192,8 @@ static bool range_ok(uint64_t pfn, uint64_t nr)
 }
 
 /* Takes the range out of the tree: what was there is returned as a tree. */
-static struct node *take(struct flat *f, uint64_t pfn, uint64_t nr, struct node **a, struct node **b)
+static struct node *take(struct flat *f, uint64_t pfn, uint64_t nr, struct node **a,
+                         struct node **b)
 {
     struct node *mid;
 
@@ -216,9 +217,10 @@ uint64_t flat_unmap(struct flat *f, uint64_t pfn, uint64_t nr)
     return before - f->pages;
 }
 
-bool flat_replace(struct flat *f, uint64_t pfn, uint64_t nr, uint64_t pa, uint32_t perm, uint32_t tag)
+bool flat_replace(struct flat *f, uint64_t pfn, uint64_t nr, uint64_t pa, uint32_t perm,
+                  uint32_t tag)
 {
-    struct flat_run run = { pfn, pfn + nr - 1, pa, perm, tag };
+    struct flat_run run = {pfn, pfn + nr - 1, pa, perm, tag};
     struct node *a, *b;
 
     if (!range_ok(pfn, nr)) {
@@ -250,7 +252,8 @@ uint64_t flat_protect(struct flat *f, uint64_t pfn, uint64_t nr, uint32_t perm)
     while (at <= pfn + nr - 1 && flat_next(f, at, &run) && run.first <= pfn + nr - 1) {
         first = run.first > at ? run.first : at; /* what was done may have merged with it */
         last = run.last < pfn + nr - 1 ? run.last : pfn + nr - 1;
-        flat_replace(f, first, last - first + 1, run.pa + ((first - run.first) << 12), perm, run.tag);
+        flat_replace(f, first, last - first + 1, run.pa + ((first - run.first) << 12), perm,
+                     run.tag);
         pages += last - first + 1;
         at = last + 1;
     }
@@ -347,9 +350,10 @@ struct flat *flat_copy(const struct flat *f)
     return c;
 }
 
-bool flat_equal(const struct flat *a, const struct flat *b, unsigned flags, uint64_t *pfn_of_difference)
+bool flat_equal(const struct flat *a, const struct flat *b, unsigned flags,
+                uint64_t *pfn_of_difference)
 {
-    struct flat_run ra, rb;
+    struct flat_run ra = {0, 0, 0, 0, 0}, rb = {0, 0, 0, 0, 0};
     uint64_t at = 0, last;
     bool in_a, in_b, same;
 
@@ -365,7 +369,8 @@ bool flat_equal(const struct flat *a, const struct flat *b, unsigned flags, uint
         }
         at = ra.first > at ? ra.first : at;
         last = ra.last < rb.last ? ra.last : rb.last;
-        same = ra.perm == rb.perm && ra.pa + ((at - ra.first) << 12) == rb.pa + ((at - rb.first) << 12) &&
+        same = ra.perm == rb.perm &&
+               ra.pa + ((at - ra.first) << 12) == rb.pa + ((at - rb.first) << 12) &&
                ((flags & FLAT_ANY_TAG) || ra.tag == rb.tag);
         if (!same) {
             break;
@@ -390,11 +395,11 @@ static void add_leaf(void *ctx, const struct hwm_leaf *l)
     }
 }
 
-struct flat *flat_from_tables(const struct hwm_mem *mem, const struct hwm_fmt *fmt, uint64_t root, unsigned levels,
-                              struct hwm_visit *out)
+struct flat *flat_from_tables(const struct hwm_mem *mem, const struct hwm_fmt *fmt, uint64_t root,
+                              unsigned levels, struct hwm_visit *out)
 {
     struct flat *f = flat_new();
-    struct hwm_visitor v = { .ctx = f, .leaf = add_leaf };
+    struct hwm_visitor v = {.ctx = f, .leaf = add_leaf};
 
     if (!hwm_visit_table(mem, fmt, root, levels, &v, out)) {
         flat_free(f);
@@ -416,8 +421,8 @@ static void describe(const struct flat *f, uint64_t pfn, char *text, size_t len)
              run.perm & FLAT_W ? "w" : "-");
 }
 
-bool flat_check_tables(const struct flat *f, const struct hwm_mem *mem, const struct hwm_fmt *fmt, uint64_t root,
-                       unsigned levels, char *msg, size_t msg_len)
+bool flat_check_tables(const struct flat *f, const struct hwm_mem *mem, const struct hwm_fmt *fmt,
+                       uint64_t root, unsigned levels, char *msg, size_t msg_len)
 {
     struct hwm_visit visit;
     struct flat *tables = flat_from_tables(mem, fmt, root, levels, &visit);
@@ -435,8 +440,47 @@ bool flat_check_tables(const struct flat *f, const struct hwm_mem *mem, const st
     if (!same) {
         describe(f, pfn, want, sizeof(want));
         describe(tables, pfn, have, sizeof(have));
-        snprintf(msg, msg_len, "page 0x%llx: the model says %s, the tables %s", (unsigned long long)pfn, want, have);
+        snprintf(msg, msg_len, "page 0x%llx: the model says %s, the tables %s",
+                 (unsigned long long)pfn, want, have);
     }
     flat_free(tables);
     return same;
+}
+
+static bool check_access(const struct flat *f, struct hwm *h, uint16_t rid, uint64_t pfn,
+                         bool write, char *msg, size_t msg_len)
+{
+    uint64_t pa = 0, got = 0;
+    struct flat_run run;
+    struct hwm_fault fault;
+    bool want = flat_lookup(f, pfn, &run, &pa) && (run.perm & (write ? FLAT_W : FLAT_R));
+    enum hwm_result res = hwm_peek(h, rid, pfn << 12, write, &got, &fault);
+
+    if (want ? res == HWM_OK && got == pa : res == HWM_FAULT) {
+        return true;
+    }
+    if (want) {
+        snprintf(msg, msg_len, "%s of page 0x%llx should reach 0x%llx, but result %d, 0x%llx, %s",
+                 write ? "write" : "read", (unsigned long long)pfn, (unsigned long long)pa,
+                 (int)res, (unsigned long long)got, res == HWM_FAULT ? fault.why : "no fault");
+    } else {
+        snprintf(msg, msg_len, "%s of page 0x%llx should be blocked, but result %d, 0x%llx",
+                 write ? "write" : "read", (unsigned long long)pfn, (int)res,
+                 (unsigned long long)got);
+    }
+    return false;
+}
+
+bool flat_check_unit(const struct flat *f, struct hwm *h, uint16_t rid, uint64_t pfn, uint64_t nr,
+                     char *msg, size_t msg_len)
+{
+    uint64_t i;
+
+    for (i = 0; i < nr; i++) {
+        if (!check_access(f, h, rid, pfn + i, false, msg, msg_len) ||
+            !check_access(f, h, rid, pfn + i, true, msg, msg_len)) {
+            return false;
+        }
+    }
+    return true;
 }

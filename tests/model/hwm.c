@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware model: what both kinds of unit share: life cycle, register access, command execution in time, the log of what
- * the unit was told, violations, and the entry points for DMA.
+ * Hardware model: what both kinds of unit share: life cycle, register access, command execution
+ * in time, the log of what the unit was told, violations, and the entry points for DMA.
  */
 #include "hwm_int.h"
 
@@ -92,7 +92,7 @@ bool hwm_is_amd(const struct hwm *h)
     return h->amd;
 }
 
-/* ---- violations, log, interrupts ------------------------------------------------------------------------------ */
+/* ---- violations, log, interrupts ----------------------------------------------------------- */
 
 void hwm_violate(struct hwm *h, const char *fmt, ...)
 {
@@ -164,9 +164,9 @@ void hwm_log_reset(struct hwm *h)
 const char *hwm_kind_name(enum hwm_kind kind)
 {
     static const char *const names[HWM_KINDS] = {
-        "ctx-global", "ctx-domain", "ctx-device", "pasid-global", "pasid-domain", "pasid-one", "tlb-global",
-        "tlb-domain", "tlb-page",   "ptlb-pasid", "ptlb-page",    "devtlb",       "irt",       "all",
-        "wait",       "wbf",        "set-root",   "other",
+        "ctx-global", "ctx-domain", "ctx-device", "pasid-global", "pasid-domain", "pasid-one",
+        "tlb-global", "tlb-domain", "tlb-page",   "ptlb-pasid",   "ptlb-page",    "devtlb",
+        "irt",        "all",        "wait",       "wbf",          "set-root",     "other",
     };
 
     return (unsigned)kind < HWM_KINDS ? names[kind] : "?";
@@ -192,7 +192,7 @@ void hwm_drain_writes(struct hwm *h)
     }
 }
 
-/* ---- commands in time ----------------------------------------------------------------------------------------- */
+/* ---- commands in time ---------------------------------------------------------------------- */
 
 void hwm_fifo_push(struct hwm *h, const struct hwm_cmd *cmd)
 {
@@ -360,11 +360,13 @@ void hwm_poll(struct hwm *h)
     }
 }
 
-/* ---- registers ------------------------------------------------------------------------------------------------ */
+/* ---- registers ----------------------------------------------------------------------------- */
 
 uint64_t hwm_mmio_size(const struct hwm *h)
 {
-    return h->amd ? 0x4000 : 0x1000;
+    unsigned iotlb = h->vtd.cfg.iro * 16 + 16, frcd = h->vtd.cfg.fro * 16 + h->vtd.cfg.nr_frcd * 16;
+
+    return h->amd ? HWM_MMIO_MAX : ((iotlb > frcd ? iotlb : frcd) + 0xfffu) & ~0xfffu;
 }
 
 static bool access_ok(struct hwm *h, const char *what, uint64_t off, unsigned size)

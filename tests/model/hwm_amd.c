@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware model: AMD-Vi registers, command ring and event log (hwspec 6.2 to 6.6, 7). Unlike some emulators it writes the
- * event log for real and stops at an illegal command.
+ * Hardware model: AMD-Vi registers, command ring and event log (hwspec 6.2 to 6.6, 7). Unlike
+ * some emulators it writes the event log for real and stops at an illegal command.
  */
 #include "hwm_amd_regs.h"
 
@@ -23,9 +23,11 @@ static uint64_t compose_efr(const struct hwm_amd_cfg *c)
 {
     uint64_t e = 0;
 
-    e |= (uint64_t)c->pref_sup | (uint64_t)c->ppr_sup << 1 | (uint64_t)c->xt_sup << 2 | (uint64_t)c->nx_sup << 3;
+    e |= (uint64_t)c->pref_sup | (uint64_t)c->ppr_sup << 1 | (uint64_t)c->xt_sup << 2 |
+         (uint64_t)c->nx_sup << 3;
     e |= (uint64_t)c->gt_sup << 4 | (uint64_t)c->ia_sup << 6 | (uint64_t)(c->levels - 4) << 10;
-    e |= (uint64_t)(c->guest_levels - 4) << 12 | (uint64_t)c->glx_sup << 14 | (uint64_t)c->pas_max << 32;
+    e |= (uint64_t)(c->guest_levels - 4) << 12 | (uint64_t)c->glx_sup << 14 |
+         (uint64_t)c->pas_max << 32;
     e |= (uint64_t)c->seg_sup << 38 | (uint64_t)c->gio_sup << 48 | (uint64_t)c->ha_sup << 49;
     return e | (uint64_t)c->hd_sup << 52;
 }
@@ -50,7 +52,8 @@ uint32_t hwm_amd_pci_cap(const struct hwm *h, unsigned off)
 
     switch (off) {
     case 0: /* id, type 3, revision 1, IotlbSup, NpCache, EFRSup, CapExt */
-        return 0x0fu | 3u << 16 | 1u << 19 | (uint32_t)c->iotlb_sup << 24 | (uint32_t)c->np_cache << 26 | 3u << 27;
+        return 0x0fu | 3u << 16 | 1u << 19 | (uint32_t)c->iotlb_sup << 24 |
+               (uint32_t)c->np_cache << 26 | 3u << 27;
     case 0x10: /* PAsize, VAsize */
         return (uint32_t)c->pa_bits << 8 | 64u << 15;
     default:
@@ -63,7 +66,7 @@ bool hwm_walks_snoop(const struct hwm *h)
     return h->amd ? (amd_control(h) & C_COHERENT) != 0 : h->vtd.cfg.coherent;
 }
 
-/* ---- rings ---------------------------------------------------------------------------------------------------- */
+/* ---- rings --------------------------------------------------------------------------------- */
 
 static bool command_runs(const struct hwm *h)
 {
@@ -72,7 +75,8 @@ static bool command_runs(const struct hwm *h)
 
 static bool event_runs(const struct hwm *h)
 {
-    return (amd_control(h) & C_IOMMUEN) && (amd_control(h) & C_EVENTLOGEN) && !h->iommu.event_stopped;
+    return (amd_control(h) & C_IOMMUEN) && (amd_control(h) & C_EVENTLOGEN) &&
+           !h->iommu.event_stopped;
 }
 
 static uint64_t ring_bytes(const struct hwm *h, unsigned base_reg)
@@ -148,21 +152,21 @@ bool hwm_amd_event(struct hwm *h, uint64_t w0, uint64_t w1)
     return true;
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------------------------ */
 
 struct shape {
     uint64_t w0, w1; /* bits that may be set */
 };
 
 static const struct shape shapes[9] = {
-    [1] = { UINT64_C(0xf00fffffffffffff), ~UINT64_C(0) },
-    [2] = { UINT64_C(0xf00000000000ffff), 0 },
-    [3] = { UINT64_C(0xf000ffff000fffff), UINT64_C(0xfffffffffffff007) },
-    [4] = { ~UINT64_C(0), UINT64_C(0xfffffffffffff005) },
-    [5] = { UINT64_C(0xf00000000000ffff), 0 },
-    [6] = { UINT64_C(0xf00fffffff00ffff), UINT64_C(0xfffffffffffff015) },
-    [7] = { UINT64_C(0xf00fffff0000ffff), UINT64_C(0x0000ffff00000004) },
-    [8] = { UINT64_C(0xf000000000000000), 0 },
+    [1] = {UINT64_C(0xf00fffffffffffff), ~UINT64_C(0)},
+    [2] = {UINT64_C(0xf00000000000ffff), 0},
+    [3] = {UINT64_C(0xf000ffff000fffff), UINT64_C(0xfffffffffffff007)},
+    [4] = {~UINT64_C(0), UINT64_C(0xfffffffffffff005)},
+    [5] = {UINT64_C(0xf00000000000ffff), 0},
+    [6] = {UINT64_C(0xf00fffffff00ffff), UINT64_C(0xfffffffffffff015)},
+    [7] = {UINT64_C(0xf00fffff0000ffff), UINT64_C(0x0000ffff00000004)},
+    [8] = {UINT64_C(0xf000000000000000), 0},
 };
 
 /* NULL: legal */
@@ -178,8 +182,8 @@ static const char *check_command(const struct hwm *h, const struct hwm_cmd *cmd)
     if (cmd->w[0] & ~shapes[op].w0 || cmd->w[1] & ~shapes[op].w1) {
         return "reserved bits set";
     }
-    if ((op == 4 && !c->iotlb_sup) || (op == 6 && !c->pref_sup) || (op == 7 && !c->ppr_sup) || (op == 8 && !c->ia_sup) ||
-        ((op == 3 || op == 4) && gn && !c->gt_sup)) {
+    if ((op == 4 && !c->iotlb_sup) || (op == 6 && !c->pref_sup) || (op == 7 && !c->ppr_sup) ||
+        (op == 8 && !c->ia_sup) || ((op == 3 || op == 4) && gn && !c->gt_sup)) {
         return "command of a feature that the unit does not have";
     }
     return NULL;
@@ -188,7 +192,9 @@ static const char *check_command(const struct hwm *h, const struct hwm_cmd *cmd)
 static void stop_at(struct hwm *h, unsigned event, uint64_t pa)
 {
     h->iommu.cmd_error = true;
-    hwm_amd_event(h, (uint64_t)event << 60 | (event == E_CMD_HW ? (uint64_t)F_TYPE_TARGET_ABORT << 48 : 0), pa);
+    hwm_amd_event(
+        h, (uint64_t)event << 60 | (event == E_CMD_HW ? (uint64_t)F_TYPE_TARGET_ABORT << 48 : 0),
+        pa);
 }
 
 void hwm_amd_fetch(struct hwm *h)
@@ -248,7 +254,8 @@ static bool gcr3_pick(void *ctx, const struct hwm_ce *ce)
 
 static void exec_pages(struct hwm *h, const struct hwm_cmd *cmd)
 {
-    struct hwm_told t = { .raw = { cmd->w[0], cmd->w[1] }, .leaf_only = !(cmd->w[1] & 2), .has_pasid = cmd->w[1] & 4 };
+    struct hwm_told t = {
+        .raw = {cmd->w[0], cmd->w[1]}, .leaf_only = !(cmd->w[1] & 2), .has_pasid = cmd->w[1] & 4};
     unsigned lg2 = word_lg2(h, cmd->w[1], "INVALIDATE_IOMMU_PAGES");
     struct hwm_fmt fmt = t.has_pasid ? hwm_amd_v2_fmt(h) : hwm_amd_v1_fmt(h);
     uint64_t tag;
@@ -275,12 +282,13 @@ static void exec_pages(struct hwm *h, const struct hwm_cmd *cmd)
 
 static void exec_device_tlb(struct hwm *h, const struct hwm_cmd *cmd)
 {
-    struct hwm_told t = { .kind = HWM_DEVTLB, .rid = (uint16_t)cmd->w[0], .raw = { cmd->w[0], cmd->w[1] } };
+    struct hwm_told t = {
+        .kind = HWM_DEVTLB, .rid = (uint16_t)cmd->w[0], .raw = {cmd->w[0], cmd->w[1]}};
     unsigned lg2 = word_lg2(h, cmd->w[1], "INVALIDATE_IOTLB_PAGES");
 
     t.has_pasid = cmd->w[1] & 4;
-    t.pasid = t.has_pasid ? (uint32_t)((cmd->w[0] >> 56 & 0xf) << 16 | (cmd->w[0] >> 16 & 0xff) << 8 |
-                                       (cmd->w[0] >> 48 & 0xff))
+    t.pasid = t.has_pasid ? (uint32_t)((cmd->w[0] >> 56 & 0xf) << 16 |
+                                       (cmd->w[0] >> 16 & 0xff) << 8 | (cmd->w[0] >> 48 & 0xff))
                           : 0;
     if (!lg2) {
         return;
@@ -297,7 +305,7 @@ static void exec_device_tlb(struct hwm *h, const struct hwm_cmd *cmd)
 
 static void exec_wait(struct hwm *h, const struct hwm_cmd *cmd)
 {
-    struct hwm_told t = { .kind = HWM_WAIT, .raw = { cmd->w[0], cmd->w[1] } };
+    struct hwm_told t = {.kind = HWM_WAIT, .raw = {cmd->w[0], cmd->w[1]}};
     uint64_t pa = cmd->w[0] & UINT64_C(0x000ffffffffffff8);
 
     t.iova = pa;
@@ -322,7 +330,7 @@ static void exec_wait(struct hwm *h, const struct hwm_cmd *cmd)
 
 void hwm_amd_exec(struct hwm *h, const struct hwm_cmd *cmd)
 {
-    struct hwm_told t = { .rid = (uint16_t)cmd->w[0], .raw = { cmd->w[0], cmd->w[1] } };
+    struct hwm_told t = {.rid = (uint16_t)cmd->w[0], .raw = {cmd->w[0], cmd->w[1]}};
     struct hwm_ce *ce;
 
     switch (cmd->w[0] >> 60) {
@@ -360,7 +368,7 @@ void hwm_amd_exec(struct hwm *h, const struct hwm_cmd *cmd)
     hwm_tell(h, &t);
 }
 
-/* ---- registers ------------------------------------------------------------------------------------------------ */
+/* ---- registers ----------------------------------------------------------------------------- */
 
 uint64_t hwm_amd_read(struct hwm *h, unsigned off)
 {
@@ -368,7 +376,8 @@ uint64_t hwm_amd_read(struct hwm *h, unsigned off)
         hwm_poll(h);
     }
     if (off == A_STATUS) {
-        return h->mmio[A_STATUS / 4] | (event_runs(h) ? S_EVENTLOGRUN : 0) | (command_runs(h) ? S_CMDBUFRUN : 0);
+        return h->mmio[A_STATUS / 4] | (event_runs(h) ? S_EVENTLOGRUN : 0) |
+               (command_runs(h) ? S_CMDBUFRUN : 0);
     }
     return hwm_reg64(h, off);
 }
@@ -415,7 +424,8 @@ static void control_high(struct hwm *h, uint32_t val)
     h->mmio[A_CONTROL / 4 + 1] = val;
 }
 
-static void write_base(struct hwm *h, unsigned off, uint32_t val, unsigned head, bool runs, const char *name)
+static void write_base(struct hwm *h, unsigned off, uint32_t val, unsigned head, bool runs,
+                       const char *name)
 {
     if (runs) {
         hwm_violate(h, "%s base written while the ring runs", name);

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware model: an AMD-Vi request from DeviceID to address (hwspec 6.7, 6.9 to 6.11, 7.3): DTE cache, the table of V, TV,
- * Mode, GV, then v1 or v2 tables, events.
+ * Hardware model: an AMD-Vi request from DeviceID to address (hwspec 6.7, 6.9 to 6.11, 7.3): DTE
+ * cache, the table of V, TV, Mode, GV, then v1 or v2 tables, events.
  */
 #include "hwm_amd_regs.h"
 
 #include <string.h>
 
 #define FIELD_51_12 UINT64_C(0x000ffffffffff000)
-#define BIT(n) (UINT64_C(1) << (n))
+#define BIT(n)      (UINT64_C(1) << (n))
 
-#define DTE_V BIT(0)
-#define DTE_TV BIT(1)
+#define DTE_V    BIT(0)
+#define DTE_TV   BIT(1)
 #define DTE_GIOV BIT(54)
-#define DTE_GV BIT(55)
-#define DTE_IR BIT(61)
-#define DTE_IW BIT(62)
-#define DTE1_I BIT(32)
-#define DTE1_SE BIT(33)
-#define DTE1_SA BIT(34)
-#define DTE1_EX BIT(39)
+#define DTE_GV   BIT(55)
+#define DTE_IR   BIT(61)
+#define DTE_IW   BIT(62)
+#define DTE1_I   BIT(32)
+#define DTE1_SE  BIT(33)
+#define DTE1_SA  BIT(34)
+#define DTE1_EX  BIT(39)
 
 struct dte {
     uint64_t w[4];
@@ -32,7 +32,7 @@ struct where {
     enum { STOP_EVENT, PASS_THROUGH, TRANSLATED, TRANSLATE } what;
     unsigned event, flags;
     uint64_t addr;
-    uint64_t iova;       /* as the tables see it */
+    uint64_t iova; /* as the tables see it */
     bool v2;
     const char *why;
 };
@@ -57,7 +57,7 @@ struct hwm_fmt hwm_amd_v2_fmt(const struct hwm *h)
     return fmt;
 }
 
-/* ---- device table --------------------------------------------------------------------------------------------- */
+/* ---- device table -------------------------------------------------------------------------- */
 
 static void fetch_dte(struct hwm *h, uint16_t rid, struct dte *d)
 {
@@ -148,11 +148,11 @@ static const char *check_dte(const struct hwm *h, const struct dte *d)
     return NULL;
 }
 
-/* ---- GCR3 ----------------------------------------------------------------------------------------------------- */
+/* ---- GCR3 ---------------------------------------------------------------------------------- */
 
 /* Root of the v2 table of a PASID. False: there is none; *event tells why. */
-static bool find_gcr3(struct hwm *h, const struct dte *d, uint32_t pasid, unsigned flags, uint64_t *root,
-                      struct where *w)
+static bool find_gcr3(struct hwm *h, const struct dte *d, uint32_t pasid, unsigned flags,
+                      uint64_t *root, struct where *w)
 {
     uint64_t tag = HWM_TAG(d->w[1] & 0xffff, pasid, 1), table = gcr3_root(d), entry, pa;
     struct hwm_ce *ce = flags & HWM_F_USE ? hwm_cache_find(&h->pasid, tag, 0, 0) : NULL;
@@ -170,6 +170,7 @@ static bool find_gcr3(struct hwm *h, const struct dte *d, uint32_t pasid, unsign
         pa = table + (pasid >> (9 * level) & 0x1ff) * 8;
         if (!hwm_mem_ok(h, pa, 8)) {
             w->event = E_PAGETAB_HW;
+            w->flags |= F_TYPE_TARGET_ABORT;
             w->addr = pa;
             w->why = "GCR3 table is not in memory";
             return false;
@@ -196,7 +197,7 @@ static bool find_gcr3(struct hwm *h, const struct dte *d, uint32_t pasid, unsign
     return true;
 }
 
-/* ---- one request ---------------------------------------------------------------------------------------------- */
+/* ---- one request --------------------------------------------------------------------------- */
 
 static void stop(struct where *w, unsigned event, unsigned flags, const char *why)
 {
@@ -229,7 +230,8 @@ static void v1_space(const struct hwm *h, const struct dte *d, struct where *w)
     w->sp.cache_absent = h->iommu.cfg.np_cache;
 }
 
-static void v2_space(struct hwm *h, const struct hwm_req *req, const struct dte *d, unsigned flags, struct where *w)
+static void v2_space(struct hwm *h, const struct hwm_req *req, const struct dte *d, unsigned flags,
+                     struct where *w)
 {
     uint64_t root = 0;
 
@@ -255,7 +257,8 @@ static void v2_space(struct hwm *h, const struct hwm_req *req, const struct dte 
     w->sp.cache_absent = h->iommu.cfg.np_cache;
 }
 
-static void where(struct hwm *h, const struct hwm_req *req, const struct dte *d, unsigned flags, struct where *w)
+static void where(struct hwm *h, const struct hwm_req *req, const struct dte *d, unsigned flags,
+                  struct where *w)
 {
     bool v2 = (d->w[0] & DTE_GV) && (req->has_pasid || (d->w[0] & DTE_GIOV));
     const char *bad;
@@ -311,7 +314,8 @@ static void where(struct hwm *h, const struct hwm_req *req, const struct dte *d,
 }
 
 /* SE: one event until the entry is fetched again. SA: none. */
-static bool suppressed(struct hwm *h, const struct hwm_req *req, const struct dte *d, unsigned event)
+static bool suppressed(struct hwm *h, const struct hwm_req *req, const struct dte *d,
+                       unsigned event)
 {
     struct hwm_ce *ce;
 
@@ -346,7 +350,9 @@ static void blocked(struct hwm *h, const struct hwm_req *req, const struct dte *
     f->level = l ? l->level : 0;
     f->entry = l ? l->entry : d->w[0];
     f->why = w->why;
-    if (!(flags & HWM_F_RECORD) || (l && req->at == HWM_AT_TRANSLATION) || suppressed(h, req, d, w->event)) {
+    /* a fault of a translation request is answered to the device (hwspec 6.7) */
+    if (!(flags & HWM_F_RECORD) || (w->event == E_PAGE_FAULT && req->at == HWM_AT_TRANSLATION) ||
+        suppressed(h, req, d, w->event)) {
         return;
     }
     w0 = (uint64_t)w->event << 60 | (uint64_t)w->flags << 48 | req->rid;
@@ -405,7 +411,8 @@ static bool in_range(const struct hwm_req *req, struct where *w)
 static bool special(const struct hwm *h, uint64_t iova)
 {
     return (iova & ~UINT64_C(0xfffff)) == UINT64_C(0xfee00000) ||
-           (!h->iommu.cfg.ht_ignore && iova >= UINT64_C(0xfd00000000) && iova <= UINT64_C(0xffffffffff));
+           (!h->iommu.cfg.ht_ignore && iova >= UINT64_C(0xfd00000000) &&
+            iova <= UINT64_C(0xffffffffff));
 }
 
 void hwm_amd_xlat(struct hwm *h, const struct hwm_req *req, unsigned flags, struct hwm_xlat *x)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware model: the store behind every cache of a unit (context, PASID, IOTLB, paging structures, device TLB).
+ * Hardware model: the store behind every cache of a unit (context, PASID, IOTLB, paging
+ * structures, device TLB).
  *
- * An open hash keyed by (tag, size, address). It never evicts: only an invalidation removes an entry. What entries keep
- * alive (table pages, frames, roots) is counted in a second store, so that "does any cache still lead to this page" is a
- * few probes.
+ * An open hash keyed by (tag, size, address). It never evicts: only an invalidation removes an
+ * entry. What entries keep alive (table pages, frames, roots) is counted in a second store, so
+ * that "does any cache still lead to this page" is a few probes.
  */
 #include "hwm_int.h"
 
@@ -44,7 +45,8 @@ void hwm_cache_free(struct hwm_cache *c)
     memset(c->per_lg2, 0, sizeof(c->per_lg2));
 }
 
-static struct hwm_ce *probe(const struct hwm_cache *c, uint64_t tag, unsigned lg2, uint64_t base, struct hwm_ce **hole)
+static struct hwm_ce *probe(const struct hwm_cache *c, uint64_t tag, unsigned lg2, uint64_t base,
+                            struct hwm_ce **hole)
 {
     size_t i, mask = c->cap - 1;
     struct hwm_ce *ce;
@@ -97,7 +99,8 @@ struct hwm_ce *hwm_cache_find(const struct hwm_cache *c, uint64_t tag, unsigned 
     return probe(c, tag, lg2, base_of(addr, lg2), NULL);
 }
 
-struct hwm_ce *hwm_cache_lookup(const struct hwm_cache *c, uint64_t tag, uint64_t addr, unsigned from_lg2)
+struct hwm_ce *hwm_cache_lookup(const struct hwm_cache *c, uint64_t tag, uint64_t addr,
+                                unsigned from_lg2)
 {
     uint64_t sizes = from_lg2 >= 64 ? 0 : c->sizes & ~hwm_low_mask(from_lg2);
     struct hwm_ce *ce;
@@ -209,12 +212,14 @@ static bool drop_pick(void *ctx, const struct hwm_ce *ce)
     const struct drop *d = ctx;
     unsigned lg2 = ce->lg2 > d->lg2 ? ce->lg2 : d->lg2;
 
-    return ce->tag == d->tag && base_of(ce->base, lg2) == base_of(d->addr, lg2) && (!d->pick || d->pick(d->ctx, ce));
+    return ce->tag == d->tag && base_of(ce->base, lg2) == base_of(d->addr, lg2) &&
+           (!d->pick || d->pick(d->ctx, ce));
 }
 
-void hwm_cache_drop(struct hwm_cache *c, uint64_t tag, uint64_t addr, unsigned lg2, hwm_cache_pick *pick, void *ctx)
+void hwm_cache_drop(struct hwm_cache *c, uint64_t tag, uint64_t addr, unsigned lg2,
+                    hwm_cache_pick *pick, void *ctx)
 {
-    struct drop d = { tag, addr, lg2, pick, ctx };
+    struct drop d = {tag, addr, lg2, pick, ctx};
     uint64_t sizes, nr, i;
     struct hwm_ce *ce;
     unsigned s;
@@ -253,7 +258,8 @@ bool hwm_cache_holds_range(const struct hwm_cache *holds, uint64_t pa, uint64_t 
             for (j = 0; j < holds->cap; j++) {
                 const struct hwm_ce *ce = &holds->tab[j];
 
-                if (ce->state == HWM_CE_USED && ce->lg2 == s && ce->base >> s >= first && ce->base >> s <= last) {
+                if (ce->state == HWM_CE_USED && ce->lg2 == s && ce->base >> s >= first &&
+                    ce->base >> s <= last) {
                     return true;
                 }
             }

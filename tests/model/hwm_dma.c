@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware model: what devices do (DMA, ATS), what the unit does on its own (speculation), and what caches still hold.
+ * Hardware model: what devices do (DMA, ATS), what the unit does on its own (speculation), and
+ * what caches still hold.
  */
 #include "hwm_int.h"
 
@@ -40,18 +41,30 @@ enum hwm_result hwm_walk_req(struct hwm *h, const struct hwm_req *req, struct hw
     return x->result;
 }
 
-enum hwm_result hwm_dma(struct hwm *h, uint16_t rid, uint64_t iova, bool write, uint64_t *pa, struct hwm_fault *f)
+enum hwm_result hwm_dma(struct hwm *h, uint16_t rid, uint64_t iova, bool write, uint64_t *pa,
+                        struct hwm_fault *f)
 {
-    struct hwm_req req = { .iova = iova, .rid = rid, .write = write };
+    struct hwm_req req = {.iova = iova, .rid = rid, .write = write};
     struct hwm_xlat x;
 
     hwm_dma_req(h, &req, &x);
     return give(&x, pa, f);
 }
 
-enum hwm_result hwm_walk(struct hwm *h, uint16_t rid, uint64_t iova, bool write, uint64_t *pa, struct hwm_fault *f)
+enum hwm_result hwm_peek(struct hwm *h, uint16_t rid, uint64_t iova, bool write, uint64_t *pa,
+                         struct hwm_fault *f)
 {
-    struct hwm_req req = { .iova = iova, .rid = rid, .write = write };
+    struct hwm_req req = {.iova = iova, .rid = rid, .write = write};
+    struct hwm_xlat x;
+
+    xlat(h, &req, HWM_F_USE, &x);
+    return give(&x, pa, f);
+}
+
+enum hwm_result hwm_walk(struct hwm *h, uint16_t rid, uint64_t iova, bool write, uint64_t *pa,
+                         struct hwm_fault *f)
+{
+    struct hwm_req req = {.iova = iova, .rid = rid, .write = write};
     struct hwm_xlat x;
 
     hwm_walk_req(h, &req, &x);
@@ -73,9 +86,10 @@ static void fill_devtlb(struct hwm *h, const struct hwm_req *req, const struct h
     hwm_cache_hold(&h->devtlb, ce, ce->v[0], lg2);
 }
 
-enum hwm_result hwm_dma_ats(struct hwm *h, uint16_t rid, uint64_t iova, bool write, uint64_t *pa, struct hwm_fault *f)
+enum hwm_result hwm_dma_ats(struct hwm *h, uint16_t rid, uint64_t iova, bool write, uint64_t *pa,
+                            struct hwm_fault *f)
 {
-    struct hwm_req req = { .iova = iova, .rid = rid, .write = write };
+    struct hwm_req req = {.iova = iova, .rid = rid, .write = write};
     struct hwm_ce *ce = hwm_cache_lookup(&h->devtlb, rid, iova, 0);
     struct hwm_xlat x;
 
@@ -95,7 +109,7 @@ enum hwm_result hwm_dma_ats(struct hwm *h, uint16_t rid, uint64_t iova, bool wri
 
 enum hwm_result hwm_speculate(struct hwm *h, uint16_t rid, uint64_t iova, struct hwm_fault *f)
 {
-    struct hwm_req req = { .iova = iova, .rid = rid };
+    struct hwm_req req = {.iova = iova, .rid = rid};
     struct hwm_xlat x;
 
     xlat(h, &req, HWM_F_USE | HWM_F_FILL, &x);
@@ -103,7 +117,7 @@ enum hwm_result hwm_speculate(struct hwm *h, uint16_t rid, uint64_t iova, struct
     return give(&x, NULL, f);
 }
 
-void hwm_watch(struct hwm *h, uint16_t rid, uint64_t iova)
+static void watch(struct hwm *h, uint16_t rid, uint64_t iova, bool ats)
 {
     if (h->watch_nr == h->watch_cap) {
         h->watch_cap = h->watch_cap ? h->watch_cap * 2 : 16;
@@ -114,7 +128,30 @@ void hwm_watch(struct hwm *h, uint16_t rid, uint64_t iova)
     }
     h->watch[h->watch_nr].rid = rid;
     h->watch[h->watch_nr].iova = iova;
+    h->watch[h->watch_nr].ats = ats;
     h->watch_nr++;
+}
+
+void hwm_watch(struct hwm *h, uint16_t rid, uint64_t iova)
+{
+    watch(h, rid, iova, false);
+}
+
+void hwm_watch_ats(struct hwm *h, uint16_t rid, uint64_t iova)
+{
+    watch(h, rid, iova, true);
+}
+
+/* A device with ATS asks again for what its TLB does not have. */
+static void prefetch_ats(struct hwm *h, uint16_t rid, uint64_t iova)
+{
+    struct hwm_req req = {.iova = iova, .rid = rid, .at = HWM_AT_TRANSLATION};
+    struct hwm_xlat x;
+
+    xlat(h, &req, HWM_F_USE | HWM_F_FILL, &x);
+    if (x.result == HWM_OK) {
+        fill_devtlb(h, &req, &x);
+    }
 }
 
 void hwm_watch_clear(struct hwm *h)
@@ -132,6 +169,9 @@ void hwm_watch_run(struct hwm *h)
     h->watching = true;
     for (i = 0; i < h->watch_nr; i++) {
         hwm_speculate(h, h->watch[i].rid, h->watch[i].iova, NULL);
+        if (h->watch[i].ats) {
+            prefetch_ats(h, h->watch[i].rid, h->watch[i].iova);
+        }
     }
     h->watching = false;
 }

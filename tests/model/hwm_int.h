@@ -5,23 +5,23 @@
 
 #include "hwm.h"
 
-/* ---- hwm_cache.c ---------------------------------------------------------------------------------------------- */
+/* ---- hwm_cache.c --------------------------------------------------------------------------- */
 
 /* One cached thing: (tag, address >> lg2) is its key. */
 struct hwm_ce {
     uint64_t tag;
-    uint64_t base;     /* first address, aligned to lg2 */
-    uint64_t hold_pa;  /* what it keeps alive, if holds */
+    uint64_t base;    /* first address, aligned to lg2 */
+    uint64_t hold_pa; /* what it keeps alive, if holds */
     uint64_t v[4];
     uint8_t lg2;
     uint8_t hold_lg2;
-    uint8_t state;     /* HWM_CE_* */
+    uint8_t state; /* HWM_CE_* */
     uint8_t level;
     bool holds;
-    bool neg;          /* a cached not-present (or erroneous) result */
+    bool neg; /* a cached not-present (or erroneous) result */
     bool r, w, u, a, dirty;
     uint16_t did;
-    uint8_t reason;    /* neg context entries: fault reason */
+    uint8_t reason; /* neg context entries: fault reason */
 };
 
 #define HWM_CE_FREE 0
@@ -31,7 +31,7 @@ struct hwm_ce {
 struct hwm_cache {
     struct hwm_ce *tab;
     size_t cap, used, dead;
-    uint64_t sizes;          /* bit n: entries of lg2 n exist */
+    uint64_t sizes; /* bit n: entries of lg2 n exist */
     size_t per_lg2[64];
     struct hwm_cache *holds; /* reverse map (hold_pa, hold_lg2) -> count, or NULL */
 };
@@ -41,18 +41,26 @@ void hwm_cache_free(struct hwm_cache *c);
 void hwm_cache_clear(struct hwm_cache *c);
 struct hwm_ce *hwm_cache_find(const struct hwm_cache *c, uint64_t tag, unsigned lg2, uint64_t addr);
 /* Smallest entry of at least from_lg2 that holds the address. */
-struct hwm_ce *hwm_cache_lookup(const struct hwm_cache *c, uint64_t tag, uint64_t addr, unsigned from_lg2);
-/* A new entry with its key set and the rest zero; NULL if the key exists. Pointers into the cache become stale. */
+struct hwm_ce *hwm_cache_lookup(const struct hwm_cache *c, uint64_t tag, uint64_t addr,
+                                unsigned from_lg2);
+/*
+ * A new entry with its key set and the rest zero; NULL if the key exists. Pointers into the cache
+ * become stale.
+ */
 struct hwm_ce *hwm_cache_add(struct hwm_cache *c, uint64_t tag, unsigned lg2, uint64_t addr);
 void hwm_cache_hold(struct hwm_cache *c, struct hwm_ce *ce, uint64_t pa, unsigned lg2);
 void hwm_cache_del(struct hwm_cache *c, struct hwm_ce *ce);
 typedef bool hwm_cache_pick(void *ctx, const struct hwm_ce *ce);
-/* Drops what pick() picks (NULL: all) among the entries of the tag that intersect the range, lg2 64 = everything. */
-void hwm_cache_drop(struct hwm_cache *c, uint64_t tag, uint64_t addr, unsigned lg2, hwm_cache_pick *pick, void *ctx);
+/*
+ * Drops what pick() picks (NULL: all) among the entries of the tag that intersect the range, lg2
+ * 64 = everything.
+ */
+void hwm_cache_drop(struct hwm_cache *c, uint64_t tag, uint64_t addr, unsigned lg2,
+                    hwm_cache_pick *pick, void *ctx);
 void hwm_cache_drop_if(struct hwm_cache *c, hwm_cache_pick *pick, void *ctx);
 bool hwm_cache_holds_range(const struct hwm_cache *holds, uint64_t pa, uint64_t len);
 
-/* ---- the unit ------------------------------------------------------------------------------------------------- */
+/* ---- the unit ------------------------------------------------------------------------------ */
 
 struct hwm_cmd {
     uint64_t w[4];
@@ -60,13 +68,13 @@ struct hwm_cmd {
 };
 
 #define HWM_NR_VIOLATIONS 64
-#define HWM_MMIO_MAX 0x4000u
+#define HWM_MMIO_MAX      0x4000u
 
 struct hwm_vtd {
     struct hwm_vtd_cfg cfg;
     uint64_t cap, ecap, cap_seen, ecap_seen;
-    uint64_t root;             /* RTADDR as latched by SRTP */
-    uint32_t gcmd_pending;     /* one-shot and level changes not yet done */
+    uint64_t root;         /* RTADDR as latched by SRTP */
+    uint32_t gcmd_pending; /* one-shot and level changes not yet done */
     uint32_t gcmd_value;
     bool ccmd_pending, iotlb_pending;
     bool root_ever, root_needs_cc, root_needs_pc, root_needs_tlb;
@@ -76,9 +84,9 @@ struct hwm_vtd {
 
 struct hwm_amd {
     struct hwm_amd_cfg cfg;
-    bool cmd_error;      /* stopped until CmdBufEn is cleared and set again */
-    bool event_stopped;  /* overflow: until EventLogEn is cleared and set again */
-    uint64_t late_pa;    /* erratum 732: entry written later */
+    bool cmd_error;     /* stopped until CmdBufEn is cleared and set again */
+    bool event_stopped; /* overflow: until EventLogEn is cleared and set again */
+    uint64_t late_pa;   /* erratum 732: entry written later */
     uint64_t late[2];
     unsigned late_polls; /* 0: none waits */
 };
@@ -102,7 +110,11 @@ struct hwm {
     enum hwm_inject inject;
     unsigned inject_skip;
 
-    struct { uint16_t rid; uint64_t iova; } *watch;
+    struct {
+        uint64_t iova;
+        uint16_t rid;
+        bool ats;
+    } * watch;
     size_t watch_nr, watch_cap;
     bool watching;
 
@@ -147,7 +159,10 @@ static inline uint64_t hwm_low_mask(unsigned bits)
     return bits >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << bits) - 1;
 }
 
-/* Size code of AMD address words, of next-level 7 and of VT-d device-TLB descriptors: 2^(p+1), p = first 0 from bit 12. */
+/*
+ * Size code of AMD address words, of next-level 7 and of VT-d device-TLB descriptors: 2^(p+1), p
+ * = first 0 from bit 12.
+ */
 static inline unsigned hwm_size_code_lg2(uint64_t word)
 {
     unsigned p = 12;
@@ -163,9 +178,9 @@ enum hwm_step_kind { HWM_STEP_TABLE, HWM_STEP_LEAF, HWM_STEP_ABSENT, HWM_STEP_BA
 
 struct hwm_step_out {
     enum hwm_step_kind kind;
-    enum hwm_status bad;   /* STEP_BAD */
+    enum hwm_status bad; /* STEP_BAD */
     const char *why;
-    uint64_t next;         /* table, or first byte of the leaf */
+    uint64_t next; /* table, or first byte of the leaf */
     unsigned next_level;
     unsigned lg2;
     bool r, w, u, accessed, dirty, misaligned;
@@ -191,23 +206,25 @@ struct hwm_space {
     uint64_t tag;
     uint64_t root;
     unsigned levels;
-    unsigned bits;       /* width of input addresses */
+    unsigned bits; /* width of input addresses */
     uint16_t did;
-    bool r, w;           /* rights above the tables */
-    bool ad, dirty;      /* hardware sets A, D */
+    bool r, w;      /* rights above the tables */
+    bool ad, dirty; /* hardware sets A, D */
     bool cache_absent;
 };
 
-#define HWM_TAG(did, pasid, first_stage) ((uint64_t)(did) | (uint64_t)(pasid) << 16 | (uint64_t)(first_stage) << 40)
+#define HWM_TAG(did, pasid, first_stage)                                                           \
+    ((uint64_t)(did) | (uint64_t)(pasid) << 16 | (uint64_t)(first_stage) << 40)
 
 struct hwm_hit {
     struct hwm_leaf leaf;
     bool cached, ambiguous;
 };
 
-void hwm_translate(struct hwm *h, const struct hwm_space *sp, uint64_t iova, bool write, unsigned flags,
-                   struct hwm_hit *hit);
-void hwm_drop_pages(struct hwm *h, uint64_t tag, const struct hwm_fmt *fmt, uint64_t iova, unsigned lg2, bool leaf_only);
+void hwm_translate(struct hwm *h, const struct hwm_space *sp, uint64_t iova, bool write,
+                   unsigned flags, struct hwm_hit *hit);
+void hwm_drop_pages(struct hwm *h, uint64_t tag, const struct hwm_fmt *fmt, uint64_t iova,
+                    unsigned lg2, bool leaf_only);
 void hwm_drop_tag(struct hwm *h, uint64_t tag);
 void hwm_drop_all_tlb(struct hwm *h);
 void hwm_drop_devtlb(struct hwm *h, uint16_t rid, uint64_t iova, unsigned lg2);
@@ -225,9 +242,10 @@ unsigned hwm_vtd_frcd_off(const struct hwm *h);
 unsigned hwm_vtd_iotlb_off(const struct hwm *h);
 void hwm_vtd_status_event(struct hwm *h, uint32_t fsts_bit);
 void hwm_vtd_fault(struct hwm *h, const struct hwm_req *req, unsigned reason);
-void hwm_vtd_drop_ctx(struct hwm *h, unsigned gran, uint16_t did, uint16_t sid, unsigned fm, bool by_register);
-void hwm_vtd_drop_iotlb(struct hwm *h, unsigned gran, uint16_t did, uint64_t addr_word, bool by_register,
-                        const uint64_t raw[2]);
+void hwm_vtd_drop_ctx(struct hwm *h, unsigned gran, uint16_t did, uint16_t sid, unsigned fm,
+                      bool by_register, uint64_t raw);
+void hwm_vtd_drop_iotlb(struct hwm *h, unsigned gran, uint16_t did, uint64_t addr_word,
+                        bool by_register, const uint64_t raw[2]);
 void hwm_vtd_xlat(struct hwm *h, const struct hwm_req *req, unsigned flags, struct hwm_xlat *x);
 unsigned hwm_vtd_did_ok(const struct hwm *h, unsigned did);
 struct hwm_fmt hwm_vtd_ss_fmt(const struct hwm *h);

@@ -6,34 +6,34 @@
 
 #include <string.h>
 
-#define BIT(n) (UINT64_C(1) << (n))
+#define BIT(n)      (UINT64_C(1) << (n))
 #define FIELD_51_12 UINT64_C(0x000ffffffffff000)
 
 /* second stage, hwspec 3.1 */
-#define SS_R BIT(0)
-#define SS_W BIT(1)
-#define SS_PS BIT(7)
-#define SS_A BIT(8)
-#define SS_D BIT(9)
+#define SS_R     BIT(0)
+#define SS_W     BIT(1)
+#define SS_PS    BIT(7)
+#define SS_A     BIT(8)
+#define SS_D     BIT(9)
 #define SS_BIT11 BIT(11)
 #define SS_BIT62 BIT(62)
 
 /* x86 (first stage and AMD v2), hwspec 3.2, 6.10 */
-#define X86_P BIT(0)
-#define X86_W BIT(1)
-#define X86_U BIT(2)
-#define X86_A BIT(5)
-#define X86_D BIT(6)
-#define X86_PS BIT(7)
+#define X86_P         BIT(0)
+#define X86_W         BIT(1)
+#define X86_U         BIT(2)
+#define X86_A         BIT(5)
+#define X86_D         BIT(6)
+#define X86_PS        BIT(7)
 #define X86_PAT_LARGE BIT(12)
-#define X86_XD BIT(63)
+#define X86_XD        BIT(63)
 
 /* AMD v1, hwspec 6.9 */
-#define V1_PR BIT(0)
-#define V1_A BIT(5)
-#define V1_D BIT(6)
-#define V1_IR BIT(61)
-#define V1_IW BIT(62)
+#define V1_PR       BIT(0)
+#define V1_A        BIT(5)
+#define V1_D        BIT(6)
+#define V1_IR       BIT(61)
+#define V1_IW       BIT(62)
 #define V1_PDE_RSVD UINT64_C(0x1ff0000000000000)
 #define V1_PTE_RSVD UINT64_C(0x07f0000000000000)
 
@@ -64,7 +64,8 @@ uint64_t hwm_ad_bits(const struct hwm_fmt *fmt, bool dirty)
 
 bool hwm_skip_ok(unsigned level, unsigned next_level, uint64_t iova)
 {
-    uint64_t skipped = hwm_low_mask(hwm_slot_lg2(level)) & ~hwm_low_mask(hwm_slot_lg2(next_level + 1));
+    uint64_t skipped =
+        hwm_low_mask(hwm_slot_lg2(level)) & ~hwm_low_mask(hwm_slot_lg2(next_level + 1));
 
     return next_level >= level || !(iova & skipped);
 }
@@ -91,7 +92,8 @@ static void leaf(struct hwm_step_out *d, uint64_t field, unsigned lg2)
     d->next = field & ~hwm_low_mask(lg2);
 }
 
-static void decode_vtdss(const struct hwm_fmt *fmt, unsigned level, uint64_t e, struct hwm_step_out *d)
+static void decode_vtdss(const struct hwm_fmt *fmt, unsigned level, uint64_t e,
+                         struct hwm_step_out *d)
 {
     uint64_t rsvd = SS_BIT62 | (FIELD_51_12 & ~hwm_low_mask(fmt->pa_bits));
     bool is_leaf = level == 1 || ((level == 2 || level == 3) && (e & SS_PS));
@@ -121,7 +123,8 @@ static void decode_vtdss(const struct hwm_fmt *fmt, unsigned level, uint64_t e, 
     }
 }
 
-static void decode_x86(const struct hwm_fmt *fmt, unsigned level, uint64_t e, struct hwm_step_out *d)
+static void decode_x86(const struct hwm_fmt *fmt, unsigned level, uint64_t e,
+                       struct hwm_step_out *d)
 {
     uint64_t rsvd = FIELD_51_12 & ~hwm_low_mask(fmt->pa_bits);
     bool is_leaf = level == 1 || ((level == 2 || level == 3) && (e & X86_PS));
@@ -153,7 +156,8 @@ static void decode_x86(const struct hwm_fmt *fmt, unsigned level, uint64_t e, st
     }
 }
 
-static void decode_v1_leaf(const struct hwm_fmt *fmt, unsigned level, uint64_t e, struct hwm_step_out *d)
+static void decode_v1_leaf(const struct hwm_fmt *fmt, unsigned level, uint64_t e,
+                           struct hwm_step_out *d)
 {
     unsigned lg2 = hwm_slot_lg2(level), max = hwm_slot_lg2(level + 1);
     uint64_t field = e & FIELD_51_12;
@@ -232,8 +236,8 @@ static enum hwm_status ends(struct hwm_leaf *out, enum hwm_status status, const 
     return status;
 }
 
-enum hwm_status hwm_walk_table(const struct hwm_mem *mem, const struct hwm_fmt *fmt, uint64_t root, unsigned levels,
-                               uint64_t iova, struct hwm_leaf *out)
+enum hwm_status hwm_walk_table(const struct hwm_mem *mem, const struct hwm_fmt *fmt, uint64_t root,
+                               unsigned levels, uint64_t iova, struct hwm_leaf *out)
 {
     unsigned width = hwm_slot_lg2(levels + 1);
     struct hwm_step_out d;
@@ -284,8 +288,8 @@ enum hwm_status hwm_walk_table(const struct hwm_mem *mem, const struct hwm_fmt *
     }
 }
 
-enum hwm_status hwm_walk_vtdss(const struct hwm_mem *mem, uint64_t root, unsigned levels, uint64_t iova,
-                               struct hwm_leaf *out)
+enum hwm_status hwm_walk_vtdss(const struct hwm_mem *mem, uint64_t root, unsigned levels,
+                               uint64_t iova, struct hwm_leaf *out)
 {
     struct hwm_fmt fmt;
 
@@ -293,8 +297,8 @@ enum hwm_status hwm_walk_vtdss(const struct hwm_mem *mem, uint64_t root, unsigne
     return hwm_walk_table(mem, &fmt, root, levels, iova, out);
 }
 
-enum hwm_status hwm_walk_x86(const struct hwm_mem *mem, uint64_t root, unsigned levels, uint64_t iova,
-                             struct hwm_leaf *out)
+enum hwm_status hwm_walk_x86(const struct hwm_mem *mem, uint64_t root, unsigned levels,
+                             uint64_t iova, struct hwm_leaf *out)
 {
     struct hwm_fmt fmt;
 
@@ -302,8 +306,8 @@ enum hwm_status hwm_walk_x86(const struct hwm_mem *mem, uint64_t root, unsigned 
     return hwm_walk_table(mem, &fmt, root, levels, iova, out);
 }
 
-enum hwm_status hwm_walk_amdv1(const struct hwm_mem *mem, uint64_t root, unsigned mode, uint64_t iova,
-                               struct hwm_leaf *out)
+enum hwm_status hwm_walk_amdv1(const struct hwm_mem *mem, uint64_t root, unsigned mode,
+                               uint64_t iova, struct hwm_leaf *out)
 {
     struct hwm_fmt fmt;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware model: visits every entry of a page table, finds what no walk of a single address would (shared tables, loops,
- * unequal replicas of an AMD group), and counts.
+ * Hardware model: visits every entry of a page table, finds what no walk of a single address
+ * would (shared tables, loops, unequal replicas of an AMD group), and counts.
  */
 #include "hwm_int.h"
 
@@ -27,8 +27,8 @@ struct visit {
     uint64_t ad;
 };
 
-static void note_bad(struct visit *s, const struct frame *f, unsigned index, uint64_t entry, enum hwm_status status,
-                     const char *why)
+static void note_bad(struct visit *s, const struct frame *f, unsigned index, uint64_t entry,
+                     enum hwm_status status, const char *why)
 {
     struct hwm_leaf *l = &s->out->first_bad;
 
@@ -74,7 +74,8 @@ static bool push(struct visit *s, uint64_t pa, unsigned level, uint64_t iova, co
 }
 
 /* An AMD group: the same entry in every slot. Returns the number of slots. */
-static unsigned group_slots(struct visit *s, struct frame *f, unsigned index, uint64_t entry, unsigned lg2)
+static unsigned group_slots(struct visit *s, struct frame *f, unsigned index, uint64_t entry,
+                            unsigned lg2)
 {
     unsigned nr = 1u << (lg2 - hwm_slot_lg2(f->t.level)), i;
     uint64_t other;
@@ -94,7 +95,8 @@ static unsigned group_slots(struct visit *s, struct frame *f, unsigned index, ui
 }
 
 /* Returns the number of slots that the leaf takes. */
-static unsigned meet_leaf(struct visit *s, struct frame *f, unsigned index, uint64_t entry, const struct hwm_step_out *d)
+static unsigned meet_leaf(struct visit *s, struct frame *f, unsigned index, uint64_t entry,
+                          const struct hwm_step_out *d)
 {
     unsigned slots = 1, slot_lg2 = hwm_slot_lg2(f->t.level), i;
     struct hwm_leaf l;
@@ -170,8 +172,8 @@ static void meet(struct visit *s, struct frame *f)
     }
 }
 
-bool hwm_visit_table(const struct hwm_mem *mem, const struct hwm_fmt *fmt, uint64_t root, unsigned levels,
-                     const struct hwm_visitor *v, struct hwm_visit *out)
+bool hwm_visit_table(const struct hwm_mem *mem, const struct hwm_fmt *fmt, uint64_t root,
+                     unsigned levels, const struct hwm_visitor *v, struct hwm_visit *out)
 {
     struct visit s;
     struct frame *f;
@@ -206,8 +208,8 @@ bool hwm_visit_table(const struct hwm_mem *mem, const struct hwm_fmt *fmt, uint6
     return out->bad == 0;
 }
 
-static bool visit_default(enum hwm_fmt_kind kind, const struct hwm_mem *mem, uint64_t root, unsigned levels,
-                          const struct hwm_visitor *v, struct hwm_visit *out)
+static bool visit_default(enum hwm_fmt_kind kind, const struct hwm_mem *mem, uint64_t root,
+                          unsigned levels, const struct hwm_visitor *v, struct hwm_visit *out)
 {
     struct hwm_fmt fmt;
 
@@ -215,20 +217,20 @@ static bool visit_default(enum hwm_fmt_kind kind, const struct hwm_mem *mem, uin
     return hwm_visit_table(mem, &fmt, root, levels, v, out);
 }
 
-bool hwm_visit_vtdss(const struct hwm_mem *mem, uint64_t root, unsigned levels, const struct hwm_visitor *v,
-                     struct hwm_visit *out)
+bool hwm_visit_vtdss(const struct hwm_mem *mem, uint64_t root, unsigned levels,
+                     const struct hwm_visitor *v, struct hwm_visit *out)
 {
     return visit_default(HWM_FMT_VTDSS, mem, root, levels, v, out);
 }
 
-bool hwm_visit_x86(const struct hwm_mem *mem, uint64_t root, unsigned levels, const struct hwm_visitor *v,
-                   struct hwm_visit *out)
+bool hwm_visit_x86(const struct hwm_mem *mem, uint64_t root, unsigned levels,
+                   const struct hwm_visitor *v, struct hwm_visit *out)
 {
     return visit_default(HWM_FMT_X86, mem, root, levels, v, out);
 }
 
-bool hwm_visit_amdv1(const struct hwm_mem *mem, uint64_t root, unsigned mode, const struct hwm_visitor *v,
-                     struct hwm_visit *out)
+bool hwm_visit_amdv1(const struct hwm_mem *mem, uint64_t root, unsigned mode,
+                     const struct hwm_visitor *v, struct hwm_visit *out)
 {
     return visit_default(HWM_FMT_AMDV1, mem, root, mode, v, out);
 }

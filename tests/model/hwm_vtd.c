@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware model: VT-d registers (hwspec 1): capabilities, GCMD/GSTS, root pointer, register-based invalidation, fault
- * records, protected memory. The queue is in hwm_vtd_queue.c.
+ * Hardware model: VT-d registers (hwspec 1): capabilities, GCMD/GSTS, root pointer,
+ * register-based invalidation, fault records, protected memory. The queue is in hwm_vtd_queue.c.
  */
 #include "hwm_vtd_regs.h"
 
+#include <assert.h>
 #include <string.h>
 
 void hwm_vtd_cfg_default(struct hwm_vtd_cfg *cfg)
@@ -29,10 +30,12 @@ static uint64_t compose_cap(const struct hwm_vtd_cfg *c)
     uint64_t cap = 0;
 
     cap |= (uint64_t)(c->did_bits - 4) / 2;
-    cap |= (uint64_t)c->rwbf << 4 | (uint64_t)c->plmr << 5 | (uint64_t)c->phmr << 6 | (uint64_t)c->cm << 7;
+    cap |= (uint64_t)c->rwbf << 4 | (uint64_t)c->plmr << 5 | (uint64_t)c->phmr << 6 |
+           (uint64_t)c->cm << 7;
     cap |= (uint64_t)c->sagaw << 8 | (uint64_t)(c->mgaw - 1) << 16 | (uint64_t)c->zlr << 22;
     cap |= (uint64_t)c->fro << 24 | (uint64_t)c->sz_2m << 34 | (uint64_t)c->sz_1g << 35;
-    cap |= (uint64_t)c->psi << 39 | (uint64_t)(c->nr_frcd - 1) << 40 | (uint64_t)(c->psi ? c->mamv : 0) << 48;
+    cap |= (uint64_t)c->psi << 39 | (uint64_t)(c->nr_frcd - 1) << 40 |
+           (uint64_t)(c->psi ? c->mamv : 0) << 48;
     cap |= (uint64_t)c->drain << 54 | (uint64_t)c->drain << 55 | (uint64_t)c->fs1gp << 56;
     cap |= (uint64_t)c->fs5lp << 60 | (uint64_t)c->esrtps << 63;
     return cap;
@@ -45,8 +48,10 @@ static uint64_t compose_ecap(const struct hwm_vtd_cfg *c)
     e |= (uint64_t)c->coherent | (uint64_t)c->qi << 1 | (uint64_t)c->dt << 2 | (uint64_t)c->pt << 6;
     e |= (uint64_t)c->sc << 7 | (uint64_t)c->iro << 8;
     if (c->smts) {
-        e |= (uint64_t)c->pss << 35 | UINT64_C(1) << 40 | UINT64_C(1) << 43 | (uint64_t)c->ssads << 45;
-        e |= (uint64_t)c->ssts << 46 | (uint64_t)c->fsts << 47 | (uint64_t)c->smpwcs << 48 | (uint64_t)c->rps << 49;
+        e |= (uint64_t)c->pss << 35 | UINT64_C(1) << 40 | UINT64_C(1) << 43 |
+             (uint64_t)c->ssads << 45;
+        e |= (uint64_t)c->ssts << 46 | (uint64_t)c->fsts << 47 | (uint64_t)c->smpwcs << 48 |
+             (uint64_t)c->rps << 49;
     }
     return e | (uint64_t)c->adms << 52;
 }
@@ -63,6 +68,7 @@ void hwm_vtd_reset(struct hwm *h)
 
     memset(&h->vtd, 0, sizeof(h->vtd));
     h->vtd.cfg = cfg;
+    assert(hwm_mmio_size(h) <= HWM_MMIO_MAX);
     h->vtd.cap = h->vtd.cap_seen = compose_cap(&cfg);
     h->vtd.ecap = h->vtd.ecap_seen = compose_ecap(&cfg);
     h->mmio[R_FECTL / 4] = h->mmio[R_IECTL / 4] = CTL_IM;
@@ -83,7 +89,7 @@ unsigned hwm_vtd_did_ok(const struct hwm *h, unsigned did)
     return did < 1u << h->vtd.cfg.did_bits;
 }
 
-/* ---- events and faults ---------------------------------------------------------------------------------------- */
+/* ---- events and faults --------------------------------------------------------------------- */
 
 /* ctl_reg: FECTL or IECTL; data, address and upper address follow it. */
 void hwm_vtd_event(struct hwm *h, unsigned ctl_reg, enum hwm_msi which)
@@ -139,7 +145,8 @@ void hwm_vtd_fault(struct hwm *h, const struct hwm_req *req, unsigned reason)
     }
     d[0] = (uint32_t)req->iova & 0xfffff000u;
     d[1] = (uint32_t)(req->iova >> 32);
-    d[2] = req->rid | (req->has_pasid ? 0x80000000u : 0) | (req->has_pasid && req->priv ? 0x20000000u : 0);
+    d[2] = req->rid | (req->has_pasid ? 0x80000000u : 0) |
+           (req->has_pasid && req->priv ? 0x20000000u : 0);
     d[3] = GO_BIT | (req->write ? 0 : 0x40000000u) | (uint32_t)req->at << 28 | (reason & 0xff);
     d[3] |= req->has_pasid ? (req->pasid & 0xfffff) << 8 : 0;
     h->vtd.frcd_next = (i + 1) % h->vtd.cfg.nr_frcd;
@@ -155,11 +162,11 @@ static void fault_conditions_cleared(struct hwm *h)
     }
 }
 
-/* ---- global commands ------------------------------------------------------------------------------------------ */
+/* ---- global commands ----------------------------------------------------------------------- */
 
 static void set_root(struct hwm *h)
 {
-    struct hwm_told t = { .kind = HWM_SET_ROOT, .by_register = true };
+    struct hwm_told t = {.kind = HWM_SET_ROOT, .by_register = true};
     uint64_t root = hwm_reg64(h, R_RTADDR);
 
     if ((h->mmio[R_GSTS / 4] & G_TE) && vtd_ttm(root) != vtd_ttm(h->vtd.root)) {
@@ -191,7 +198,9 @@ static void set_te(struct hwm *h, bool on)
         hwm_violate(h, "translation enabled without a root pointer");
     }
     if (h->vtd.root_needs_cc || h->vtd.root_needs_pc || h->vtd.root_needs_tlb) {
-        hwm_violate(h, "translation enabled without global invalidation (context, PASID, IOTLB) after SRTP");
+        hwm_violate(
+            h,
+            "translation enabled without global invalidation (context, PASID, IOTLB) after SRTP");
     }
     h->mmio[R_GSTS / 4] |= G_TE;
 }
@@ -199,7 +208,7 @@ static void set_te(struct hwm *h, bool on)
 static void do_gcmd(struct hwm *h)
 {
     uint32_t todo = h->vtd.gcmd_pending, val = h->vtd.gcmd_value, level;
-    struct hwm_told t = { .kind = HWM_WBF, .by_register = true };
+    struct hwm_told t = {.kind = HWM_WBF, .by_register = true};
 
     h->vtd.gcmd_pending = 0;
     if (todo & G_SRTP) {
@@ -232,7 +241,8 @@ static void write_gcmd(struct hwm *h, uint32_t val)
     uint32_t now = h->mmio[R_GSTS / 4], change = ((val ^ now) & G_LEVEL) | (val & G_ONESHOT);
 
     if (h->vtd.gcmd_pending) {
-        hwm_violate(h, "GCMD 0x%08x written before command 0x%08x completed", val, h->vtd.gcmd_pending);
+        hwm_violate(h, "GCMD 0x%08x written before command 0x%08x completed", val,
+                    h->vtd.gcmd_pending);
         return;
     }
     if (change & (change - 1)) {
@@ -242,7 +252,8 @@ static void write_gcmd(struct hwm *h, uint32_t val)
         hwm_violate(h, "GCMD 0x%08x sets reserved bits", val);
     }
     if (val & (G_SFL | G_EAFL)) {
-        hwm_violate(h, "GCMD 0x%08x asks for the advanced fault log, which the unit does not have", val);
+        hwm_violate(h, "GCMD 0x%08x asks for the advanced fault log, which the unit does not have",
+                    val);
         change &= ~(G_SFL | G_EAFL);
     }
     h->vtd.gcmd_pending = change;
@@ -253,7 +264,7 @@ static void write_gcmd(struct hwm *h, uint32_t val)
     hwm_kick(h);
 }
 
-/* ---- register-based invalidation ------------------------------------------------------------------------------ */
+/* ---- register-based invalidation ----------------------------------------------------------- */
 
 static bool register_path_ok(struct hwm *h, const char *which, bool pending)
 {
@@ -277,7 +288,8 @@ static void do_ccmd(struct hwm *h)
     h->vtd.ccmd_pending = false;
     hwm_watch_run(h);
     if (gran) {
-        hwm_vtd_drop_ctx(h, gran, (uint16_t)v, (uint16_t)(v >> 16), (unsigned)(v >> 32 & 3), true);
+        hwm_vtd_drop_ctx(h, gran, (uint16_t)v, (uint16_t)(v >> 16), (unsigned)(v >> 32 & 3), true,
+                         v);
     } else {
         hwm_violate(h, "CCMD 0x%llx: granularity 0", (unsigned long long)v);
     }
@@ -331,7 +343,8 @@ size_t hwm_vtd_register_pending(const struct hwm *h)
     return (h->vtd.gcmd_pending != 0) + (size_t)h->vtd.ccmd_pending + (size_t)h->vtd.iotlb_pending;
 }
 
-static void start_register_command(struct hwm *h, unsigned off, uint32_t val, const char *name, bool *pending)
+static void start_register_command(struct hwm *h, unsigned off, uint32_t val, const char *name,
+                                   bool *pending)
 {
     if (*pending && !register_path_ok(h, name, true)) {
         return;
@@ -352,11 +365,12 @@ static void start_register_command(struct hwm *h, unsigned off, uint32_t val, co
     hwm_kick(h);
 }
 
-/* ---- access --------------------------------------------------------------------------------------------------- */
+/* ---- access -------------------------------------------------------------------------------- */
 
 uint64_t hwm_vtd_read(struct hwm *h, unsigned off)
 {
-    if (off == R_GCMD || off == R_CCMD || off == R_IQH || off == (R_FSTS & ~7u) || off == hwm_vtd_iotlb_off(h)) {
+    if (off == R_GCMD || off == R_CCMD || off == R_IQH || off == (R_FSTS & ~7u) ||
+        off == hwm_vtd_iotlb_off(h)) {
         hwm_poll(h);
     }
     switch (off) {
@@ -378,11 +392,11 @@ uint64_t hwm_vtd_read(struct hwm *h, unsigned off)
 bool hwm_vtd_writable(struct hwm *h, unsigned off, unsigned size)
 {
     unsigned iva = h->vtd.cfg.iro * 16, frcd = hwm_vtd_frcd_off(h);
-    bool r64 = off == R_RTADDR || off == R_CCMD || off == R_AFLOG || off == R_PHMBASE || off == R_PHMLIMIT ||
-               off == R_IQT || off == R_IQA || off == R_IRTA;
+    bool r64 = off == R_RTADDR || off == R_CCMD || off == R_AFLOG || off == R_PHMBASE ||
+               off == R_PHMLIMIT || off == R_IQT || off == R_IQA || off == R_IRTA;
     bool half = (off & 4) && size == 4;
-    bool r32 = off == R_GCMD || (off >= R_FSTS && off <= R_FEUADDR) || (off >= R_PMEN && off <= R_PLMLIMIT) ||
-               (off >= R_ICS && off <= R_IEUADDR);
+    bool r32 = off == R_GCMD || (off >= R_FSTS && off <= R_FEUADDR) ||
+               (off >= R_PMEN && off <= R_PLMLIMIT) || (off >= R_ICS && off <= R_IEUADDR);
 
     if ((off >= iva && off < iva + 16) || (off >= frcd && off < frcd + 16 * h->vtd.cfg.nr_frcd)) {
         return true;
@@ -390,8 +404,8 @@ bool hwm_vtd_writable(struct hwm *h, unsigned off, unsigned size)
     if (half) {
         unsigned low = off - 4;
 
-        r64 = r64 || low == R_RTADDR || low == R_CCMD || low == R_AFLOG || low == R_PHMBASE || low == R_PHMLIMIT ||
-              low == R_IQT || low == R_IQA || low == R_IRTA;
+        r64 = r64 || low == R_RTADDR || low == R_CCMD || low == R_AFLOG || low == R_PHMBASE ||
+              low == R_PHMLIMIT || low == R_IQT || low == R_IQA || low == R_IRTA;
     }
     if (r64 || (r32 && size == 4)) {
         return true;

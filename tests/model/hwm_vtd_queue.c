@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware model: the VT-d invalidation queue (hwspec 1.10, 4.1) and what each invalidation drops from the caches.
+ * Hardware model: the VT-d invalidation queue (hwspec 1.10, 4.1) and what each invalidation drops
+ * from the caches.
  */
 #include "hwm_vtd_regs.h"
 
 #include <string.h>
 
-#define IQEI_TAIL 1u
-#define IQEI_FETCH 2u
-#define IQEI_TYPE 3u
-#define IQEI_RSVD 4u
-#define IQEI_WIDTH 5u
+#define IQEI_TAIL       1u
+#define IQEI_FETCH      2u
+#define IQEI_TYPE       3u
+#define IQEI_RSVD       4u
+#define IQEI_WIDTH      5u
 #define IQEI_TAIL_ALIGN 6u
 
 #define IQA_DW 0x800u
@@ -48,7 +49,7 @@ void hwm_vtd_queue_off(struct hwm *h)
     h->mmio[R_GSTS / 4] &= ~G_QIE;
 }
 
-/* ---- fetch and check ------------------------------------------------------------------------------------------ */
+/* ---- fetch and check ----------------------------------------------------------------------- */
 
 static void queue_error(struct hwm *h, unsigned iqei, const char *why, const struct hwm_cmd *cmd)
 {
@@ -68,14 +69,14 @@ struct shape {
 };
 
 static const struct shape shapes[9] = {
-    [1] = { UINT64_C(0x0003ffffffff003f), 0, 0xe },
-    [2] = { UINT64_C(0x00000000ffff00ff), UINT64_C(0xfffffffffffff07f), 0xe },
-    [3] = { UINT64_C(0x0000ffff001f000f), UINT64_C(0xfffffffffffff001), 0 },
-    [4] = { UINT64_C(0x0000fffff800001f), 0, 0 },
-    [5] = { UINT64_C(0xffffffff0000007f), UINT64_C(0xfffffffffffffffc), 0 },
-    [6] = { UINT64_C(0x000fffffffff003f), UINT64_C(0xfffffffffffff07f), 0xc },
-    [7] = { UINT64_C(0x000fffffffff003f), 0, 0xb },
-    [8] = { UINT64_C(0x000fffffffff01ff), UINT64_C(0xfffffffffffff801), 0 },
+    [1] = {UINT64_C(0x0003ffffffff003f), 0, 0xe},
+    [2] = {UINT64_C(0x00000000ffff00ff), UINT64_C(0xfffffffffffff07f), 0xe},
+    [3] = {UINT64_C(0x0000ffff001f000f), UINT64_C(0xfffffffffffff001), 0},
+    [4] = {UINT64_C(0x0000fffff800001f), 0, 0},
+    [5] = {UINT64_C(0xffffffff0000007f), UINT64_C(0xfffffffffffffffc), 0},
+    [6] = {UINT64_C(0x000fffffffff003f), UINT64_C(0xfffffffffffff07f), 0xc},
+    [7] = {UINT64_C(0x000fffffffff003f), 0, 0xb},
+    [8] = {UINT64_C(0x000fffffffff01ff), UINT64_C(0xfffffffffffff801), 0},
 };
 
 static unsigned check(const struct hwm *h, const struct hwm_cmd *cmd, const char **why)
@@ -176,7 +177,7 @@ void hwm_vtd_fetch(struct hwm *h)
     }
 }
 
-/* ---- effect --------------------------------------------------------------------------------------------------- */
+/* ---- effect -------------------------------------------------------------------------------- */
 
 struct ctx_drop {
     unsigned gran;
@@ -194,21 +195,26 @@ static bool ctx_pick(void *ctx, const struct hwm_ce *ce)
     case 2:
         return ce->did == d->did;
     default:
-        return ((uint16_t)ce->tag & d->sid_mask) == (d->sid & d->sid_mask) && (d->any_did || ce->did == d->did);
+        return ((uint16_t)ce->tag & d->sid_mask) == (d->sid & d->sid_mask) &&
+               (d->any_did || ce->did == d->did);
     }
 }
 
-void hwm_vtd_drop_ctx(struct hwm *h, unsigned gran, uint16_t did, uint16_t sid, unsigned fm, bool by_register)
+void hwm_vtd_drop_ctx(struct hwm *h, unsigned gran, uint16_t did, uint16_t sid, unsigned fm,
+                      bool by_register, uint64_t raw)
 {
-    static const uint16_t masks[4] = { 0xffff, 0xfffb, 0xfff9, 0xfff8 };
-    static const enum hwm_kind kinds[4] = { HWM_OTHER, HWM_CTX_GLOBAL, HWM_CTX_DOMAIN, HWM_CTX_DEVICE };
-    struct ctx_drop d = { gran, did, sid, masks[fm], vtd_scalable(h) };
-    struct hwm_told t = { .kind = kinds[gran], .did = did, .rid = sid, .by_register = by_register };
+    static const uint16_t masks[4] = {0xffff, 0xfffb, 0xfff9, 0xfff8};
+    static const enum hwm_kind kinds[4] = {HWM_OTHER, HWM_CTX_GLOBAL, HWM_CTX_DOMAIN,
+                                           HWM_CTX_DEVICE};
+    struct ctx_drop d = {gran, did, sid, masks[fm], vtd_scalable(h)};
+    struct hwm_told t = {.kind = kinds[gran], .did = did, .rid = sid, .by_register = by_register};
 
+    t.raw[0] = raw;
     hwm_tell(h, &t);
     hwm_drain_writes(h);
     if (gran != 1 && !d.any_did && !hwm_vtd_did_ok(h, did)) {
-        hwm_violate(h, "context-cache invalidation of domain id 0x%x, which the unit does not have", did);
+        hwm_violate(h, "context-cache invalidation of domain id 0x%x, which the unit does not have",
+                    did);
         return;
     }
     hwm_cache_drop_if(&h->ctx, ctx_pick, &d);
@@ -230,7 +236,8 @@ static bool page_range_ok(struct hwm *h, uint64_t addr_word, uint16_t did)
         return false;
     }
     if (addr_word & ~UINT64_C(0xfff) & hwm_low_mask(12 + am)) {
-        hwm_violate(h, "page-selective address 0x%llx not aligned to its mask %u", (ull)addr_word, am);
+        hwm_violate(h, "page-selective address 0x%llx not aligned to its mask %u", (ull)addr_word,
+                    am);
     }
     if (h->vtd.cfg.cm && did == 0) {
         hwm_violate(h, "page-selective invalidation with domain id 0 in caching mode");
@@ -238,11 +245,12 @@ static bool page_range_ok(struct hwm *h, uint64_t addr_word, uint16_t did)
     return true;
 }
 
-void hwm_vtd_drop_iotlb(struct hwm *h, unsigned gran, uint16_t did, uint64_t addr_word, bool by_register,
-                        const uint64_t raw[2])
+void hwm_vtd_drop_iotlb(struct hwm *h, unsigned gran, uint16_t did, uint64_t addr_word,
+                        bool by_register, const uint64_t raw[2])
 {
-    static const enum hwm_kind kinds[4] = { HWM_OTHER, HWM_TLB_GLOBAL, HWM_TLB_DOMAIN, HWM_TLB_PAGE };
-    struct hwm_told t = { .kind = kinds[gran], .did = did, .by_register = by_register, .raw = { raw[0], raw[1] } };
+    static const enum hwm_kind kinds[4] = {HWM_OTHER, HWM_TLB_GLOBAL, HWM_TLB_DOMAIN, HWM_TLB_PAGE};
+    struct hwm_told t = {
+        .kind = kinds[gran], .did = did, .by_register = by_register, .raw = {raw[0], raw[1]}};
     struct hwm_fmt fmt = hwm_vtd_ss_fmt(h);
 
     t.lg2 = gran == 3 ? (uint8_t)(12 + (addr_word & 0x3f)) : 64;
@@ -252,7 +260,8 @@ void hwm_vtd_drop_iotlb(struct hwm *h, unsigned gran, uint16_t did, uint64_t add
     hwm_drain_writes(h);
     if (gran == 1) {
         hwm_drop_all_tlb(h);
-        h->vtd.root_needs_tlb = h->vtd.root_needs_tlb && (h->vtd.root_needs_cc || h->vtd.root_needs_pc);
+        h->vtd.root_needs_tlb =
+            h->vtd.root_needs_tlb && (h->vtd.root_needs_cc || h->vtd.root_needs_pc);
         return;
     }
     if (!hwm_vtd_did_ok(h, did)) {
@@ -276,15 +285,20 @@ static bool pasid_pick(void *ctx, const struct hwm_ce *ce)
 {
     const struct pasid_drop *d = ctx;
 
-    /* a cached not-present entry belongs to no domain yet: hwspec 4.2 sends the id of the domain to come */
-    return d->gran == 3 || ((ce->neg || ce->did == d->did) && (d->gran == 0 || ce->tag >> 16 == d->pasid));
+    /*
+     * a cached not-present entry belongs to no domain yet: hwspec 4.2 sends the id of the domain
+     * to come
+     */
+    return d->gran == 3 ||
+           ((ce->neg || ce->did == d->did) && (d->gran == 0 || ce->tag >> 16 == d->pasid));
 }
 
 static void exec_pasid_cache(struct hwm *h, const struct hwm_cmd *cmd)
 {
-    static const enum hwm_kind kinds[4] = { HWM_PASID_DOMAIN, HWM_PASID_ONE, HWM_OTHER, HWM_PASID_GLOBAL };
+    static const enum hwm_kind kinds[4] = {HWM_PASID_DOMAIN, HWM_PASID_ONE, HWM_OTHER,
+                                           HWM_PASID_GLOBAL};
     struct pasid_drop d;
-    struct hwm_told t = { .raw = { cmd->w[0], cmd->w[1] }, .has_pasid = true };
+    struct hwm_told t = {.raw = {cmd->w[0], cmd->w[1]}, .has_pasid = true};
 
     d.gran = (unsigned)(cmd->w[0] >> 4 & 3);
     d.did = t.did = (uint16_t)(cmd->w[0] >> 16);
@@ -292,6 +306,10 @@ static void exec_pasid_cache(struct hwm *h, const struct hwm_cmd *cmd)
     t.kind = kinds[d.gran];
     hwm_tell(h, &t);
     hwm_drain_writes(h);
+    if (d.gran != 3 && !hwm_vtd_did_ok(h, d.did)) {
+        hwm_violate(h, "PASID-cache invalidation of domain id 0x%x, which the unit does not have",
+                    d.did);
+    }
     hwm_cache_drop_if(&h->pasid, pasid_pick, &d);
     if (d.gran == 3 && !h->vtd.root_needs_cc) {
         h->vtd.root_needs_pc = false;
@@ -300,7 +318,8 @@ static void exec_pasid_cache(struct hwm *h, const struct hwm_cmd *cmd)
 
 static void exec_pasid_iotlb(struct hwm *h, const struct hwm_cmd *cmd)
 {
-    struct hwm_told t = { .raw = { cmd->w[0], cmd->w[1] }, .has_pasid = true, .lg2 = 64, .kind = HWM_PTLB_PASID };
+    struct hwm_told t = {
+        .raw = {cmd->w[0], cmd->w[1]}, .has_pasid = true, .lg2 = 64, .kind = HWM_PTLB_PASID};
     struct hwm_fmt fmt = hwm_vtd_fs_fmt(h);
     bool pages = (cmd->w[0] >> 4 & 3) == 3;
     uint64_t tag;
@@ -315,6 +334,10 @@ static void exec_pasid_iotlb(struct hwm *h, const struct hwm_cmd *cmd)
     }
     hwm_tell(h, &t);
     hwm_drain_writes(h);
+    if (!hwm_vtd_did_ok(h, t.did)) {
+        hwm_violate(h, "PASID IOTLB invalidation of domain id 0x%x, which the unit does not have",
+                    t.did);
+    }
     tag = HWM_TAG(t.did, t.pasid, 1);
     if (!pages) {
         hwm_drop_tag(h, tag);
@@ -326,7 +349,8 @@ static void exec_pasid_iotlb(struct hwm *h, const struct hwm_cmd *cmd)
 static void exec_device_tlb(struct hwm *h, const struct hwm_cmd *cmd)
 {
     bool with_pasid = (cmd->w[0] & 0xf) == 8;
-    struct hwm_told t = { .kind = HWM_DEVTLB, .raw = { cmd->w[0], cmd->w[1] }, .has_pasid = with_pasid };
+    struct hwm_told t = {
+        .kind = HWM_DEVTLB, .raw = {cmd->w[0], cmd->w[1]}, .has_pasid = with_pasid};
     unsigned lg2 = 12;
 
     t.rid = (uint16_t)(cmd->w[0] >> (with_pasid ? 16 : 32));
@@ -346,7 +370,8 @@ static void exec_device_tlb(struct hwm *h, const struct hwm_cmd *cmd)
     if (hwm_inject_now(h, HWM_INJECT_ITE)) {
         /* everything fetched so far is lost, waits included: their status is never written */
         hwm_fifo_clear(h);
-        hwm_set64(h, R_IQERCD, (hwm_reg64(h, R_IQERCD) & UINT64_C(0xffff00000000000f)) | (uint64_t)t.rid << 32);
+        hwm_set64(h, R_IQERCD,
+                  (hwm_reg64(h, R_IQERCD) & UINT64_C(0xffff00000000000f)) | (uint64_t)t.rid << 32);
         hwm_vtd_status_event(h, FSTS_ITE);
         return;
     }
@@ -356,7 +381,7 @@ static void exec_device_tlb(struct hwm *h, const struct hwm_cmd *cmd)
 
 static void exec_wait(struct hwm *h, const struct hwm_cmd *cmd)
 {
-    struct hwm_told t = { .kind = HWM_WAIT, .raw = { cmd->w[0], cmd->w[1] }, .iova = cmd->w[1] };
+    struct hwm_told t = {.kind = HWM_WAIT, .raw = {cmd->w[0], cmd->w[1]}, .iova = cmd->w[1]};
 
     hwm_tell(h, &t);
     if (cmd->w[0] & 0x20) {
@@ -376,11 +401,12 @@ void hwm_vtd_exec(struct hwm *h, const struct hwm_cmd *cmd)
 {
     uint64_t w0 = cmd->w[0];
     unsigned gran = (unsigned)(w0 >> 4 & 3);
-    struct hwm_told t = { .kind = HWM_IRT, .raw = { w0, cmd->w[1] } };
+    struct hwm_told t = {.kind = HWM_IRT, .raw = {w0, cmd->w[1]}};
 
     switch (w0 & 0xf) {
     case 1:
-        hwm_vtd_drop_ctx(h, gran, (uint16_t)(w0 >> 16), (uint16_t)(w0 >> 32), (unsigned)(w0 >> 48 & 3), false);
+        hwm_vtd_drop_ctx(h, gran, (uint16_t)(w0 >> 16), (uint16_t)(w0 >> 32),
+                         (unsigned)(w0 >> 48 & 3), false, w0);
         return;
     case 2:
         if ((w0 >> 6 & 3) != (h->vtd.cfg.drain ? 3u : 0u)) {

@@ -1,49 +1,52 @@
 /* SPDX-License-Identifier: MIT */
-/* Hardware model: VT-d register offsets and bits (hwspec 1.1 to 1.10), and what its VT-d files share. */
+/*
+ * Hardware model: VT-d register offsets and bits (hwspec 1.1 to 1.10), and what its VT-d files
+ * share.
+ */
 #ifndef HWM_VTD_REGS_H
 #define HWM_VTD_REGS_H
 
 #include "hwm_int.h"
 
-#define R_VER 0x00u
-#define R_CAP 0x08u
-#define R_ECAP 0x10u
-#define R_GCMD 0x18u
-#define R_GSTS 0x1cu
-#define R_RTADDR 0x20u
-#define R_CCMD 0x28u
-#define R_FSTS 0x34u
-#define R_FECTL 0x38u
-#define R_FEDATA 0x3cu
-#define R_FEADDR 0x40u
-#define R_FEUADDR 0x44u
-#define R_AFLOG 0x58u
-#define R_PMEN 0x64u
-#define R_PLMBASE 0x68u
+#define R_VER      0x00u
+#define R_CAP      0x08u
+#define R_ECAP     0x10u
+#define R_GCMD     0x18u
+#define R_GSTS     0x1cu
+#define R_RTADDR   0x20u
+#define R_CCMD     0x28u
+#define R_FSTS     0x34u
+#define R_FECTL    0x38u
+#define R_FEDATA   0x3cu
+#define R_FEADDR   0x40u
+#define R_FEUADDR  0x44u
+#define R_AFLOG    0x58u
+#define R_PMEN     0x64u
+#define R_PLMBASE  0x68u
 #define R_PLMLIMIT 0x6cu
-#define R_PHMBASE 0x70u
+#define R_PHMBASE  0x70u
 #define R_PHMLIMIT 0x78u
-#define R_IQH 0x80u
-#define R_IQT 0x88u
-#define R_IQA 0x90u
-#define R_ICS 0x9cu
-#define R_IECTL 0xa0u
-#define R_IEDATA 0xa4u
-#define R_IEADDR 0xa8u
-#define R_IEUADDR 0xacu
-#define R_IQERCD 0xb0u
-#define R_IRTA 0xb8u
+#define R_IQH      0x80u
+#define R_IQT      0x88u
+#define R_IQA      0x90u
+#define R_ICS      0x9cu
+#define R_IECTL    0xa0u
+#define R_IEDATA   0xa4u
+#define R_IEADDR   0xa8u
+#define R_IEUADDR  0xacu
+#define R_IQERCD   0xb0u
+#define R_IRTA     0xb8u
 
-#define G_TE 0x80000000u
-#define G_SRTP 0x40000000u
-#define G_SFL 0x20000000u
-#define G_EAFL 0x10000000u
-#define G_WBF 0x08000000u
-#define G_QIE 0x04000000u
-#define G_IRE 0x02000000u
-#define G_SIRTP 0x01000000u
-#define G_CFI 0x00800000u
-#define G_LEVEL (G_TE | G_EAFL | G_QIE | G_IRE | G_CFI)
+#define G_TE      0x80000000u
+#define G_SRTP    0x40000000u
+#define G_SFL     0x20000000u
+#define G_EAFL    0x10000000u
+#define G_WBF     0x08000000u
+#define G_QIE     0x04000000u
+#define G_IRE     0x02000000u
+#define G_SIRTP   0x01000000u
+#define G_CFI     0x00800000u
+#define G_LEVEL   (G_TE | G_EAFL | G_QIE | G_IRE | G_CFI)
 #define G_ONESHOT (G_SRTP | G_SFL | G_WBF | G_SIRTP)
 
 #define FSTS_PFO 0x01u
@@ -57,9 +60,9 @@
 #define CTL_IM 0x80000000u
 #define CTL_IP 0x40000000u
 
-#define TTM_LEGACY 0u
+#define TTM_LEGACY   0u
 #define TTM_SCALABLE 1u
-#define TTM_ABORT 3u
+#define TTM_ABORT    3u
 
 static inline unsigned vtd_ttm(uint64_t rtaddr)
 {
@@ -80,15 +83,16 @@ void hwm_vtd_queue_off(struct hwm *h);
 /* hwm_vtd_walk.c, hwm_vtd_sm.c: what the structures above the page tables say */
 struct vtd_where {
     struct hwm_space sp;
-    unsigned reason;  /* fault reason, 0 = none */
-    bool fpd;         /* fault processing disable was read and set */
-    bool translated;  /* a translated request that may pass */
+    unsigned reason; /* fault reason, 0 = none */
+    bool fpd;        /* fault processing disable was read and set */
+    bool translated; /* a translated request that may pass */
     bool first_stage;
-    bool nosnoop_ad;  /* first stage: A/D updates are not possible */
+    bool nosnoop_ad; /* first stage: A/D updates are not possible */
     uint64_t entry;
     const char *why;
 };
 void hwm_vtd_fail(struct vtd_where *w, unsigned reason, uint64_t entry, const char *why);
-void hwm_vtd_sm_where(struct hwm *h, const struct hwm_req *req, unsigned flags, struct vtd_where *w);
+void hwm_vtd_sm_where(struct hwm *h, const struct hwm_req *req, unsigned flags,
+                      struct vtd_where *w);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware model: VT-d scalable mode (hwspec 2.3 to 2.5): context entry of 256 bits, PASID directory, PASID entry.
- * Second-stage, first-stage and pass-through entries; nested translation is a capability that the unit does not report.
+ * Hardware model: VT-d scalable mode (hwspec 2.3 to 2.5): context entry of 256 bits, PASID
+ * directory, PASID entry. Second-stage, first-stage and pass-through entries; nested translation
+ * is a capability that the unit does not report.
  */
 #include "hwm_vtd_regs.h"
 
@@ -41,9 +42,11 @@ static void check_context(const struct hwm *h, struct fetched *f)
     f->fpd = f->w[0] & 2;
     if (!(f->w[0] & 1)) {
         fails(f, 0x41, f->w[0], "context entry not present");
-    } else if (f->w[0] & (0x1e0 | beyond_haw(h)) || f->w[1] & UINT64_C(0xffffffffffe00000) || f->w[2] || f->w[3]) {
+    } else if (f->w[0] & (0x1e0 | beyond_haw(h)) || f->w[1] & UINT64_C(0xffffffffffe00000) ||
+               f->w[2] || f->w[3]) {
         fails(f, 0x42, f->w[0], "reserved bit in the context entry");
-    } else if (((f->w[0] & 4) && !cfg->dt) || (f->w[0] & 0x10) || ((f->w[1] & 0x1fffff) && !cfg->rps)) {
+    } else if (((f->w[0] & 4) && !cfg->dt) || (f->w[0] & 0x10) ||
+               ((f->w[1] & 0x1fffff) && !cfg->rps)) {
         fails(f, 0x43, f->w[0], "context entry asks for a feature that the unit does not have");
     }
 }
@@ -51,7 +54,9 @@ static void check_context(const struct hwm *h, struct fetched *f)
 static void fetch_context(struct hwm *h, uint16_t rid, struct fetched *f)
 {
     unsigned devfn = rid & 0xff, i;
-    uint64_t pa = (h->vtd.root & ~UINT64_C(0xfff)) + (uint64_t)(rid >> 8) * 16 + (devfn >= 128 ? 8 : 0), root;
+    uint64_t pa = (h->vtd.root & ~UINT64_C(0xfff)) + (uint64_t)(rid >> 8) * 16 +
+                  (devfn >= 128 ? 8 : 0),
+             root;
 
     memset(f, 0, sizeof(*f));
     if (!hwm_mem_ok(h, pa, 8)) {
@@ -78,7 +83,8 @@ static void fetch_context(struct hwm *h, uint16_t rid, struct fetched *f)
     check_context(h, f);
 }
 
-static void keep(struct hwm *h, struct hwm_cache *c, uint64_t tag, const struct fetched *f, uint16_t did, uint64_t root)
+static void keep(struct hwm *h, struct hwm_cache *c, uint64_t tag, const struct fetched *f,
+                 uint16_t did, uint64_t root)
 {
     struct hwm_ce *ce;
 
@@ -123,19 +129,22 @@ static bool width_ok(const struct hwm *h, unsigned aw)
 static void check_pasid_entry(struct hwm *h, const uint64_t w[8], struct fetched *f)
 {
     const struct hwm_vtd_cfg *cfg = &h->vtd.cfg;
-    unsigned pgtt = (unsigned)(w[0] >> 6 & 7), aw = (unsigned)(w[0] >> 2 & 7), fspm = (unsigned)(w[2] >> 2 & 3);
+    unsigned pgtt = (unsigned)(w[0] >> 6 & 7), aw = (unsigned)(w[0] >> 2 & 7),
+             fspm = (unsigned)(w[2] >> 2 & 3);
     uint64_t rsvd0 = 0xc20 | beyond_haw(h) | (cfg->ssads ? 0 : 0x200);
     /* bits 24 and 23, PGSNP and PWSNP, depend on a capability each */
-    uint64_t rsvd1 = UINT64_C(0xfffffffffe7f0000) | (cfg->sc ? 0 : 1u << 24) | (cfg->smpwcs ? 0 : 1u << 23);
+    uint64_t rsvd1 =
+        UINT64_C(0xfffffffffe7f0000) | (cfg->sc ? 0 : 1u << 24) | (cfg->smpwcs ? 0 : 1u << 23);
     uint64_t rsvd2 = 0xfe3 | beyond_haw(h);
 
     f->fpd = f->fpd || (w[0] & 2);
     if (!(w[0] & 1)) {
         fails(f, 0x59, w[0], "PASID entry not present");
-    } else if (w[0] & rsvd0 || w[1] & rsvd1 || w[2] & rsvd2 || w[3] || w[4] || w[5] || w[6] || w[7] ||
-               !hwm_vtd_did_ok(h, (unsigned)(w[1] & 0xffff))) {
+    } else if (w[0] & rsvd0 || w[1] & rsvd1 || w[2] & rsvd2 || w[3] || w[4] || w[5] || w[6] ||
+               w[7] || !hwm_vtd_did_ok(h, (unsigned)(w[1] & 0xffff))) {
         fails(f, 0x5a, w[0], "reserved bit in the PASID entry");
-    } else if (!((pgtt == PGTT_FS && cfg->fsts) || (pgtt == PGTT_SS && cfg->ssts) || (pgtt == PGTT_PT && cfg->pt))) {
+    } else if (!((pgtt == PGTT_FS && cfg->fsts) || (pgtt == PGTT_SS && cfg->ssts) ||
+                 (pgtt == PGTT_PT && cfg->pt))) {
         fails(f, 0x5b, w[0], "translation type of the PASID entry not supported");
     } else if (pgtt != PGTT_FS && !width_ok(h, aw)) {
         fails(f, 0x5b, w[0], "address width of the PASID entry not supported");
@@ -190,8 +199,8 @@ static void find_context(struct hwm *h, uint16_t rid, unsigned flags, struct fet
     }
 }
 
-static void find_pasid(struct hwm *h, uint16_t rid, uint32_t pasid, const struct fetched *ctx, unsigned flags,
-                       struct fetched *f)
+static void find_pasid(struct hwm *h, uint16_t rid, uint32_t pasid, const struct fetched *ctx,
+                       unsigned flags, struct fetched *f)
 {
     uint64_t tag = rid | (uint64_t)pasid << 16, root;
     unsigned pgtt;
@@ -207,7 +216,8 @@ static void find_pasid(struct hwm *h, uint16_t rid, uint32_t pasid, const struct
     }
 }
 
-static void make_space(const struct hwm *h, uint32_t pasid, const struct fetched *p, struct vtd_where *w)
+static void make_space(const struct hwm *h, uint32_t pasid, const struct fetched *p,
+                       struct vtd_where *w)
 {
     unsigned pgtt = (unsigned)(p->w[0] >> 6 & 7), aw = (unsigned)(p->w[0] >> 2 & 7);
     bool snoop = h->vtd.cfg.smpwcs && (p->w[1] >> 23 & 1);

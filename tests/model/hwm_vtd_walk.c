@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware model: a VT-d request from requester id to address (hwspec 2, 3.3, 5.3): context cache, checks in the order of
- * hwspec 2.6, translation, fault reasons.
+ * Hardware model: a VT-d request from requester id to address (hwspec 2, 3.3, 5.3): context
+ * cache, checks in the order of hwspec 2.6, translation, fault reasons.
  */
 #include "hwm_vtd_regs.h"
 
 #include <string.h>
 
 #define FIELD_51_12 UINT64_C(0x000ffffffffff000)
-#define MSI_BASE UINT64_C(0xfee00000)
+#define MSI_BASE    UINT64_C(0xfee00000)
 
 void hwm_vtd_fail(struct vtd_where *w, unsigned reason, uint64_t entry, const char *why)
 {
@@ -40,7 +40,7 @@ struct hwm_fmt hwm_vtd_fs_fmt(const struct hwm *h)
     return fmt;
 }
 
-/* ---- legacy mode ---------------------------------------------------------------------------------------------- */
+/* ---- legacy mode --------------------------------------------------------------------------- */
 
 struct context {
     uint64_t w[2];
@@ -57,12 +57,13 @@ static void context_fails(struct context *c, unsigned reason, const char *why)
 static void check_context(struct hwm *h, struct context *c)
 {
     const struct hwm_vtd_cfg *cfg = &h->vtd.cfg;
-    unsigned tt = (unsigned)(c->w[0] >> 2 & 3), aw = (unsigned)(c->w[1] & 7), did = (unsigned)(c->w[1] >> 8 & 0xffff);
+    unsigned tt = (unsigned)(c->w[0] >> 2 & 3), aw = (unsigned)(c->w[1] & 7),
+             did = (unsigned)(c->w[1] >> 8 & 0xffff);
 
     if (!(c->w[0] & 1)) {
         context_fails(c, 0x02, "context entry not present");
-    } else if (c->w[0] & (0xff0 | ~hwm_low_mask(cfg->haw)) || c->w[1] & UINT64_C(0xffffffffff000080) ||
-               !hwm_vtd_did_ok(h, did)) {
+    } else if (c->w[0] & (0xff0 | ~hwm_low_mask(cfg->haw)) ||
+               c->w[1] & UINT64_C(0xffffffffff000080) || !hwm_vtd_did_ok(h, did)) {
         context_fails(c, 0x0b, "reserved bit in the context entry");
     } else if (tt == 3 || (tt == 1 && !cfg->dt) || (tt == 2 && !cfg->pt)) {
         context_fails(c, 0x03, "translation type not supported");
@@ -111,7 +112,10 @@ static void keep_context(struct hwm *h, uint16_t rid, const struct context *c)
     bool read_error = c->reason == 0x08 || c->reason == 0x09;
     struct hwm_ce *ce;
 
-    /* without caching mode only good entries are cached; with it all are, the others under domain id 0 */
+    /*
+     * without caching mode only good entries are cached; with it all are, the others under domain
+     * id 0
+     */
     if (read_error || (c->reason && !h->vtd.cfg.cm)) {
         return;
     }
@@ -147,7 +151,8 @@ static void find_context(struct hwm *h, uint16_t rid, unsigned flags, struct con
     }
 }
 
-static void legacy_where(struct hwm *h, const struct hwm_req *req, unsigned flags, struct vtd_where *w)
+static void legacy_where(struct hwm *h, const struct hwm_req *req, unsigned flags,
+                         struct vtd_where *w)
 {
     struct context c;
     unsigned tt;
@@ -164,7 +169,8 @@ static void legacy_where(struct hwm *h, const struct hwm_req *req, unsigned flag
     }
     tt = (unsigned)(c.w[0] >> 2 & 3);
     if (req->at != HWM_AT_UNTRANSLATED && tt != 1) {
-        hwm_vtd_fail(w, 0x0d, c.w[0], "translation or translated request blocked by the translation type");
+        hwm_vtd_fail(w, 0x0d, c.w[0],
+                     "translation or translated request blocked by the translation type");
         return;
     }
     w->translated = req->at == HWM_AT_TRANSLATED;
@@ -182,7 +188,7 @@ static void legacy_where(struct hwm *h, const struct hwm_req *req, unsigned flag
     }
 }
 
-/* ---- one request ---------------------------------------------------------------------------------------------- */
+/* ---- one request --------------------------------------------------------------------------- */
 
 static void where(struct hwm *h, const struct hwm_req *req, unsigned flags, struct vtd_where *w)
 {
@@ -193,7 +199,8 @@ static void where(struct hwm *h, const struct hwm_req *req, unsigned flags, stru
     if (ttm == TTM_ABORT && h->vtd.cfg.adms) {
         hwm_vtd_fail(w, 0x30, h->vtd.root, "abort-DMA mode");
         w->fpd = true; /* aborted, not a fault */
-    } else if (ttm > TTM_SCALABLE || (ttm == TTM_SCALABLE && !h->vtd.cfg.smts) || (h->vtd.root & rsvd)) {
+    } else if (ttm > TTM_SCALABLE || (ttm == TTM_SCALABLE && !h->vtd.cfg.smts) ||
+               (h->vtd.root & rsvd)) {
         hwm_vtd_fail(w, 0x30, h->vtd.root, "RTADDR invalid");
     } else if (ttm == TTM_SCALABLE) {
         hwm_vtd_sm_where(h, req, flags, w);
@@ -203,7 +210,8 @@ static void where(struct hwm *h, const struct hwm_req *req, unsigned flags, stru
 }
 
 /* Fault reason of a translation that did not end at a leaf. */
-static unsigned walk_reason(const struct hwm *h, const struct vtd_where *w, const struct hwm_leaf *l, bool write)
+static unsigned walk_reason(const struct hwm *h, const struct vtd_where *w,
+                            const struct hwm_leaf *l, bool write)
 {
     bool sm = vtd_scalable(h), top = l->level == w->sp.levels;
 
@@ -224,14 +232,16 @@ static bool protected_range(const struct hwm *h, uint64_t addr)
     if (!(h->mmio[R_PMEN / 4] & 1)) {
         return false;
     }
-    if (h->vtd.cfg.plmr && addr >= (h->mmio[R_PLMBASE / 4] & ~n) && addr <= (h->mmio[R_PLMLIMIT / 4] | n)) {
+    if (h->vtd.cfg.plmr && addr >= (h->mmio[R_PLMBASE / 4] & ~n) &&
+        addr <= (h->mmio[R_PLMLIMIT / 4] | n)) {
         return true;
     }
     return h->vtd.cfg.phmr && addr >= (high & ~n) && addr <= (high_end | n);
 }
 
-static void blocked(struct hwm *h, const struct hwm_req *req, unsigned flags, const struct vtd_where *w,
-                    unsigned reason, const struct hwm_leaf *l, struct hwm_xlat *x)
+static void blocked(struct hwm *h, const struct hwm_req *req, unsigned flags,
+                    const struct vtd_where *w, unsigned reason, const struct hwm_leaf *l,
+                    struct hwm_xlat *x)
 {
     struct hwm_fault *f = &x->fault;
 
@@ -258,8 +268,8 @@ static bool in_msi_range(uint64_t addr)
 }
 
 /* Rights and output address of a leaf that was found: 0 = allowed. */
-static unsigned leaf_reason(const struct hwm *h, const struct hwm_req *req, const struct vtd_where *w,
-                            const struct hwm_leaf *l)
+static unsigned leaf_reason(const struct hwm *h, const struct hwm_req *req,
+                            const struct vtd_where *w, const struct hwm_leaf *l)
 {
     bool sm = vtd_scalable(h);
 
@@ -269,7 +279,8 @@ static unsigned leaf_reason(const struct hwm *h, const struct hwm_req *req, cons
     if (req->at != HWM_AT_TRANSLATION && req->write && !l->w) {
         return sm ? 0x85 : 0x05;
     }
-    if (req->at != HWM_AT_TRANSLATION && !req->write && !l->r && !(req->zero_length && h->vtd.cfg.zlr)) {
+    if (req->at != HWM_AT_TRANSLATION && !req->write && !l->r &&
+        !(req->zero_length && h->vtd.cfg.zlr)) {
         return sm ? 0x86 : 0x06;
     }
     if (in_msi_range(l->pa) && w->sp.mode == HWM_MODE_WALK) {
@@ -278,7 +289,8 @@ static unsigned leaf_reason(const struct hwm *h, const struct hwm_req *req, cons
     return 0;
 }
 
-static unsigned range_reason(const struct hwm *h, const struct hwm_req *req, const struct vtd_where *w)
+static unsigned range_reason(const struct hwm *h, const struct hwm_req *req,
+                             const struct vtd_where *w)
 {
     unsigned bits = w->sp.bits;
 
@@ -317,7 +329,8 @@ void hwm_vtd_xlat(struct hwm *h, const struct hwm_req *req, unsigned flags, stru
         x->fault.why = "protected memory region";
         return;
     }
-    if (req->write && !req->has_pasid && req->at == HWM_AT_UNTRANSLATED && in_msi_range(req->iova)) {
+    if (req->write && !req->has_pasid && req->at == HWM_AT_UNTRANSLATED &&
+        in_msi_range(req->iova)) {
         x->result = HWM_SPECIAL;
         return;
     }

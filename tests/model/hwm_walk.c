@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware model: one translation through IOTLB and paging-structure caches, and what invalidations drop (hwspec 9.3).
+ * Hardware model: one translation through IOTLB and paging-structure caches, and what
+ * invalidations drop (hwspec 9.3).
  *
- * A miss starts at the deepest cached paging-structure entry, however old. An entry that is cached is never refreshed:
- * only an invalidation lets a change in memory through.
+ * A miss starts at the deepest cached paging-structure entry, however old. An entry that is
+ * cached is never refreshed: only an invalidation lets a change in memory through.
  */
 #include "hwm_int.h"
 
@@ -38,7 +39,8 @@ static void leaf_of_entry(const struct hwm_ce *ce, uint64_t iova, struct hwm_lea
     l->entry_pa = ce->v[2];
 }
 
-static bool answer_from_iotlb(struct hwm *h, const struct hwm_space *sp, uint64_t iova, bool write, struct hwm_hit *hit)
+static bool answer_from_iotlb(struct hwm *h, const struct hwm_space *sp, uint64_t iova, bool write,
+                              struct hwm_hit *hit)
 {
     struct hwm_ce *ce = hwm_cache_lookup(&h->iotlb, sp->tag, iova, 0), *other;
 
@@ -57,7 +59,8 @@ static bool answer_from_iotlb(struct hwm *h, const struct hwm_space *sp, uint64_
     return true;
 }
 
-static void fill_leaf(struct hwm *h, const struct hwm_space *sp, uint64_t iova, const struct hwm_leaf *l)
+static void fill_leaf(struct hwm *h, const struct hwm_space *sp, uint64_t iova,
+                      const struct hwm_leaf *l)
 {
     unsigned lg2 = h->fracture ? 12 : l->lg2;
     struct hwm_ce *ce = hwm_cache_add(&h->iotlb, sp->tag, lg2, iova);
@@ -80,8 +83,12 @@ static void fill_leaf(struct hwm *h, const struct hwm_space *sp, uint64_t iova, 
     hwm_cache_hold(&h->iotlb, ce, ce->v[0], lg2);
 }
 
-/* A not-present entry at level 1 is like a leaf; above, it may become a table: then it counts as paging structure. */
-static void fill_absent(struct hwm *h, const struct hwm_space *sp, uint64_t iova, const struct hwm_leaf *l)
+/*
+ * A not-present entry at level 1 is like a leaf; above, it may become a table: then it counts as
+ * paging structure.
+ */
+static void fill_absent(struct hwm *h, const struct hwm_space *sp, uint64_t iova,
+                        const struct hwm_leaf *l)
 {
     struct hwm_cache *c = l->level == 1 ? &h->iotlb : &h->psc;
     struct hwm_ce *ce = hwm_cache_add(c, sp->tag, l->lg2, iova);
@@ -96,8 +103,8 @@ static void fill_absent(struct hwm *h, const struct hwm_space *sp, uint64_t iova
     ce->did = sp->did;
 }
 
-static void fill_table(struct hwm *h, const struct hwm_space *sp, uint64_t iova, const struct hwm_leaf *l,
-                       const struct hwm_step_out *d)
+static void fill_table(struct hwm *h, const struct hwm_space *sp, uint64_t iova,
+                       const struct hwm_leaf *l, const struct hwm_step_out *d)
 {
     struct hwm_ce *ce = hwm_cache_add(&h->psc, sp->tag, hwm_slot_lg2(l->level), iova);
 
@@ -126,8 +133,8 @@ static void finish(struct hwm_leaf *l, enum hwm_status status, const char *why)
 }
 
 /* Reads one entry and sets A and D in it as the unit would, with an atomic update. */
-static void read_entry(struct hwm *h, const struct hwm_space *sp, bool write, unsigned flags, struct hwm_leaf *l,
-                       struct hwm_step_out *d)
+static void read_entry(struct hwm *h, const struct hwm_space *sp, bool write, unsigned flags,
+                       struct hwm_leaf *l, struct hwm_step_out *d)
 {
     uint64_t want;
     int tries;
@@ -136,7 +143,8 @@ static void read_entry(struct hwm *h, const struct hwm_space *sp, bool write, un
     for (tries = 0; tries < AD_RETRIES; tries++) {
         l->entry = h->mem.read64(h->mem.opaque, l->entry_pa);
         hwm_decode(&sp->fmt, l->level, l->entry, d);
-        if (!sp->ad || !(flags & HWM_F_FILL) || d->kind == HWM_STEP_ABSENT || d->kind == HWM_STEP_BAD) {
+        if (!sp->ad || !(flags & HWM_F_FILL) || d->kind == HWM_STEP_ABSENT ||
+            d->kind == HWM_STEP_BAD) {
             return;
         }
         dirty = sp->dirty && write && d->kind == HWM_STEP_LEAF && d->w && l->w;
@@ -158,9 +166,12 @@ static void read_entry(struct hwm *h, const struct hwm_space *sp, bool write, un
     }
 }
 
-/* Where the walk starts: the root, or the deepest cached entry. False: a cached not-present entry answers. */
-static bool start_of_walk(struct hwm *h, const struct hwm_space *sp, uint64_t iova, unsigned flags, struct hwm_leaf *l,
-                          uint64_t *table)
+/*
+ * Where the walk starts: the root, or the deepest cached entry. False: a cached not-present entry
+ * answers.
+ */
+static bool start_of_walk(struct hwm *h, const struct hwm_space *sp, uint64_t iova, unsigned flags,
+                          struct hwm_leaf *l, uint64_t *table)
 {
     struct hwm_ce *ce = flags & HWM_F_USE ? hwm_cache_lookup(&h->psc, sp->tag, iova, 0) : NULL;
 
@@ -192,7 +203,8 @@ static bool start_of_walk(struct hwm *h, const struct hwm_space *sp, uint64_t io
     return true;
 }
 
-static void walk(struct hwm *h, const struct hwm_space *sp, uint64_t iova, bool write, unsigned flags, struct hwm_leaf *l)
+static void walk(struct hwm *h, const struct hwm_space *sp, uint64_t iova, bool write,
+                 unsigned flags, struct hwm_leaf *l)
 {
     struct hwm_step_out d;
     uint64_t table;
@@ -238,7 +250,8 @@ static void walk(struct hwm *h, const struct hwm_space *sp, uint64_t iova, bool 
         l->level = d.next_level;
     }
     if (d.misaligned) {
-        hwm_violate(h, "leaf 0x%llx at level %u is not aligned to its size", (unsigned long long)l->entry, l->level);
+        hwm_violate(h, "leaf 0x%llx at level %u is not aligned to its size",
+                    (unsigned long long)l->entry, l->level);
     }
     l->lg2 = d.lg2;
     l->iova = iova & ~hwm_low_mask(d.lg2);
@@ -250,8 +263,8 @@ static void walk(struct hwm *h, const struct hwm_space *sp, uint64_t iova, bool 
     }
 }
 
-void hwm_translate(struct hwm *h, const struct hwm_space *sp, uint64_t iova, bool write, unsigned flags,
-                   struct hwm_hit *hit)
+void hwm_translate(struct hwm *h, const struct hwm_space *sp, uint64_t iova, bool write,
+                   unsigned flags, struct hwm_hit *hit)
 {
     memset(hit, 0, sizeof(*hit));
     if ((flags & HWM_F_USE) && answer_from_iotlb(h, sp, iova, write, hit)) {
@@ -277,8 +290,8 @@ struct absent_ctx {
 };
 
 /*
- * A leaf-only invalidation says that no table link changed. A cached not-present entry is dropped if it became a leaf;
- * if it became a table link the software lied, and it stays.
+ * A leaf-only invalidation says that no table link changed. A cached not-present entry is dropped
+ * if it became a leaf; if it became a table link the software lied, and it stays.
  */
 static bool absent_pick(void *ctx, const struct hwm_ce *ce)
 {
@@ -292,9 +305,10 @@ static bool absent_pick(void *ctx, const struct hwm_ce *ce)
     return d.kind != HWM_STEP_TABLE;
 }
 
-void hwm_drop_pages(struct hwm *h, uint64_t tag, const struct hwm_fmt *fmt, uint64_t iova, unsigned lg2, bool leaf_only)
+void hwm_drop_pages(struct hwm *h, uint64_t tag, const struct hwm_fmt *fmt, uint64_t iova,
+                    unsigned lg2, bool leaf_only)
 {
-    struct absent_ctx a = { h, fmt };
+    struct absent_ctx a = {h, fmt};
 
     hwm_cache_drop(&h->iotlb, tag, iova, lg2, NULL, NULL);
     hwm_cache_drop(&h->psc, tag, iova, lg2, leaf_only ? absent_pick : NULL, &a);

@@ -1,155 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The model's AMD-Vi unit: registers, rings, device table, faults, caches. */
-#include "selftest_rig.h"
+#include "selftest_amd.h"
 
-#define RID 0x0310u
-#define DOM 0x42u
-#define IO_FAULT 2u
-#define V1_TABLE(pa, next) (UINT64_C(0x6000000000000001) | (pa) | (uint64_t)(next) << 9)
-#define V1_LEAF(pa) (UINT64_C(0x7000000000000001) | (pa))
-#define ALL_ADDR UINT64_C(0x7FFFFFFFFFFFF000)
-
-static struct rig *r;
-static struct hwm *h;
-static uint64_t devtab, root, ring, evlog, sem, serial;
-static unsigned tail;
-
-static uint32_t rd(unsigned off)
-{
-    return (uint32_t)hwm_mmio_read(h, off, 4);
-}
-
-static void wr64(unsigned off, uint64_t val)
-{
-    hwm_mmio_write(h, off, 8, val);
-}
-
-static void dte(unsigned rid, uint64_t w0, uint64_t w1)
-{
-    rig_put(r, devtab + rid * 32 + 8, w1);
-    rig_put(r, devtab + rid * 32, w0);
-}
-
-static void cmd(uint64_t w0, uint64_t w1)
-{
-    rig_put(r, ring + tail, w0);
-    rig_put(r, ring + tail + 8, w1);
-    tail = (tail + 16) & 0xfff;
-}
-
-static void submit(void)
-{
-    cmd(UINT64_C(0x1000000000000001) | sem, ++serial);
-    hwm_mmio_write(h, 0x2008, 4, tail);
-}
-
-static bool waited(void)
-{
-    return rig_get(r, sem) == serial;
-}
-
-static void inv(uint64_t w0, uint64_t w1)
-{
-    cmd(w0, w1);
-    submit();
-}
-
-static void inv_pages(unsigned dom, uint64_t w1)
-{
-    inv(UINT64_C(0x3000000000000000) | (uint64_t)dom << 32, w1);
-}
-
-static void inv_dte(unsigned rid)
-{
-    inv(UINT64_C(0x2000000000000000) | rid, 0);
-}
-
-static uint64_t table(unsigned mode, unsigned level, uint64_t iova)
-{
-    uint64_t t = root, slot;
-
-    for (; mode > level; mode--) {
-        slot = rig_slot(t, mode, iova);
-        if (!(rig_get(r, slot) & 1)) {
-            rig_put(r, slot, V1_TABLE(rig_alloc(r, 1), mode - 1));
-        }
-        t = rig_get(r, slot) & UINT64_C(0x000ffffffffff000);
-    }
-    return t;
-}
-
-static void leaf(unsigned level, uint64_t iova, uint64_t entry)
-{
-    rig_put(r, rig_slot(table(4, level, iova), level, iova), entry);
-}
-
-static void start(const struct hwm_amd_cfg *cfg)
-{
-    r = rig_new();
-    h = r->h = hwm_amd_new(cfg, &r->mem);
-    devtab = rig_alloc(r, 512);
-    root = rig_alloc(r, 1);
-    ring = rig_alloc(r, 1);
-    evlog = rig_alloc(r, 1);
-    sem = rig_alloc(r, 1);
-    serial = 0;
-    tail = 0;
-    wr64(0x0000, devtab | 0x1ff);
-    wr64(0x0008, ring | UINT64_C(8) << 56);
-    wr64(0x0010, evlog | UINT64_C(8) << 56);
-}
-
-static void enable(void)
-{
-    wr64(0x18, 0x400 | 0x1000 | 0x4);
-    wr64(0x18, 0x400 | 0x1000 | 0x4 | 0x1);
-    dte(RID, root | 0x803 | UINT64_C(0x6000000000000000), DOM);
-    inv(UINT64_C(0x8000000000000000), 0);
-    hwm_log_reset(h);
-}
-
-static int setup(void **state)
-{
-    struct hwm_amd_cfg cfg;
-
-    (void)state;
-    hwm_amd_cfg_default(&cfg);
-    start(&cfg);
-    enable();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_free(r);
-    return 0;
-}
-
-static void to(uint64_t iova, uint64_t want)
-{
-    uint64_t pa = 0;
-
-    assert_int_equal(hwm_dma(h, RID, iova, true, &pa, NULL), HWM_OK);
-    assert_int_equal(pa, want);
-}
-
-static void blocked(unsigned rid, uint64_t iova, bool write, unsigned event, unsigned flags)
-{
-    struct hwm_fault f;
-
-    assert_int_equal(hwm_dma(h, (uint16_t)rid, iova, write, NULL, &f), HWM_FAULT);
-    assert_int_equal(f.reason, event);
-    assert_int_equal(f.flags, flags | (write ? 0x20 : 0));
-}
-
-/* ---- registers and rings -------------------------------------------------------------------------------------- */
+/* ---- registers and rings ------------------------------------------------------------------- */
 
 static void registers(void **state)
 {
     (void)state;
     assert_true(waited());
-    assert_int_equal(hwm_mmio_read(h, 0x30, 8), UINT64_C(0x0000000f00000840)); /* PASMax, HATS 2, IASup */
+    assert_int_equal(hwm_mmio_read(h, 0x30, 8),
+                     UINT64_C(0x0000000f00000840)); /* PASMax, HATS 2, IASup */
     assert_int_equal(hwm_amd_pci_cap(h, 0) & 0xf0f00ff, 0x80b000f);
     assert_int_equal(rd(0x2020), 0x18);
     assert_int_equal(rd(0x2000), tail);
@@ -187,16 +47,18 @@ static void commands_wait_for_enable(void **state)
 
 static void illegal_commands_stop_the_ring(void **state)
 {
-    static const struct { uint64_t w0, w1; } bad[] = {
-        { 0, 0 },
-        { UINT64_C(0x9000000000000000), 0 },
-        { UINT64_C(0x2000000000010310), 0 },
-        { UINT64_C(0x2000000000000310), 1 },
-        { UINT64_C(0x3000004200000000), ALL_ADDR | 8 },
-        { UINT64_C(0x3000004200000005), ALL_ADDR | 7 }, /* GN without guest translation */
-        { UINT64_C(0x4000031020000310), ALL_ADDR | 1 }, /* no ATS */
-        { UINT64_C(0x6000000000000310), 0 },
-        { UINT64_C(0x8000000000000001), 0 },
+    static const struct {
+        uint64_t w0, w1;
+    } bad[] = {
+        {0, 0},
+        {UINT64_C(0x9000000000000000), 0},
+        {UINT64_C(0x2000000000010310), 0},
+        {UINT64_C(0x2000000000000310), 1},
+        {UINT64_C(0x3000004200000000), ALL_ADDR | 8},
+        {UINT64_C(0x3000004200000005), ALL_ADDR | 7}, /* GN without guest translation */
+        {UINT64_C(0x4000031020000310), ALL_ADDR | 1}, /* no ATS */
+        {UINT64_C(0x6000000000000310), 0},
+        {UINT64_C(0x8000000000000001), 0},
     };
     uint64_t events = 0;
     unsigned head, i;
@@ -333,7 +195,7 @@ static void late_event_log(void **state)
     assert_int_equal(rig_get(r, evlog) >> 60, 2);
 }
 
-/* ---- device table --------------------------------------------------------------------------------------------- */
+/* ---- device table -------------------------------------------------------------------------- */
 
 static void dte_combinations(void **state)
 {
@@ -341,7 +203,8 @@ static void dte_combinations(void **state)
 
     (void)state;
     leaf(1, 0x1000, V1_LEAF(0x80000000));
-    assert_int_equal(hwm_dma(h, 1, 0x1234, true, &pa, NULL), HWM_PASS); /* all zero: everything passes */
+    assert_int_equal(hwm_dma(h, 1, 0x1234, true, &pa, NULL),
+                     HWM_PASS); /* all zero: everything passes */
     assert_int_equal(pa, 0x1234);
     dte(2, 0x1, 0);
     blocked(2, 0x1000, true, IO_FAULT, 0);
@@ -377,7 +240,7 @@ static void device_table_limits(void **state)
     cfg.seg_sup = 1;
     cfg.levels = 5;
     start(&cfg);
-    wr64(0x00, devtab | 0);             /* one page: 128 entries */
+    wr64(0x00, devtab | 0); /* one page: 128 entries */
     wr64(0x100, (devtab + 0x100000) | 0xff);
     enable();
     blocked(128, 0x1000, true, IO_FAULT, 0);
@@ -423,7 +286,7 @@ static void special_ranges(void **state)
     blocked(RID, 0x50000000, true, IO_FAULT, 0); /* the device table entry does not have EX */
 }
 
-/* ---- tables and faults ---------------------------------------------------------------------------------------- */
+/* ---- tables and faults --------------------------------------------------------------------- */
 
 static void walk_faults(void **state)
 {
@@ -466,13 +329,14 @@ static void dirty_bits(void **state)
     assert_int_equal(rig_get(r, slot), V1_LEAF(0x80000000) | 0x60);
     rig_put(r, slot, V1_LEAF(0x80000000));
     to(0x1000, 0x80000000);
-    assert_int_equal(rig_get(r, slot), V1_LEAF(0x80000000)); /* the IOTLB knows it dirty: no flush, no new D */
+    assert_int_equal(rig_get(r, slot),
+                     V1_LEAF(0x80000000)); /* the IOTLB knows it dirty: no flush, no new D */
     inv_pages(DOM, 0x1000);
     to(0x1000, 0x80000000);
     assert_int_equal(rig_get(r, slot), V1_LEAF(0x80000000) | 0x60);
 }
 
-/* ---- caches --------------------------------------------------------------------------------------------------- */
+/* ---- caches -------------------------------------------------------------------------------- */
 
 static void fill16(uint64_t pa)
 {
@@ -497,16 +361,21 @@ static unsigned fresh16(void)
 
 static void page_invalidation_is_exact(void **state)
 {
-    static const struct { unsigned dom; uint64_t w1; unsigned fresh; } t[] = {
-        { DOM, 0x5000, 1u << 5 },           /* S=0: one page */
-        { DOM, 0x4001, 0x30 },              /* 8 KiB */
-        { DOM, 0x5001, 0xf0 },              /* 16 KiB */
-        { DOM, 0x3001, 0xff },              /* 32 KiB */
-        { DOM, 0x7ff001, 0xffff },          /* 16 MiB */
-        { DOM, 0x2ff001, 0 },               /* 2 MiB at 0x200000 */
-        { DOM, ALL_ADDR | 1, 0xffff },
-        { DOM, ALL_ADDR | 3, 0xffff },
-        { DOM + 1, ALL_ADDR | 3, 0 },
+    static const struct {
+        unsigned dom;
+        uint64_t w1;
+        unsigned fresh;
+    } t[] = {
+        {DOM, 0x5000, 1u << 5},                      /* S=0: one page */
+        {DOM, 0x4001, 0x30},                         /* 8 KiB */
+        {DOM, 0x5001, 0xf0},                         /* 16 KiB */
+        {DOM, 0x3001, 0xff},                         /* 32 KiB */
+        {DOM, 0x7ff001, 0xffff},                     /* 16 MiB */
+        {DOM, 0x2ff001, 0},                          /* 2 MiB at 0x200000 */
+        {DOM, UINT64_C(0x017ffffffffff001), 0xffff}, /* 2^56 somewhere: beyond 2^51 is all */
+        {DOM, ALL_ADDR | 1, 0xffff},
+        {DOM, ALL_ADDR | 3, 0xffff},
+        {DOM + 1, ALL_ADDR | 3, 0},
     };
     size_t i;
 
@@ -583,7 +452,8 @@ static void dte_is_cached(void **state)
     inv_dte(RID);
     assert_int_equal(hwm_caches_page(h, old) & HWM_HOLD_ROOT, 0);
     assert_int_equal(fresh16(), 0xffff);
-    assert_true(hwm_caches_page(h, 0x80001000) & HWM_HOLD_LEAF); /* the old domain's translations are still there */
+    assert_true(hwm_caches_page(h, 0x80001000) &
+                HWM_HOLD_LEAF); /* the old domain's translations are still there */
     inv_pages(DOM, ALL_ADDR | 3);
     assert_int_equal(hwm_caches_page(h, 0x80001000), 0);
     assert_int_equal(hwm_dma(h, 7, 0x1000, true, &pa, NULL), HWM_PASS);

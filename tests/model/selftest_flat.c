@@ -40,7 +40,7 @@ static void array_set(uint64_t pfn, uint64_t nr, uint64_t pa, uint32_t perm, uin
     uint64_t i;
 
     for (i = 0; i < nr; i++) {
-        array[pfn + i] = (struct cell){ true, pa + (i << 12), perm, tag };
+        array[pfn + i] = (struct cell){true, pa + (i << 12), perm, tag};
     }
 }
 
@@ -49,8 +49,9 @@ static size_t array_runs(void)
     size_t i, n = 0;
 
     for (i = 0; i < PAGES; i++) {
-        bool goes_on = i && array[i].mapped && array[i - 1].mapped && array[i - 1].perm == array[i].perm &&
-                       array[i - 1].tag == array[i].tag && array[i - 1].pa + 4096 == array[i].pa;
+        bool goes_on = i && array[i].mapped && array[i - 1].mapped &&
+                       array[i - 1].perm == array[i].perm && array[i - 1].tag == array[i].tag &&
+                       array[i - 1].pa + 4096 == array[i].pa;
 
         n += array[i].mapped && !goes_on;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the model's own tests share: sparse memory, and structures written as raw words (hwspec 2, 3, 6), never by a helper
- * of the library.
+ * What the model's own tests share: sparse memory, and structures written as raw words (hwspec 2,
+ * 3, 6), never by a helper of the library.
  */
 #ifndef SELFTEST_RIG_H
 #define SELFTEST_RIG_H
@@ -21,10 +21,13 @@
 #define RIG_SLOTS 8192u
 
 struct rig {
-    struct { uint64_t pa; uint64_t *words; } page[RIG_SLOTS];
+    struct {
+        uint64_t pa;
+        uint64_t *words;
+    } page[RIG_SLOTS];
     struct hwm_mem mem;
     struct hwm *h;
-    uint64_t next_page;  /* where rig_alloc() goes on */
+    uint64_t next_page; /* where rig_alloc() goes on */
     uint64_t queue, queue_tail, queue_bytes;
     unsigned flushes, msis;
     uint32_t wait_seq;
@@ -82,7 +85,8 @@ static inline void rig_write32(void *o, uint64_t pa, uint32_t val)
     uint64_t old = rig_get(o, pa & ~UINT64_C(7));
     unsigned shift = pa & 4 ? 32 : 0;
 
-    rig_put(o, pa & ~UINT64_C(7), (old & ~(UINT64_C(0xffffffff) << shift)) | (uint64_t)val << shift);
+    rig_put(o, pa & ~UINT64_C(7),
+            (old & ~(UINT64_C(0xffffffff) << shift)) | (uint64_t)val << shift);
 }
 
 static inline void rig_flush(void *o)
@@ -159,7 +163,8 @@ static inline void assert_violated(struct hwm *h, const char *part)
             return;
         }
     }
-    fail_msg("no violation that says \"%s\" (first: %s)", part, hwm_violation(h) ? hwm_violation(h) : "none");
+    fail_msg("no violation that says \"%s\" (first: %s)", part,
+             hwm_violation(h) ? hwm_violation(h) : "none");
 }
 
 #endif

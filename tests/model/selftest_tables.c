@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The model's table formats and visitors, against the worked encodings of hwspec 11 and hand-made tables. */
+/*
+ * The model's table formats and visitors, against the worked encodings of hwspec 11 and hand-made
+ * tables.
+ */
 #include "selftest_rig.h"
 
-#define SS_TABLE(pa) ((pa) | 3)
+#define SS_TABLE(pa)       ((pa) | 3)
 #define V1_TABLE(pa, next) (UINT64_C(0x6000000000000001) | (pa) | (uint64_t)(next) << 9)
-#define V1_LEAF(pa) (UINT64_C(0x7000000000000001) | (pa))
+#define V1_LEAF(pa)        (UINT64_C(0x7000000000000001) | (pa))
 
 static struct rig *r;
 
@@ -23,7 +26,8 @@ static int teardown(void **state)
 }
 
 /* A chain of tables down to `level` for the address; returns the table at `level`. */
-static uint64_t chain(enum hwm_fmt_kind kind, uint64_t root, unsigned levels, unsigned level, uint64_t iova)
+static uint64_t chain(enum hwm_fmt_kind kind, uint64_t root, unsigned levels, unsigned level,
+                      uint64_t iova)
 {
     uint64_t table = root, next, slot;
 
@@ -32,8 +36,10 @@ static uint64_t chain(enum hwm_fmt_kind kind, uint64_t root, unsigned levels, un
         next = rig_get(r, slot) & UINT64_C(0x000ffffffffff000);
         if (!next) {
             next = rig_alloc(r, 1);
-            rig_put(r, slot, kind == HWM_FMT_AMDV1 ? V1_TABLE(next, levels - 1)
-                                                   : kind == HWM_FMT_X86 ? next | 0x27 : SS_TABLE(next));
+            rig_put(r, slot,
+                    kind == HWM_FMT_AMDV1 ? V1_TABLE(next, levels - 1)
+                    : kind == HWM_FMT_X86 ? next | 0x27
+                                          : SS_TABLE(next));
         }
         table = next;
     }
@@ -59,7 +65,8 @@ static struct hwm_leaf walk(enum hwm_fmt_kind kind, uint64_t root, unsigned leve
 }
 
 /* Writes one entry at a level and walks to it. */
-static struct hwm_leaf try_entry(enum hwm_fmt_kind kind, unsigned levels, unsigned level, uint64_t iova, uint64_t entry)
+static struct hwm_leaf try_entry(enum hwm_fmt_kind kind, unsigned levels, unsigned level,
+                                 uint64_t iova, uint64_t entry)
 {
     uint64_t root = rig_alloc(r, 1);
 
@@ -98,17 +105,21 @@ static void vtdss_worked(void **state)
 
 static void vtdss_reserved(void **state)
 {
-    static const struct { unsigned level; uint64_t entry; enum hwm_status want; } t[] = {
-        { 4, 0x80000083, HWM_S_RSVD },                   /* PS at level 4 */
-        { 4, 0x80000803, HWM_S_RSVD },                   /* bit 11 of a non-leaf */
-        { 2, 0x80000803, HWM_S_RSVD },
-        { 2, 0x80001083, HWM_S_RSVD },                   /* 2 MiB leaf, bit 12 */
-        { 3, 0x80200083, HWM_S_RSVD },                   /* 1 GiB leaf, bit 21 */
-        { 1, UINT64_C(0x4000000080000003), HWM_S_RSVD }, /* bit 62 */
-        { 3, UINT64_C(0x4000000000000003), HWM_S_RSVD },
-        { 1, UINT64_C(0xbff0000080000003), HWM_S_LEAF }, /* ignored bits: 63, 61:52 */
-        { 1, 0x80000483, HWM_S_LEAF },                   /* bits 10 and 7 ignored in a 4 KiB leaf */
-        { 2, 0x80000000, HWM_S_ABSENT },
+    static const struct {
+        unsigned level;
+        uint64_t entry;
+        enum hwm_status want;
+    } t[] = {
+        {4, 0x80000083, HWM_S_RSVD}, /* PS at level 4 */
+        {4, 0x80000803, HWM_S_RSVD}, /* bit 11 of a non-leaf */
+        {2, 0x80000803, HWM_S_RSVD},
+        {2, 0x80001083, HWM_S_RSVD},                   /* 2 MiB leaf, bit 12 */
+        {3, 0x80200083, HWM_S_RSVD},                   /* 1 GiB leaf, bit 21 */
+        {1, UINT64_C(0x4000000080000003), HWM_S_RSVD}, /* bit 62 */
+        {3, UINT64_C(0x4000000000000003), HWM_S_RSVD},
+        {1, UINT64_C(0xbff0000080000003), HWM_S_LEAF}, /* ignored bits: 63, 61:52 */
+        {1, 0x80000483, HWM_S_LEAF},                   /* bits 10 and 7 ignored in a 4 KiB leaf */
+        {2, 0x80000000, HWM_S_ABSENT},
     };
     struct hwm_fmt fmt;
     struct hwm_leaf l;
@@ -167,7 +178,8 @@ static void x86_worked(void **state)
     assert_false(l.dirty);
     l = try_entry(HWM_FMT_X86, 4, 2, 0x200000, 0x800000e7);
     assert_leaf(&l, 0x80000000, 21, true, true);
-    l = try_entry(HWM_FMT_X86, 4, 2, 0x200000, 0x800010e7); /* PAT of a large page is not an address bit */
+    l = try_entry(HWM_FMT_X86, 4, 2, 0x200000,
+                  0x800010e7); /* PAT of a large page is not an address bit */
     assert_leaf(&l, 0x80000000, 21, true, true);
     l = try_entry(HWM_FMT_X86, 4, 2, 0x200000, 0x800020e7);
     assert_int_equal(l.status, HWM_S_RSVD);
@@ -182,20 +194,24 @@ static void x86_worked(void **state)
 
 static void amdv1_worked(void **state)
 {
-    static const struct { unsigned level; uint64_t entry, pa; unsigned lg2; } t[] = {
-        { 1, UINT64_C(0x7000000080000001), 0x80000000, 12 },
-        { 2, UINT64_C(0x7000000080000001), 0x80000000, 21 },
-        { 1, UINT64_C(0x7000000080000E01), 0x80000000, 13 },
-        { 1, UINT64_C(0x7000000080005E01), 0x80004000, 14 },
-        { 1, UINT64_C(0x700000008000BE01), 0x80008000, 15 },
-        { 1, UINT64_C(0x7000000080017E01), 0x80010000, 16 },
-        { 1, UINT64_C(0x700000008017FE01), 0x80100000, 20 },
-        { 2, UINT64_C(0x70000000805FFE01), 0x80400000, 22 },
-        { 2, UINT64_C(0x70000000AFFFFE01), 0xA0000000, 29 },
-        { 3, UINT64_C(0x700000017FFFFE01), UINT64_C(0x100000000), 32 },
-        { 3, UINT64_C(0x7000005FFFFFFE01), UINT64_C(0x4000000000), 38 },
-        { 4, UINT64_C(0x7000000000000001), 0, 39 },
-        { 5, UINT64_C(0x7000000000000001), 0, 48 },
+    static const struct {
+        unsigned level;
+        uint64_t entry, pa;
+        unsigned lg2;
+    } t[] = {
+        {1, UINT64_C(0x7000000080000001), 0x80000000, 12},
+        {2, UINT64_C(0x7000000080000001), 0x80000000, 21},
+        {1, UINT64_C(0x7000000080000E01), 0x80000000, 13},
+        {1, UINT64_C(0x7000000080005E01), 0x80004000, 14},
+        {1, UINT64_C(0x700000008000BE01), 0x80008000, 15},
+        {1, UINT64_C(0x7000000080017E01), 0x80010000, 16},
+        {1, UINT64_C(0x700000008017FE01), 0x80100000, 20},
+        {2, UINT64_C(0x70000000805FFE01), 0x80400000, 22},
+        {2, UINT64_C(0x70000000AFFFFE01), 0xA0000000, 29},
+        {3, UINT64_C(0x700000017FFFFE01), UINT64_C(0x100000000), 32},
+        {3, UINT64_C(0x7000005FFFFFFE01), UINT64_C(0x4000000000), 38},
+        {4, UINT64_C(0x7000000000000001), 0, 39},
+        {5, UINT64_C(0x7000000000000001), 0, 48},
     };
     struct hwm_leaf l;
     size_t i;
@@ -212,19 +228,24 @@ static void amdv1_worked(void **state)
 
 static void amdv1_bad(void **state)
 {
-    static const struct { unsigned level; uint64_t entry; enum hwm_status want; } t[] = {
-        { 1, UINT64_C(0x700000008000FE01) | 0xff000, HWM_S_LEVEL },   /* 2 MiB code at level 1 */
-        { 2, UINT64_C(0x7000000080000E01), HWM_S_LEVEL },             /* 8 KiB code at level 2 */
-        { 2, UINT64_C(0x700000001FFFFE01), HWM_S_LEVEL },             /* 1 GiB code at level 2 */
-        { 6, UINT64_C(0x7000000000000001), HWM_S_LEVEL },             /* leaf at level 6 */
-        { 1, V1_TABLE(0x4000000, 1), HWM_S_LEVEL },                   /* table below level 1 */
-        { 3, V1_TABLE(0x4000000, 3), HWM_S_LEVEL },                   /* next level does not decrease */
-        { 3, V1_TABLE(0x4000000, 5), HWM_S_LEVEL },
-        { 1, UINT64_C(0x7010000080000001), HWM_S_RSVD },              /* bit 52 of a leaf */
-        { 1, UINT64_C(0x7800000080000001), HWM_S_LEAF },              /* U */
-        { 3, UINT64_C(0x7000000004000401), HWM_S_RSVD },              /* FC of a directory entry */
-        { 2, UINT64_C(0x7000000080001001), HWM_S_RSVD },              /* 2 MiB leaf not aligned */
-        { 3, UINT64_C(0x7fffffffffffffe0), HWM_S_ABSENT },            /* PR=0: the rest is ignored */
+    static const struct {
+        unsigned level;
+        uint64_t entry;
+        enum hwm_status want;
+    } t[] = {
+        {1, UINT64_C(0x700000008000FE01) | 0xff000, HWM_S_LEVEL}, /* 2 MiB code at level 1 */
+        {2, UINT64_C(0x7000000080000E01), HWM_S_LEVEL},           /* 8 KiB code at level 2 */
+        {2, UINT64_C(0x70000000800FFE01), HWM_S_LEVEL},           /* the default size has no code */
+        {2, UINT64_C(0x700000001FFFFE01), HWM_S_LEVEL},           /* 1 GiB code at level 2 */
+        {6, UINT64_C(0x7000000000000001), HWM_S_LEVEL},           /* leaf at level 6 */
+        {1, V1_TABLE(0x4000000, 1), HWM_S_LEVEL},                 /* table below level 1 */
+        {3, V1_TABLE(0x4000000, 3), HWM_S_LEVEL},                 /* next level does not decrease */
+        {3, V1_TABLE(0x4000000, 5), HWM_S_LEVEL},
+        {1, UINT64_C(0x7010000080000001), HWM_S_RSVD},   /* bit 52 of a leaf */
+        {1, UINT64_C(0x7800000080000001), HWM_S_LEAF},   /* U */
+        {3, UINT64_C(0x7000000004000401), HWM_S_RSVD},   /* FC of a directory entry */
+        {2, UINT64_C(0x7000000080001001), HWM_S_RSVD},   /* 2 MiB leaf not aligned */
+        {3, UINT64_C(0x7fffffffffffffe0), HWM_S_ABSENT}, /* PR=0: the rest is ignored */
     };
     struct hwm_leaf l;
     size_t i;
@@ -244,7 +265,8 @@ static void amdv1_skip_and_rights(void **state)
     struct hwm_leaf l;
 
     (void)state;
-    rig_put(r, rig_slot(root, 4, UINT64_C(0x8000000000)), V1_TABLE(last, 1)); /* levels 3 and 2 skipped */
+    rig_put(r, rig_slot(root, 4, UINT64_C(0x8000000000)),
+            V1_TABLE(last, 1)); /* levels 3 and 2 skipped */
     rig_put(r, rig_slot(last, 1, 0x5000), V1_LEAF(0x80000000) & ~(UINT64_C(1) << 62));
     l = walk(HWM_FMT_AMDV1, root, 4, UINT64_C(0x8000005123));
     assert_leaf(&l, 0x80000123, 12, true, false);
@@ -281,19 +303,21 @@ static void see_table(void *ctx, const struct hwm_table *t)
 static void visit_counts(void **state)
 {
     uint64_t root = rig_alloc(r, 1), t;
-    struct seen seen = { 0 };
-    struct hwm_visitor v = { .ctx = &seen, .leaf = see_leaf, .table = see_table };
+    struct seen seen = {0};
+    struct hwm_visitor v = {.ctx = &seen, .leaf = see_leaf, .table = see_table};
     struct hwm_visit out;
     unsigned i;
 
     (void)state;
     for (i = 0; i < 4; i++) { /* a group of 16 KiB at 0x10000 */
         t = chain(HWM_FMT_AMDV1, root, 4, 1, 0x10000);
-        rig_put(r, rig_slot(t, 1, 0x10000 + i * 0x1000), UINT64_C(0x7000000080005E01) | (i == 2 ? 0x60 : 0));
+        rig_put(r, rig_slot(t, 1, 0x10000 + i * 0x1000),
+                UINT64_C(0x7000000080005E01) | (i == 2 ? 0x60 : 0));
     }
     rig_put(r, rig_slot(t, 1, 0), V1_LEAF(0x90000000));
     rig_put(r, rig_slot(t, 1, 0x1ff000), 0xdead0);
-    rig_put(r, rig_slot(chain(HWM_FMT_AMDV1, root, 4, 2, 0x400000), 2, 0x400000), V1_LEAF(0x80000000));
+    rig_put(r, rig_slot(chain(HWM_FMT_AMDV1, root, 4, 2, 0x400000), 2, 0x400000),
+            V1_LEAF(0x80000000));
     assert_true(hwm_visit_amdv1(&r->mem, root, 4, &v, &out));
     assert_int_equal(out.tables, 4);
     assert_int_equal(seen.tables, 4);
@@ -325,7 +349,7 @@ static void visit_group_faults(void **state)
 static void visit_loops(void **state)
 {
     uint64_t root = rig_alloc(r, 1), t = rig_alloc(r, 1);
-    struct hwm_visitor v = { .max_tables = 2 };
+    struct hwm_visitor v = {.max_tables = 2};
     struct hwm_visit out;
 
     (void)state;
@@ -361,14 +385,16 @@ static void visit_against_walk(void **state)
     for (i = 0; i < 400; i++) {
         level = (unsigned)rand() % 8 ? 1 : 2;
         lg2 = level == 1 ? 12 : 21;
-        iova = (uint64_t)(rand() % 4) << 30 | (uint64_t)(rand() % 4) << 21 | (uint64_t)(rand() % 512) << 12;
+        iova = (uint64_t)(rand() % 4) << 30 | (uint64_t)(rand() % 4) << 21 |
+               (uint64_t)(rand() % 512) << 12;
         iova &= ~((UINT64_C(1) << lg2) - 1);
         pa = (uint64_t)(rand() % 1024) << lg2;
         if (flat_overlap(f, iova >> 12, UINT64_C(1) << (lg2 - 12), NULL) ||
             (level == 2 && rig_get(r, rig_slot(chain(HWM_FMT_VTDSS, root, 4, 2, iova), 2, iova)))) {
             continue;
         }
-        rig_put(r, rig_slot(chain(HWM_FMT_VTDSS, root, 4, level, iova), level, iova), pa | (level == 2 ? 0x83 : 3));
+        rig_put(r, rig_slot(chain(HWM_FMT_VTDSS, root, 4, level, iova), level, iova),
+                pa | (level == 2 ? 0x83 : 3));
         assert_true(flat_map(f, iova >> 12, UINT64_C(1) << (lg2 - 12), pa, FLAT_R | FLAT_W, 9));
     }
     hwm_fmt_default(&fmt, HWM_FMT_VTDSS);

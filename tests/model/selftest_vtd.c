@@ -2,7 +2,7 @@
 /* The model's VT-d registers, queue protocol and faults. */
 #include "selftest_vtd.h"
 
-#define FRCD 0x400u
+#define FRCD      0x400u
 #define IOTLB_REG 0x508u
 
 static struct vtd *v;
@@ -39,17 +39,17 @@ static void capabilities(void **state)
     (void)state;
     cap = hwm_mmio_read(v->h, 0x08, 8);
     ecap = hwm_mmio_read(v->h, 0x10, 8);
-    assert_int_equal(cap & 7, 6);                /* 2^(4+12) domain ids */
-    assert_int_equal(cap >> 8 & 0x1f, 4);        /* SAGAW */
-    assert_int_equal(cap >> 16 & 0x3f, 47);      /* MGAW */
-    assert_int_equal(cap >> 24 & 0x3ff, 0x40);   /* FRO */
-    assert_int_equal(cap >> 34 & 3, 3);          /* 2 MiB, 1 GiB */
-    assert_int_equal(cap >> 39 & 1, 1);          /* PSI */
-    assert_int_equal(cap >> 40 & 0xff, 7);       /* NFR */
-    assert_int_equal(cap >> 48 & 0x3f, 18);      /* MAMV */
-    assert_int_equal(cap >> 54 & 3, 3);          /* drains */
-    assert_int_equal(ecap & 0xff, 0xc3);         /* C QI PT SC */
-    assert_int_equal(ecap >> 8 & 0x3ff, 0x50);   /* IRO */
+    assert_int_equal(cap & 7, 6);              /* 2^(4+12) domain ids */
+    assert_int_equal(cap >> 8 & 0x1f, 4);      /* SAGAW */
+    assert_int_equal(cap >> 16 & 0x3f, 47);    /* MGAW */
+    assert_int_equal(cap >> 24 & 0x3ff, 0x40); /* FRO */
+    assert_int_equal(cap >> 34 & 3, 3);        /* 2 MiB, 1 GiB */
+    assert_int_equal(cap >> 39 & 1, 1);        /* PSI */
+    assert_int_equal(cap >> 40 & 0xff, 7);     /* NFR */
+    assert_int_equal(cap >> 48 & 0x3f, 18);    /* MAMV */
+    assert_int_equal(cap >> 54 & 3, 3);        /* drains */
+    assert_int_equal(ecap & 0xff, 0xc3);       /* C QI PT SC */
+    assert_int_equal(ecap >> 8 & 0x3ff, 0x50); /* IRO */
     assert_int_equal(vtd_rd(v, 0x0c), cap >> 32);
     assert_int_equal(vtd_rd(v, 0x38), 0x80000000); /* FECTL.IM after reset */
     hwm_vtd_override_caps(v->h, ~UINT64_C(0), ~UINT64_C(0));
@@ -129,7 +129,8 @@ static void register_invalidation(void **state)
     vtd_wr64(v, 0x20, v->root);
     vtd_gcmd(v, 1u << 30, 0);
     vtd_wr64(v, 0x28, UINT64_C(0xA000000000000000));
-    assert_int_equal(hwm_mmio_read(v->h, 0x28, 8), UINT64_C(0x2800000000000000)); /* done, CAIG global */
+    assert_int_equal(hwm_mmio_read(v->h, 0x28, 8),
+                     UINT64_C(0x2800000000000000)); /* done, CAIG global */
     vtd_wr64(v, IOTLB_REG, UINT64_C(0x9003000000000000));
     assert_int_equal(hwm_mmio_read(v->h, IOTLB_REG, 8), UINT64_C(0x1203000000000000));
     vtd_gcmd(v, 1u << 31, 0);
@@ -165,18 +166,18 @@ static void version_6_has_no_register_path(void **state)
     assert_violated(v->h, "without register-based invalidation");
 }
 
-/* ---- queue ---------------------------------------------------------------------------------------------------- */
+/* ---- queue --------------------------------------------------------------------------------- */
 
 static void queue_wait_writes(void **state)
 {
     (void)state;
-    vtd_desc(v, 0x45, 0);                                       /* fence only */
-    vtd_desc(v, UINT64_C(0x0000000200000025), v->wait + 4);     /* data 2 */
-    vtd_desc(v, 0x15, 0);                                       /* interrupt only */
+    vtd_desc(v, 0x45, 0);                                   /* fence only */
+    vtd_desc(v, UINT64_C(0x0000000200000025), v->wait + 4); /* data 2 */
+    vtd_desc(v, 0x15, 0);                                   /* interrupt only */
     vtd_ring(v);
     assert_int_equal(rig_read32(v->r, v->wait + 4), 2);
     assert_int_equal(vtd_rd(v, 0x9c), 1);
-    assert_int_equal(hwm_msi_count(v->h, HWM_MSI_QUEUE), 0);    /* masked: pending instead */
+    assert_int_equal(hwm_msi_count(v->h, HWM_MSI_QUEUE), 0); /* masked: pending instead */
     assert_true(vtd_rd(v, 0xa0) & 0x40000000);
     vtd_wr(v, 0xa0, 0);
     assert_int_equal(hwm_msi_count(v->h, HWM_MSI_QUEUE), 1);
@@ -254,20 +255,23 @@ static void reorder_stays_before_wait(void **state)
 
 static void queue_errors(void **state)
 {
-    static const struct { uint64_t w0, w1; unsigned iqei; } bad[] = {
-        { 0x0, 0, 3 },                                 /* type 0 */
-        { 0xa, 0, 3 },
-        { 0x211, 0, 3 },                               /* high part of the type */
-        { 0x1, 0, 4 },                                 /* granularity 0 */
-        { 0x2, 0, 4 },
-        { UINT64_C(0x0004000000000031), 0, 4 },        /* reserved bit */
-        { 0x11, 1, 4 },
-        { 0xd2, 0x80, 4 },
-        { 0xe5, 0x9000, 4 },                           /* PD */
-        { 0x25, 0x9002, 4 },                           /* status address */
-        { UINT64_C(0x0000031000000003), 0, 3 },        /* device TLB without ATS */
-        { UINT64_C(0x0000000500010026), 0, 3 },        /* PASID descriptors without scalable mode */
-        { UINT64_C(0x0000000000420007), 0, 3 },
+    static const struct {
+        uint64_t w0, w1;
+        unsigned iqei;
+    } bad[] = {
+        {0x0, 0, 3}, /* type 0 */
+        {0xa, 0, 3},
+        {0x211, 0, 3}, /* high part of the type */
+        {0x1, 0, 4},   /* granularity 0 */
+        {0x2, 0, 4},
+        {UINT64_C(0x0004000000000031), 0, 4}, /* reserved bit */
+        {0x11, 1, 4},
+        {0xd2, 0x80, 4},
+        {0xe5, 0x9000, 4},                    /* PD */
+        {0x25, 0x9002, 4},                    /* status address */
+        {UINT64_C(0x0000031000000003), 0, 3}, /* device TLB without ATS */
+        {UINT64_C(0x0000000500010026), 0, 3}, /* PASID descriptors without scalable mode */
+        {UINT64_C(0x0000000000420007), 0, 3},
     };
     unsigned head, i;
 
@@ -369,7 +373,7 @@ static void descriptor_misuse(void **state)
     assert_violated(v->h, "domain id 0 in caching mode");
 }
 
-/* ---- faults --------------------------------------------------------------------------------------------------- */
+/* ---- faults -------------------------------------------------------------------------------- */
 
 static void fault_reasons(void **state)
 {
@@ -451,7 +455,8 @@ static void fault_records(void **state)
     assert_blocked(v, RID, 0x2fff, false, 0x06);
     assert_int_equal(vtd_rd(v, FRCD + 16 + 12), 0xc0000006);
     assert_int_equal(hwm_mmio_read(v->h, FRCD + 16, 8), 0x2000);
-    assert_int_equal(hwm_msi_count(v->h, HWM_MSI_FAULT), 1); /* no new one while conditions are pending */
+    assert_int_equal(hwm_msi_count(v->h, HWM_MSI_FAULT),
+                     1); /* no new one while conditions are pending */
     vtd_wr(v, FRCD + 12, 0x80000000);
     assert_int_equal(vtd_rd(v, 0x34), 0x102); /* FRI = 1 */
     for (i = 2; i < 9; i++) {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* VT-d unit of the model's own tests: bring-up by raw registers (hwspec 1.11), raw tables, raw descriptors. */
+/*
+ * VT-d unit of the model's own tests: bring-up by raw registers (hwspec 1.11), raw tables, raw
+ * descriptors.
+ */
 #ifndef SELFTEST_VTD_H
 #define SELFTEST_VTD_H
 
@@ -7,6 +10,10 @@
 
 #define RID 0x0310u
 #define DID 0x42u
+
+/* page-selective IOTLB descriptor; leaf-only hint of its second word */
+#define PAGE(did) ((uint64_t)(did) << 16 | 0xf2)
+#define IH        0x40u
 
 struct vtd {
     struct rig *r;
@@ -159,12 +166,45 @@ static inline void assert_to(struct vtd *v, uint64_t iova, uint64_t want)
     assert_int_equal(pa, want);
 }
 
-static inline void assert_blocked(struct vtd *v, uint16_t rid, uint64_t iova, bool write, unsigned reason)
+static inline void assert_blocked(struct vtd *v, uint16_t rid, uint64_t iova, bool write,
+                                  unsigned reason)
 {
     struct hwm_fault f;
 
     assert_int_equal(hwm_dma(v->h, rid, iova, write, NULL, &f), HWM_FAULT);
     assert_int_equal(f.reason, reason);
+}
+
+/* 16 pages from 0 to 0x80000000 */
+static inline void map16(struct vtd *v)
+{
+    uint64_t i;
+
+    for (i = 0; i < 16; i++) {
+        vtd_leaf(v, 1, i << 12, 0x80000803 + (i << 12));
+    }
+}
+
+static inline void remap16(struct vtd *v)
+{
+    uint64_t i;
+
+    for (i = 0; i < 16; i++) {
+        vtd_leaf(v, 1, i << 12, 0x90000803 + (i << 12));
+    }
+}
+
+/* Which of the 16 pages are answered from memory as it is now: bit n = page n. */
+static inline unsigned fresh16(struct vtd *v)
+{
+    unsigned i, mask = 0;
+    uint64_t pa;
+
+    for (i = 0; i < 16; i++) {
+        assert_int_equal(vtd_dma(v, (uint64_t)i << 12, false, &pa), HWM_OK);
+        mask |= pa >= 0x90000000 ? 1u << i : 0;
+    }
+    return mask;
 }
 
 #endif

@@ -19,8 +19,8 @@ static enum qt_verdict dma(struct lib *l, struct lib_dev *dev, uint64_t iova, ui
     enum qt_verdict got;
 
     bracket(l, true);
-    got = dir == LIB_W ? qt_dma_write_lands(&dev->edu, iova, pa, CHECK_BYTES) :
-                         qt_dma_read_lands(&dev->edu, iova, pa, CHECK_BYTES);
+    got = dir == LIB_W ? qt_dma_write_lands(&dev->edu, iova, pa, CHECK_BYTES)
+                       : qt_dma_read_lands(&dev->edu, iova, pa, CHECK_BYTES);
     bracket(l, false);
     return got;
 }
@@ -144,15 +144,6 @@ static void paint(struct lib *l, const struct lib_piece *pieces, unsigned nr, ui
     }
 }
 
-/* One piece holds what it held, or the part of the device's buffer that belongs there. */
-static bool piece_ok(struct lib *l, const struct lib_piece *piece, const uint8_t *buffer,
-                     const uint8_t *before)
-{
-    const uint8_t *now = qt_ptr(l->qt, piece->pa, piece->len);
-
-    return memcmp(now, piece->moves ? buffer : before, piece->len) == 0;
-}
-
 static bool transfer_write(struct lib *l, struct lib_dev *dev, uint64_t iova,
                            const struct lib_piece *pieces, unsigned nr, uint32_t len)
 {
@@ -170,8 +161,11 @@ static bool transfer_write(struct lib *l, struct lib_dev *dev, uint64_t iova,
     qt_edu_write(&dev->edu, iova, sent, len);
     bracket(l, false);
     for (i = 0, at = 0; i < nr; at += pieces[i++].len)
-        ok &= lib_check(l, piece_ok(l, &pieces[i], sent + at, before + at),
-                        "write of %u bytes at 0x%" PRIx64 ": piece %u", len, iova, i);
+        ok &= lib_check(l,
+                        memcmp(qt_ptr(l->qt, pieces[i].pa, pieces[i].len),
+                               (pieces[i].moves ? sent : before) + at, pieces[i].len) == 0,
+                        "write of %u bytes at 0x%" PRIx64 ": piece %u %s", len, iova, i,
+                        pieces[i].moves ? "does not land" : "is not blocked");
     return ok;
 }
 
@@ -189,10 +183,12 @@ static bool transfer_read(struct lib *l, struct lib_dev *dev, uint64_t iova,
     qt_edu_read(&dev->edu, iova, got, len);
     bracket(l, false);
     for (i = 0, at = 0; i < nr; at += pieces[i++].len)
-        ok &= lib_check(l, piece_ok(l, &pieces[i], got + at, got + at) || !pieces[i].moves,
-                        "read of %u bytes at 0x%" PRIx64 ": piece %u", len, iova, i) &&
-              lib_check(l, pieces[i].moves || memcmp(got + at, zero, pieces[i].len) == 0,
-                        "read of %u bytes at 0x%" PRIx64 ": piece %u is not blocked", len, iova, i);
+        ok &= lib_check(l,
+                        memcmp(got + at,
+                               pieces[i].moves ? qt_ptr(l->qt, pieces[i].pa, pieces[i].len) : zero,
+                               pieces[i].len) == 0,
+                        "read of %u bytes at 0x%" PRIx64 ": piece %u %s", len, iova, i,
+                        pieces[i].moves ? "does not arrive" : "is not blocked");
     return ok;
 }
 

@@ -64,6 +64,8 @@ struct lib_entry {
     unsigned did;
 };
 
+/* Where a requester's entry lies; 0: the unit has no table for it. */
+uint64_t lib_entry_pa(struct lib *l, uint16_t rid);
 void lib_read_entry(struct lib *l, uint16_t rid, struct lib_entry *out);
 
 /* Guest RAM as the walker wants it, and the format that it walks. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* QEMU, host, unit, domain, devices: up and down (VT-d hwspec 1.11, 8.1; AMD-Vi hwspec 6.6, 8.2). */
+/* QEMU, host, unit, domain, devices: up and down (hwspec 1.11, 8.1; AMD-Vi: 6.6, 8.2). */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,24 +10,26 @@
 #include "fw_cfg.h"
 #include "lib_fixture.h"
 
-#define RAM_SIZE   (2 * LIB_GIB)
-#define POOL_SIZE  (64 * LIB_MIB)
-#define PA_RO      (224 * LIB_MIB)
-#define PA_OWN     (240 * LIB_MIB)
-#define PA_SMALL   (512 * LIB_MIB)
-#define PA_MEDIUM  (768 * LIB_MIB)
-#define PA_BIG     LIB_GIB
-#define GUEST_ID   1
+#define RAM_SIZE  (2 * LIB_GIB)
+#define POOL_SIZE (64 * LIB_MIB)
+#define PA_RO     (224 * LIB_MIB)
+#define PA_OWN    (240 * LIB_MIB)
+#define PA_SMALL  (512 * LIB_MIB)
+#define PA_MEDIUM (768 * LIB_MIB)
+#define PA_BIG    LIB_GIB
+#define GUEST_ID  1
 
-#define OWN_RINGS  64u /* of LIB_GFN_OWN: bounce pages first, by context */
-#define OWN_SRC    80u
-#define OWN_DST    96u
+#define OWN_RINGS 64u /* of LIB_GFN_OWN: bounce pages first, by context */
+#define OWN_SRC   80u
+#define OWN_DST   96u
+
+#define CAP_NP_CACHE (1u << 26) /* hwspec 6.1 */
 
 /* What firmware of a host may enumerate around the ranges that no table may hold (hwspec 6.11). */
-#define GFN_MSI    UINT64_C(0xFEDFF)
-#define NR_MSI     UINT64_C(0x102)
-#define GFN_HT     UINT64_C(0xFCFFFFF)
-#define NR_HT      UINT64_C(2)
+#define GFN_MSI UINT64_C(0xFEDFF)
+#define NR_MSI  UINT64_C(0x102)
+#define GFN_HT  UINT64_C(0xFCFFFFF)
+#define NR_HT   UINT64_C(2)
 
 bool lib_check(struct lib *l, bool ok, const char *format, ...)
 {
@@ -203,6 +205,19 @@ void lib_start_machine(struct lib *l, const struct lib_config *cfg)
     open_devices(l);
 }
 
+/* Is the function among the unit's, or is the unit everybody's? */
+static bool in_scope(const struct pvi_dmar_item *item, uint16_t rid)
+{
+    struct pvi_dmar_scope scope;
+    uint16_t at = 0;
+    bool found = item->flags & PVI_DMAR_INCLUDE_ALL;
+
+    while (!found && pvi_dmar_scope_next(item, &at, &scope) == 1)
+        found = scope.type == PVI_DMAR_SCOPE_ENDPOINT && scope.bus == rid >> 8 && scope.hops == 1 &&
+                scope.path[0] == (rid >> 3 & 31) && scope.path[1] == (rid & 7);
+    return found;
+}
+
 static void start_vtd(struct lib *l)
 {
     uint8_t table[4096];
@@ -211,6 +226,7 @@ static void start_vtd(struct lib *l)
     struct pvi_dmar_item item;
     struct pvi_dmar dmar;
     uint32_t at = 0;
+    unsigned i;
 
     lib_check_status(l, pvi_dmar_open(&dmar, table, len), 0, "DMAR");
     while (cfg.reg_pa == 0 && pvi_dmar_next(&dmar, &at, &item) == 1) {
@@ -218,9 +234,12 @@ static void start_vtd(struct lib *l)
             cfg.reg_pa = item.base;
             cfg.reg_size = item.size;
             cfg.haw_bits = dmar.haw_bits;
-            lib_check(l, item.flags & PVI_DMAR_INCLUDE_ALL, "the unit is not of all devices");
+            for (i = 0; i < l->nr_devs; i++)
+                lib_check(l, in_scope(&item, l->dev[i].rid), "%04x is not the unit's",
+                          l->dev[i].rid);
         }
     }
+    l->np_cache = l->cfg.caching_mode;
     lib_check(l, cfg.reg_pa == QT_VTD_BASE, "DRHD says unit at 0x%" PRIx64, cfg.reg_pa);
     lib_tap_init(&l->tap, l->qt, false, l->host, cfg.reg_pa);
     lib_check_status(l, pvi_vtd_unit_init(&l->vtd, l->host, &cfg), 0, "unit init");
@@ -230,6 +249,7 @@ static void start_vtd(struct lib *l)
     lib_check_status(l, pvi_vtd_unit_enable(&l->vtd), 0, "unit enable");
 }
 
+/* The same for AMD-Vi. */
 static bool covers(const struct pvi_ivrs_ivhd *ivhd, uint16_t rid)
 {
     struct pvi_ivrs_dev dev;
@@ -248,7 +268,7 @@ static void start_amdvi(struct lib *l)
     struct pvi_amdvi_cfg cfg = { 0 };
     struct pvi_ivrs_block block;
     struct pvi_ivrs ivrs;
-    uint32_t pos = 0;
+    uint32_t pos = 0, header;
     unsigned i;
 
     lib_check_status(l, pvi_ivrs_open(&ivrs, table, len), 0, "IVRS");
@@ -258,8 +278,9 @@ static void start_amdvi(struct lib *l)
         for (i = 0; i < l->nr_devs; i++)
             lib_check(l, covers(&block.ivhd, l->dev[i].rid), "%04x is not the unit's",
                       l->dev[i].rid);
-        pvi_amdvi_cfg_from_ivhd(&cfg, &ivrs, &block.ivhd,
-                                qt_pci_read32(l->qt, block.ivhd.rid, block.ivhd.cap_offset));
+        header = qt_pci_read32(l->qt, block.ivhd.rid, block.ivhd.cap_offset);
+        l->np_cache = header & CAP_NP_CACHE;
+        pvi_amdvi_cfg_from_ivhd(&cfg, &ivrs, &block.ivhd, header);
     }
     lib_check(l, cfg.reg_pa == QT_AMD_BASE, "IVHD says unit at 0x%" PRIx64, cfg.reg_pa);
     lib_tap_init(&l->tap, l->qt, true, l->host, cfg.reg_pa);
@@ -313,7 +334,7 @@ void lib_start_domain(struct lib *l)
     lib_check_status(l, rc, 0, "domain start");
     for (i = 0; i < l->nr_devs; i++)
         add_device(l, &l->dev[i]);
-    op.u.init.nr_contexts = LIB_CONTEXTS;
+    op.u.init.nr_contexts = l->cfg.contexts ? l->cfg.contexts : LIB_CONTEXTS;
     op.u.init.nr_pages = LIB_PAGES;
     lib_submit(l, &op, 1);
     lib_check_status(l, op.status, 0, "init");
@@ -347,10 +368,11 @@ void lib_stop_domain(struct lib *l)
 
 void lib_stop_unit(struct lib *l)
 {
-    lib_check_status(
-        l, l->cfg.amd ? pvi_amdvi_unit_disable(&l->amdvi) : pvi_vtd_unit_disable(&l->vtd), 0,
-        "unit disable");
+    lib_check_status(l,
+                     l->cfg.amd ? pvi_amdvi_unit_disable(&l->amdvi) : pvi_vtd_unit_disable(&l->vtd),
+                     0, "unit disable");
     pvi_posix_remove_unit(l->host, l->unit);
+    memset(&l->sys, 0, sizeof(l->sys));
 }
 
 void lib_stop_machine(struct lib *l)

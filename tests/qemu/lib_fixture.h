@@ -20,27 +20,27 @@
 #include "lib_tap.h"
 #include "qtest.h"
 
-#define LIB_PAGE         UINT64_C(4096)
-#define LIB_MIB          (UINT64_C(1) << 20)
-#define LIB_GIB          (UINT64_C(1) << 30)
+#define LIB_PAGE UINT64_C(4096)
+#define LIB_MIB  (UINT64_C(1) << 20)
+#define LIB_GIB  (UINT64_C(1) << 30)
 
 /*
  * Guest frames. None but those of LIB_GFN_SAME have the number of the host frame behind them, so
  * that the two cannot be taken for each other.
  */
-#define LIB_GFN_SAME     UINT64_C(0x10000) /* 256 MiB, frame by frame at the same host address */
-#define LIB_NR_SAME      UINT64_C(0x10000)
-#define LIB_GFN_SMALL    UINT64_C(0x300000) /* single frames in permuted order */
-#define LIB_NR_SMALL     UINT64_C(4096)
-#define LIB_GFN_MEDIUM   UINT64_C(0x400000) /* blocks of 2 MiB in permuted order */
-#define LIB_NR_MEDIUM    UINT64_C(64 * 512)
-#define LIB_GFN_RO       UINT64_C(0x500000) /* may be mapped for reading only */
-#define LIB_NR_RO        UINT64_C(16)
-#define LIB_GFN_OWN      UINT64_C(0x600000) /* for the fixture: bounce pages, rings */
-#define LIB_NR_OWN       UINT64_C(256)
-#define LIB_GFN_BIG      UINT64_C(0x1000000) /* 1 GiB in one piece */
-#define LIB_NR_BIG       UINT64_C(0x40000)
-#define LIB_GFN_NONE     UINT64_C(0x2000000) /* no frame from here on */
+#define LIB_GFN_SAME   UINT64_C(0x10000) /* 256 MiB, frame by frame at the same host address */
+#define LIB_NR_SAME    UINT64_C(0x10000)
+#define LIB_GFN_SMALL  UINT64_C(0x300000) /* single frames in permuted order */
+#define LIB_NR_SMALL   UINT64_C(4096)
+#define LIB_GFN_MEDIUM UINT64_C(0x400000) /* blocks of 2 MiB in permuted order */
+#define LIB_NR_MEDIUM  UINT64_C(64 * 512)
+#define LIB_GFN_RO     UINT64_C(0x500000) /* may be mapped for reading only */
+#define LIB_NR_RO      UINT64_C(16)
+#define LIB_GFN_OWN    UINT64_C(0x600000) /* for the fixture: bounce pages, rings */
+#define LIB_NR_OWN     UINT64_C(256)
+#define LIB_GFN_BIG    UINT64_C(0x1000000) /* 1 GiB in one piece */
+#define LIB_NR_BIG     UINT64_C(0x40000)
+#define LIB_GFN_NONE   UINT64_C(0x2000000) /* no frame from here on */
 
 /* Device frames that the fixture uses in every context; tests keep away from this 2 MiB. */
 #define LIB_OWN_IOVA     UINT64_C(0x7F00000000)
@@ -52,8 +52,8 @@
 #define LIB_DST_IOVA     (LIB_OWN_IOVA + 32 * LIB_PAGE) /* 16 pages, writable, for copies */
 #define LIB_DST_PAGES    16u
 
-#define LIB_CONTEXTS     24u
-#define LIB_PAGES        4096u
+#define LIB_CONTEXTS 24u
+#define LIB_PAGES    4096u
 
 struct lib_config {
     bool amd;
@@ -62,6 +62,7 @@ struct lib_config {
     unsigned iova_bits;        /* of the domain; 0: 48 */
     bool trim;                 /* empty tables are given back at once */
     bool nics;                 /* two network devices beside the two edu */
+    unsigned contexts;         /* that the guest may have; 0: LIB_CONTEXTS */
     const char *const *trace;  /* trace events, or NULL */
     bool own_default_identity; /* the default context begins as identity */
 };
@@ -87,20 +88,21 @@ struct lib {
     struct pvi_unit *unit; /* of one of the next two */
     struct pvi_vtd_unit vtd;
     struct pvi_amdvi_unit amdvi;
+    bool np_cache; /* the unit says that it caches absence */
     struct pvi_domain dom;
     struct lib_dev dev[LIB_DEVS];
     unsigned nr_devs;
-    uint64_t *small_pa;  /* host addresses of LIB_GFN_SMALL and on */
-    uint64_t *medium_pa; /* of LIB_GFN_MEDIUM and on */
+    uint64_t *small_pa;            /* host addresses of LIB_GFN_SMALL and on */
+    uint64_t *medium_pa;           /* of LIB_GFN_MEDIUM and on */
     uint64_t pages_pa, pages_size; /* the host's own memory: page tables, rings, unit tables */
     bool identity[LIB_CONTEXTS + 1];
     struct lib_tap tap;
     /*
-     * Called before and after every DMA that a check starts: what lies between is what the unit sees
-     * and the library does not.
+     * Called before and after every DMA that a check starts: what lies between is what the unit
+     * sees and the library does not. With bracket_walk also around what the walker reads.
      */
     void (*bracket)(struct lib *l, bool begin);
-    void *bracket_opaque;
+    bool bracket_walk;
     unsigned resumed; /* times that a batch was preempted */
     const char *what; /* the check that runs, for reports */
     unsigned failures;

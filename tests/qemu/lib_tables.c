@@ -7,9 +7,9 @@
 
 #include "lib_dma.h"
 
-#define VTD_RTADDR  0x20u /* hwspec 1.5 */
-#define AMD_DEVTAB  0x00u /* hwspec 6.2 */
-#define TABLE_MASK  UINT64_C(0x000FFFFFFFFFF000)
+#define VTD_RTADDR 0x20u /* hwspec 1.5 */
+#define AMD_DEVTAB 0x00u /* hwspec 6.2 */
+#define TABLE_MASK UINT64_C(0x000FFFFFFFFFF000)
 
 static uint64_t ram_read64(void *opaque, uint64_t pa)
 {
@@ -48,38 +48,44 @@ void lib_walker(struct lib *l, struct hwm_mem *mem, struct hwm_fmt *fmt)
     fmt->no_512g = true;
 }
 
+uint64_t lib_entry_pa(struct lib *l, uint16_t rid)
+{
+    uint64_t base, root;
+
+    if (l->cfg.amd) {
+        base = qt_read64(l->qt, QT_AMD_BASE + AMD_DEVTAB) & TABLE_MASK;
+        return base ? base + (uint64_t)rid * 32 : 0;
+    }
+    base = qt_read64(l->qt, QT_VTD_BASE + VTD_RTADDR) & TABLE_MASK;
+    root = base ? ram_read64(l, base + (uint64_t)(rid >> 8) * 16) : 0;
+    return root & 1 ? (root & TABLE_MASK) + (uint64_t)(rid & 0xFF) * 16 : 0;
+}
+
 void lib_read_entry(struct lib *l, uint16_t rid, struct lib_entry *out)
 {
-    uint64_t base, lo, hi;
+    uint64_t pa = lib_entry_pa(l, rid), lo, hi;
 
     out->translate = false;
     out->blocks = true;
     out->root = 0;
     out->levels = 0;
     out->did = 0;
+    if (!pa)
+        return;
+    lo = ram_read64(l, pa);
+    hi = ram_read64(l, pa + 8);
+    out->root = lo & TABLE_MASK;
     if (l->cfg.amd) {
-        base = qt_read64(l->qt, QT_AMD_BASE + AMD_DEVTAB) & TABLE_MASK;
-        lo = ram_read64(l, base + (uint64_t)rid * 32);
-        hi = ram_read64(l, base + (uint64_t)rid * 32 + 8);
         out->levels = (unsigned)(lo >> 9) & 7;
         out->blocks = (lo & 3) == 3 && !(lo >> 61 & 3);
         out->translate = (lo & 3) == 3 && out->levels != 0;
         out->did = (unsigned)hi & 0xFFFF;
-        out->root = lo & TABLE_MASK;
-        return;
+    } else {
+        out->blocks = !(lo & 1);
+        out->translate = (lo & 0xF) == 1;
+        out->levels = (unsigned)(hi & 7) + 2;
+        out->did = (unsigned)(hi >> 8) & 0xFFFF;
     }
-    base = qt_read64(l->qt, QT_VTD_BASE + VTD_RTADDR) & TABLE_MASK;
-    lo = ram_read64(l, base + (uint64_t)(rid >> 8) * 16);
-    if (!(lo & 1))
-        return;
-    base = (lo & TABLE_MASK) + (uint64_t)(rid & 0xFF) * 16;
-    lo = ram_read64(l, base);
-    hi = ram_read64(l, base + 8);
-    out->blocks = !(lo & 1);
-    out->translate = (lo & 0xF) == 1;
-    out->levels = (unsigned)(hi & 7) + 2;
-    out->did = (unsigned)(hi >> 8) & 0xFFFF;
-    out->root = lo & TABLE_MASK;
 }
 
 bool lib_walk(struct lib *l, const struct lib_dev *dev, uint64_t iova, struct hwm_leaf *leaf)
@@ -92,7 +98,11 @@ bool lib_walk(struct lib *l, const struct lib_dev *dev, uint64_t iova, struct hw
     lib_read_entry(l, dev->rid, &entry);
     if (!entry.translate)
         return false;
+    if (l->bracket_walk)
+        l->bracket(l, true);
     hwm_walk_table(&mem, &fmt, entry.root, entry.levels, iova, leaf);
+    if (l->bracket_walk)
+        l->bracket(l, false);
     lib_check(l, !leaf->bad, "table entry 0x%" PRIx64 " at 0x%" PRIx64 ": %s", leaf->entry,
               leaf->entry_pa, leaf->why ? leaf->why : "");
     return leaf->present;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Registers forwarded to QEMU, and the commands in the ring decoded on the way (hwspec 4.1, 7.2). */
+/* Registers forwarded to QEMU, commands in the ring decoded on the way (hwspec 4.1, 7.2). */
 #include <string.h>
 
 #include "lib_tap.h"
 
-#define WINDOW          0x4000u /* AMD-Vi: 16 KiB of registers; VT-d needs less */
-#define RING_MASK       0xFFFu  /* one page: 256 commands of 16 bytes */
-#define COMMAND_BYTES   16u
+#define WINDOW        0x4000u /* AMD-Vi: 16 KiB of registers; VT-d needs less */
+#define RING_MASK     0xFFFu  /* one page: 256 commands of 16 bytes */
+#define COMMAND_BYTES 16u
 
 #define VTD_IQT         0x88u /* hwspec 1.10: byte offset of the next descriptor, 18:4 */
 #define VTD_IQA         0x90u
@@ -138,6 +138,8 @@ static void see_commands(struct lib_tap *tap, uint32_t tail)
         w[1] = slot[1];
         lib_cmd_decode(tap->amd, w, cmd);
         tap->count[cmd->kind]++;
+        if (tap->withhold && cmd->kind == LIB_CMD_WAIT)
+            answer_wait(tap, cmd);
         if (tap->filter) {
             tap->filter(tap->opaque, cmd);
             slot[0] = cmd->w[0];
@@ -167,24 +169,16 @@ static void tap_write64(void *opaque, uint64_t pa, uint64_t value)
     struct lib_tap *tap = opaque;
     uint64_t offset = pa & (WINDOW - 1);
     uint32_t tail = (uint32_t)value & RING_MASK;
-    unsigned first = tap->nr;
-    uint32_t late_tail = tap->late_tail;
 
     if (offset == (tap->amd ? AMD_CMDBUF_BASE : VTD_IQA)) {
         tap->ring = value & BASE_MASK;
         tap->tail = 0;
     } else if (offset == (tap->amd ? AMD_CMD_TAIL : VTD_IQT) && tail != tap->tail) {
         see_commands(tap, tail);
-        tap->late_tail = tail;
-        if (tap->late)
-            value = late_tail;
+        if (tap->withhold)
+            return;
     }
     qt_write64(tap->qt, pa, value);
-    /* Afterwards: the unit may just have answered an older wait in the same word. */
-    for (; tap->late && first < tap->nr; first++) {
-        if (tap->log[first].kind == LIB_CMD_WAIT)
-            answer_wait(tap, &tap->log[first]);
-    }
 }
 
 void lib_tap_init(struct lib_tap *tap, struct qt *qt, bool amd, struct pvi_host *host,
@@ -198,6 +192,8 @@ void lib_tap_init(struct lib_tap *tap, struct qt *qt, bool amd, struct pvi_host 
         .opaque = tap,
     };
 
+    if (tap->qt)
+        return;
     memset(tap, 0, sizeof(*tap));
     tap->qt = qt;
     tap->amd = amd;

@@ -51,14 +51,13 @@ struct lib_tap {
     void (*filter)(void *opaque, struct lib_cmd *cmd);
     void *opaque;
     /*
-     * The unit is a tail write late, and waits are answered in its stead: as if the library had not
-     * waited.
+     * The unit is shown no more commands, and waits are answered in its stead: as if they completed
+     * before what is ahead of them. Good for less than a ring of commands.
      */
-    bool late;
-    uint32_t late_tail;
+    bool withhold;
 };
 
-/* Registers of the unit at base are QEMU's from now on. */
+/* Registers of the unit at base are QEMU's from now on. Nothing happens the second time. */
 void lib_tap_init(struct lib_tap *tap, struct qt *qt, bool amd, struct pvi_host *host,
                   uint64_t base);
 

@@ -83,6 +83,8 @@ void bench_open(struct bench *b, const struct hwm_amd_cfg *hw)
     pthread_mutex_init(&b->lock, NULL);
     b->h = pvi_posix_new(&cfg);
     assert_non_null(b->h);
+    /* The host's pages may hold anything. */
+    memset(bench_ptr(b, BENCH_PA + BENCH_PAGES), 0xA5, BENCH_SIZE - BENCH_PAGES);
     b->view.host = b->h;
     b->view.coherent = true;
     b->mem.opaque = &b->view;

@@ -411,6 +411,7 @@ static void illegal_command_in_a_full_ring(void **state)
 
 static void vanished_unit(void **state)
 {
+    uint64_t polls = pvi_posix_calls(b.h, PVI_AT_POLL);
     struct pvi_fault f;
 
     (void)state;
@@ -418,6 +419,7 @@ static void vanished_unit(void **state)
         b.or_mask[reg] = UINT64_MAX;
     }
     assert_int_equal(pvi_amdvi_unit_next_fault(&b.u, &f), -PVI_EHW);
+    assert_int_equal(pvi_posix_calls(b.h, PVI_AT_POLL), polls); /* nothing to wait for */
     for (unsigned i = 0; i < RING_ENTRIES - 1 && !b.u.unit.broken; i++) {
         (void)bench_inv(&b, INV_PAGES(1, i * 0x1000ull, 12));
     }

@@ -34,15 +34,14 @@ static void put(struct table *t, uint64_t value, unsigned bytes)
 /* Sets length and checksum right. */
 static void seal_bytes(uint8_t *p, uint32_t length)
 {
-    uint8_t sum = 0;
-    uint32_t i;
+    uint32_t i, sum = 0;
 
     for (i = 0; i < 4; i++) {
         p[4 + i] = (uint8_t)(length >> (8 * i));
     }
     p[9] = 0;
     for (i = 0; i < length; i++) {
-        sum = (uint8_t)(sum + p[i]);
+        sum += p[i];
     }
     p[9] = (uint8_t)(0 - sum);
 }
@@ -77,11 +76,16 @@ static void scope(struct table *t, unsigned type, unsigned id, unsigned bus, uns
     }
 }
 
+static void begin(struct table *t, unsigned type, unsigned length)
+{
+    put(t, type, 2);
+    put(t, length, 2);
+}
+
 static void drhd(struct table *t, unsigned flags, unsigned size, uint64_t base,
                  unsigned scopes_length)
 {
-    put(t, 0, 2);
-    put(t, 16 + scopes_length, 2);
+    begin(t, 0, 16 + scopes_length);
     put(t, flags, 1);
     put(t, size, 1);
     put(t, 0x1234, 2);
@@ -90,8 +94,7 @@ static void drhd(struct table *t, unsigned flags, unsigned size, uint64_t base,
 
 static void rmrr(struct table *t, uint64_t base, uint64_t last, unsigned scopes_length)
 {
-    put(t, 1, 2);
-    put(t, 24 + scopes_length, 2);
+    begin(t, 1, 24 + scopes_length);
     put(t, 0, 2);
     put(t, 0x22, 2);
     put(t, base, 8);
@@ -105,38 +108,32 @@ static void everything(struct table *t)
     drhd(t, 0, 2, 0xfed90000, 18);
     scope(t, 1, 0, 0x20, 1);
     scope(t, 2, 0, 0x21, 2);
-    put(t, 0x7fff, 2);
-    put(t, 7, 2);
+    begin(t, 0x7fff, 7);
     put(t, 0x555555, 3);
     drhd(t, 1, 0, 0xfed91000, 16);
     scope(t, 3, 2, 0xf0, 1);
     scope(t, 4, 0, 0xf0, 1);
     rmrr(t, 0x7b800000, 0x7fffffff, 8);
     scope(t, 1, 0, 0, 1);
-    put(t, 2, 2);
-    put(t, 8 + 8, 2);
+    begin(t, 2, 8 + 8);
     put(t, 1, 1);
     put(t, 0, 1);
     put(t, 3, 2);
     scope(t, 2, 0, 0, 1);
-    put(t, 3, 2);
-    put(t, 20, 2);
+    begin(t, 3, 20);
     put(t, 0, 4);
     put(t, 0xfed91000, 8);
     put(t, 0x89abcdef, 4);
-    put(t, 4, 2);
-    put(t, 8 + 10, 2);
+    begin(t, 4, 8 + 10);
     put(t, 0, 3);
     put(t, 7, 1);
     memcpy(t->bytes + t->length, "\\_SB.UART\0", 10);
     t->length += 10;
-    put(t, 5, 2);
-    put(t, 8, 2);
+    begin(t, 5, 8);
     put(t, 1, 1);
     put(t, 0, 1);
     put(t, 4, 2);
-    put(t, 6, 2);
-    put(t, 8 + 8, 2);
+    begin(t, 6, 8 + 8);
     put(t, 0, 2);
     put(t, 5, 2);
     scope(t, 5, 7, 0, 1);
@@ -199,7 +196,7 @@ static void walk_item(const struct pvi_dmar *t, const struct pvi_dmar_item *item
 /* Walks a copy of exactly `size` bytes. */
 static struct walk walk(const uint8_t *bytes, size_t size)
 {
-    uint8_t *copy = malloc(size ? size : 1);
+    uint8_t *copy = malloc(size + !size);
     struct walk w = {0};
     struct pvi_dmar t;
     struct pvi_dmar_item item;
@@ -218,12 +215,13 @@ static struct walk walk(const uint8_t *bytes, size_t size)
         if (w.end == 1) {
             walk_item(&t, &item, &w);
             w.end = 0;
-        } else if (at != before && !(before == 0 && at == 48)) {
-            assert_int_equal(w.end, -PVI_EFORMAT);
+            continue;
+        }
+        assert_int_equal(w.end, -PVI_EFORMAT);
+        if (at != before && !(before == 0 && at == 48)) {
             w.nr_bad++;
             w.end = 0;
         } else {
-            assert_int_equal(w.end, -PVI_EFORMAT);
             assert_int_equal(pvi_dmar_next(&t, &at, &item), -PVI_EFORMAT);
         }
     }
@@ -251,6 +249,19 @@ static void scope_is(const struct pvi_dmar_item *item, uint16_t *at, unsigned ty
     }
 }
 
+static void next_is(const struct pvi_dmar *t, uint32_t *at, uint16_t *sat,
+                    struct pvi_dmar_item *item, unsigned type, unsigned flags, unsigned segment,
+                    uint64_t base)
+{
+    memset(item, 0xff, sizeof(*item));
+    assert_int_equal(pvi_dmar_next(t, at, item), 1);
+    assert_int_equal(item->type, type);
+    assert_int_equal(item->flags, flags);
+    assert_int_equal(item->segment, segment);
+    assert_int_equal(item->base, base);
+    *sat = 0;
+}
+
 static void all_structures(void **state)
 {
     struct pvi_dmar_item item;
@@ -266,69 +277,39 @@ static void all_structures(void **state)
     assert_int_equal(t.haw_bits, 46);
     assert_int_equal(t.flags, PVI_DMAR_INTR_REMAP | PVI_DMAR_DMA_OPT_IN);
 
-    assert_int_equal(pvi_dmar_next(&t, &at, &item), 1);
-    assert_int_equal(item.type, PVI_DMAR_DRHD);
-    assert_int_equal(item.flags, 0);
-    assert_int_equal(item.segment, 0x1234);
-    assert_int_equal(item.base, 0xfed90000);
+    next_is(&t, &at, &sat, &item, PVI_DMAR_DRHD, 0, 0x1234, 0xfed90000);
     assert_int_equal(item.size, 0x4000);
     scope_is(&item, &sat, PVI_DMAR_SCOPE_ENDPOINT, 0, 0x20, 1);
     scope_is(&item, &sat, PVI_DMAR_SCOPE_BRIDGE, 0, 0x21, 2);
     assert_int_equal(pvi_dmar_scope_next(&item, &sat, &s), 0);
     assert_int_equal(pvi_dmar_scope_next(&item, &sat, &s), 0);
 
-    assert_int_equal(pvi_dmar_next(&t, &at, &item), 1);
-    assert_int_equal(item.type, PVI_DMAR_DRHD);
-    assert_int_equal(item.flags, PVI_DMAR_INCLUDE_ALL);
-    assert_int_equal(item.base, 0xfed91000);
+    next_is(&t, &at, &sat, &item, PVI_DMAR_DRHD, PVI_DMAR_INCLUDE_ALL, 0x1234, 0xfed91000);
     assert_int_equal(item.size, 0x1000);
-    sat = 0;
     scope_is(&item, &sat, PVI_DMAR_SCOPE_IOAPIC, 2, 0xf0, 1);
     scope_is(&item, &sat, PVI_DMAR_SCOPE_HPET, 0, 0xf0, 1);
 
-    assert_int_equal(pvi_dmar_next(&t, &at, &item), 1);
-    assert_int_equal(item.type, PVI_DMAR_RMRR);
-    assert_int_equal(item.flags, 0);
-    assert_int_equal(item.segment, 0x22);
-    assert_int_equal(item.base, 0x7b800000);
+    next_is(&t, &at, &sat, &item, PVI_DMAR_RMRR, 0, 0x22, 0x7b800000);
     assert_int_equal(item.last, 0x7fffffff);
-    sat = 0;
     scope_is(&item, &sat, PVI_DMAR_SCOPE_ENDPOINT, 0, 0, 1);
 
-    assert_int_equal(pvi_dmar_next(&t, &at, &item), 1);
-    assert_int_equal(item.type, PVI_DMAR_ATSR);
-    assert_int_equal(item.flags, PVI_DMAR_ALL_PORTS);
-    assert_int_equal(item.segment, 3);
-    assert_int_equal(item.base, 0);
-    sat = 0;
+    next_is(&t, &at, &sat, &item, PVI_DMAR_ATSR, PVI_DMAR_ALL_PORTS, 3, 0);
     scope_is(&item, &sat, PVI_DMAR_SCOPE_BRIDGE, 0, 0, 1);
 
-    assert_int_equal(pvi_dmar_next(&t, &at, &item), 1);
-    assert_int_equal(item.type, PVI_DMAR_RHSA);
-    assert_int_equal(item.segment, 0);
-    assert_int_equal(item.base, 0xfed91000);
+    next_is(&t, &at, &sat, &item, PVI_DMAR_RHSA, 0, 0, 0xfed91000);
     assert_int_equal(item.proximity, 0x89abcdef);
     assert_int_equal(item.scopes_length, 0);
 
-    assert_int_equal(pvi_dmar_next(&t, &at, &item), 1);
-    assert_int_equal(item.type, PVI_DMAR_ANDD);
+    next_is(&t, &at, &sat, &item, PVI_DMAR_ANDD, 0, 0, 0);
     assert_int_equal(item.acpi_device, 7);
     assert_string_equal(item.name, "\\_SB.UART");
-    sat = 0;
     assert_int_equal(pvi_dmar_scope_next(&item, &sat, &s), 0);
 
-    assert_int_equal(pvi_dmar_next(&t, &at, &item), 1);
-    assert_int_equal(item.type, PVI_DMAR_SATC);
-    assert_int_equal(item.flags, PVI_DMAR_ATC_REQUIRED);
-    assert_int_equal(item.segment, 4);
+    next_is(&t, &at, &sat, &item, PVI_DMAR_SATC, PVI_DMAR_ATC_REQUIRED, 4, 0);
     assert_null(item.name);
-    sat = 0;
     assert_int_equal(pvi_dmar_scope_next(&item, &sat, &s), 0);
 
-    assert_int_equal(pvi_dmar_next(&t, &at, &item), 1);
-    assert_int_equal(item.type, PVI_DMAR_SIDP);
-    assert_int_equal(item.segment, 5);
-    sat = 0;
+    next_is(&t, &at, &sat, &item, PVI_DMAR_SIDP, 0, 5, 0);
     scope_is(&item, &sat, PVI_DMAR_SCOPE_ACPI, 7, 0, 1);
 
     assert_int_equal(pvi_dmar_next(&t, &at, &item), 0);
@@ -345,8 +326,6 @@ static void header_refused(void **state)
     seal(&made);
     assert_int_equal(pvi_dmar_open(&t, made.bytes, 48), 0);
     assert_int_equal(t.haw_bits, 39);
-    assert_int_equal(pvi_dmar_open(&t, made.bytes, 47), -PVI_EFORMAT);
-    assert_int_equal(pvi_dmar_open(&t, made.bytes, 0), -PVI_EFORMAT);
     made.bytes[9]++;
     assert_int_equal(pvi_dmar_open(&t, made.bytes, 48), -PVI_EFORMAT);
     made.bytes[0] = 'I';
@@ -369,7 +348,7 @@ static void bad_content(void **state)
         {0x1000, 0x0fff}, /* ends before it begins */
         {0x1000, 0x2000}, /* ends within a page */
         {0x1800, 0x2fff}, /* begins within a page */
-        {0x2000, 0x1fff}, {0xfffffffffffff000, 0xfff},
+        {0xfffffffffffff000, 0xfff},
     };
     struct table made;
     struct walk w;
@@ -399,12 +378,10 @@ static void bad_content(void **state)
     assert_int_equal(w.items[PVI_DMAR_DRHD], 2);
 
     header(&made, 39, 0);
-    put(&made, 4, 2);
-    put(&made, 10, 2);
+    begin(&made, 4, 10);
     put(&made, 0, 4);
     put(&made, 0x4142, 2); /* a name without end */
-    put(&made, 4, 2);
-    put(&made, 8, 2);
+    begin(&made, 4, 8);
     put(&made, 0, 4); /* no name at all */
     seal(&made);
     w = walk(made.bytes, made.length);
@@ -424,8 +401,7 @@ static void short_structures(void **state)
     for (type = 0; type < sizeof(fixed); type++) {
         for (length = 4; length <= fixed[type]; length++) {
             header(&made, 39, 0);
-            put(&made, type, 2);
-            put(&made, length, 2);
+            begin(&made, type, length);
             made.length += length - 4;
             if (type == 1 && length == 24) {
                 made.bytes[48 + 16] = 0xff;
@@ -507,9 +483,6 @@ static void every_truncation(void **state)
     everything(&made);
     for (n = 0; n < made.length; n++) {
         assert_int_equal(walk(made.bytes, n).end, -PVI_EFORMAT); /* the header knows better */
-        if (n < 48) {
-            continue;
-        }
         cut = made;
         seal_bytes(cut.bytes, n);
         w = walk(cut.bytes, n);

@@ -102,7 +102,7 @@ static void real_tables(void **state)
         if (strncmp(e->d_name, "ivrs_", 5) != 0 && strstr(e->d_name, ".IVRS.bin") == NULL) {
             continue;
         }
-        snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+        snprintf(path, sizeof(path), "%s/%s", getenv("PVIOMMU_ACPI_CORPUS"), e->d_name);
         f = fopen(path, "rb");
         assert_non_null(f);
         len = fread(b, 1, sizeof(b), f);
@@ -123,7 +123,9 @@ int main(void)
         cmocka_unit_test(real_tables),
     };
 
-    if (getenv("PVIOMMU_ACPI_CORPUS") == NULL) {
+    const char *dir = getenv("PVIOMMU_ACPI_CORPUS");
+
+    if (dir == NULL || *dir == '\0') {
         puts("PVIOMMU_ACPI_CORPUS names no directory of real tables: nothing was tested");
         return 77;
     }

@@ -76,6 +76,12 @@ static void context_worked(void **state)
     c.fault_silent = false;
     e = pvi_vtd_context_encode(&c);
     assert_int_equal(e.lo | e.hi, 0);
+
+    e.lo = 0x123456002;
+    c.present = true;
+    pvi_vtd_context_decode(&e, &c);
+    assert_false(c.present);
+    assert_true(c.fault_silent);
 }
 
 /* AW is levels - 2 in bits 2:0, the id in 23:8 (hwspec 2.2, 10 item 3), for all of both. */
@@ -256,6 +262,18 @@ static void inv_pages_exact(void **state)
     inv.iova = 0x80000000;
     assert_int_equal(encode(QEMU_CAP, inv, d), 1);
     assert_desc(d[0], 0x4200e2, 0);
+    inv.lg2 = 21;
+    inv.iova = 0x200001;
+    assert_int_equal(encode(QEMU_CAP, inv, d), 1);
+    assert_desc(d[0], 0x4200e2, 0);
+    inv.lg2 = 63;
+    inv.iova = 1ull << 63;
+    assert_int_equal(encode(CAP_PSI | CAP_MAMV(63), inv, d), 1);
+    assert_desc(d[0], 0x420032, 1ull << 63 | 0x40 | 51);
+    inv.lg2 = 64;
+    inv.iova = 0;
+    assert_int_equal(encode(CAP_PSI | CAP_MAMV(63), inv, d), 1);
+    assert_desc(d[0], 0x420022, 0);
     inv.lg2 = 11; /* less than a page: asked for wrongly, answered widely */
     assert_int_equal(encode(QEMU_CAP, inv, d), 1);
     assert_desc(d[0], 0x4200e2, 0);
@@ -302,6 +320,10 @@ static void fault_decode(void **state)
     assert_false(f.translation);
     assert_int_equal(f.iova, 0x0012000000000000);
     assert_int_equal(f.code, 0x22);
+    assert_true(pvi_vtd_fault_decode(0, record_hi(0, 0x8000001f), &f) && f.translation);
+    assert_true(pvi_vtd_fault_decode(0, record_hi(0, 0x80000020), &f) && !f.translation);
+    assert_true(pvi_vtd_fault_decode(0, record_hi(0, 0x8000002f), &f) && !f.translation);
+    assert_true(pvi_vtd_fault_decode(0, record_hi(0, 0x80000030), &f) && f.translation);
 }
 
 static void fault_strings(void **state)
@@ -348,6 +370,9 @@ static void caps_of_emulated_unit(void **state)
     assert_int_equal(caps.inv_max_lg2, 30);
     assert_true(caps.inv_max_nr > 0);
     assert_int_equal(caps.nr_dids, PVI_DID_MAX);
+    assert_int_equal(caps.nr_holes, 1);
+    assert_int_equal(caps.hole[0].first, 0xfee00000);
+    assert_int_equal(caps.hole[0].last, 0xfeefffff);
     assert_int_equal(pvi_vtd_reg_size(QEMU_CAP), 0x1000);
     assert_int_equal(pvi_vtd_caps(QEMU_CAP | 1u << 7, QEMU_ECAP, 39, 0, &caps), 0);
     assert_true(caps.np_cache);
@@ -381,6 +406,9 @@ static void caps_bits(void **state)
     assert_false(caps.page_selective);
     assert_int_equal(caps.inv_max_lg2, 0);
     assert_int_equal(pvi_vtd_caps(QEMU_CAP | CAP_MAMV(63), QEMU_ECAP, 46, 0, &caps), 0);
+    assert_int_equal(caps.inv_max_lg2, 63);
+    assert_int_equal(
+        pvi_vtd_caps((QEMU_CAP & ~CAP_MAMV(63)) | CAP_MAMV(52), QEMU_ECAP, 46, 0, &caps), 0);
     assert_int_equal(caps.inv_max_lg2, 63);
     for (nd = 0; nd < 7; nd++) {
         uint32_t nr = 1u << (4 + 2 * nd);

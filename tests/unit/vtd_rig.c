@@ -15,13 +15,27 @@
 #define PAGES_FIRST 0x200000ull
 #define FRAMES_PA   0x40000000ull
 
+/* Bits of FSTS (hwspec 1.8). */
+#define FSTS_PPF 0x2u
+#define FSTS_FRI 0xff00u
+
+/* What units may do that the model does not. */
+static uint64_t twist(struct vtd_rig *rig, unsigned off, uint64_t v)
+{
+    if (off == RIG_FSTS && rig->sticky_fri) {
+        rig->fri = !(v & FSTS_PPF) ? 0 : rig->fri ? rig->fri : (uint32_t)v & (FSTS_FRI | FSTS_PPF);
+        return (v & ~(uint64_t)FSTS_FRI) | rig->fri;
+    }
+    return off == RIG_PMEN && rig->sticky_prs ? v | 1 : v;
+}
+
 uint64_t rig_read(struct vtd_rig *rig, unsigned off, unsigned size)
 {
     uint64_t v = UINT64_MAX;
 
     if (!rig->gone) {
         pthread_mutex_lock(&rig->lock);
-        v = hwm_mmio_read(rig->hw, off, size);
+        v = twist(rig, off, hwm_mmio_read(rig->hw, off, size));
         pthread_mutex_unlock(&rig->lock);
     }
     return v;
@@ -30,11 +44,15 @@ uint64_t rig_read(struct vtd_rig *rig, unsigned off, unsigned size)
 void rig_write(struct vtd_rig *rig, unsigned off, unsigned size, uint64_t value)
 {
     rig->writes++;
-    if (rig->gate && off == RIG_IQT) {
+    pthread_mutex_lock(&rig->lock);
+    if (off == RIG_RTADDR) {
+        rig->gsts_at_root = (uint32_t)hwm_mmio_read(rig->hw, RIG_GSTS, 4);
+    }
+    if (rig->gate && off == RIG_IQT && hwm_mmio_read(rig->hw, RIG_GSTS, 4) & RIG_QIE) {
         rig->tail = value;
+        pthread_mutex_unlock(&rig->lock);
         return;
     }
-    pthread_mutex_lock(&rig->lock);
     hwm_mmio_write(rig->hw, off, size, value);
     pthread_mutex_unlock(&rig->lock);
 }
@@ -63,7 +81,7 @@ static void gate_step(struct vtd_rig *rig)
 {
     uint64_t tail = hwm_mmio_read(rig->hw, RIG_IQT, 8);
 
-    if (tail != rig->tail) {
+    if (tail != rig->tail && hwm_mmio_read(rig->hw, RIG_GSTS, 4) & RIG_QIE) {
         hwm_mmio_write(rig->hw, RIG_IQT, 8, (tail + 16) & 0xfff);
     }
 }
@@ -74,7 +92,7 @@ static void poll_turn(void *opaque)
 
     pthread_mutex_lock(&rig->lock);
     rig->polls++;
-    if (rig->gate) {
+    if (rig->gate && rig->polls % rig->gate == 0) {
         gate_step(rig);
     }
     hwm_poll(rig->hw);
@@ -92,6 +110,16 @@ int rig_init(struct vtd_rig *rig, unsigned haw_bits, uint64_t reg_size)
         .reg_pa = RIG_REGS, .reg_size = reg_size, .haw_bits = (uint8_t)haw_bits};
 
     return pvi_vtd_unit_init(&rig->unit, rig->host, &cfg);
+}
+
+/* Pages come to the library with anything in them, for the CPU and in memory alike. */
+static void spoil_pages(struct vtd_rig *rig)
+{
+    uint64_t pa;
+
+    for (pa = ARENA_PA + PAGES_FIRST; pa < ARENA_PA + PAGES_FIRST + 0xc000; pa += 8) {
+        pvi_posix_hw_write64(&rig->view, pa, 0x5a5a5a5a5a5a5a5b);
+    }
 }
 
 struct vtd_rig *rig_new(const struct hwm_vtd_cfg *cfg)
@@ -119,6 +147,7 @@ struct vtd_rig *rig_new(const struct hwm_vtd_cfg *cfg)
     rig->view.host = rig->host;
     rig->view.coherent = rig->cfg.coherent;
     rig->view.write_buffer = rig->cfg.rwbf;
+    spoil_pages(rig);
     mem.opaque = &rig->view;
     rig->hw = hwm_vtd_new(&rig->cfg, &mem);
     assert_non_null(rig->hw);
@@ -239,6 +268,20 @@ int rig_forget(struct vtd_rig *rig, uint16_t rid, uint16_t old_did, bool was_abs
     int rc = pvi_vtd_unit_submit(&rig->unit, inv, 2);
 
     return rc ? rc : pvi_vtd_unit_wait(&rig->unit);
+}
+
+struct pvi_inv rig_pages(unsigned did, uint64_t iova, unsigned lg2)
+{
+    struct pvi_inv inv = {
+        .kind = PVI_INV_PAGES, .did = (uint16_t)did, .iova = iova, .lg2 = (uint8_t)lg2};
+
+    return inv;
+}
+
+void rig_down(struct vtd_rig *rig)
+{
+    assert_int_equal(pvi_vtd_unit_disable(&rig->unit), 0);
+    rig_free(rig);
 }
 
 unsigned rig_events(struct vtd_rig *rig, enum pvi_event what, uint64_t *b)

@@ -45,9 +45,13 @@ struct vtd_rig {
     pthread_mutex_t lock; /* the model has none */
     uint64_t next_page;   /* of the tests' own memory */
     uint64_t next_frame;
-    bool gone; /* the registers read as all ones */
-    bool gate; /* the unit fetches one descriptor per poll, not when the tail moves */
+    bool gone;     /* the registers read as all ones */
+    unsigned gate; /* the unit fetches a descriptor every so many polls; 0: at once */
     uint64_t tail;
+    bool sticky_fri;       /* FSTS.FRI stays where it was when PPF rose, until PPF falls */
+    uint32_t fri;          /* what it shows then; 0: PPF is clear */
+    bool sticky_prs;       /* PMEN.PRS never falls */
+    uint32_t gsts_at_root; /* when RTADDR was last written */
     void (*on_poll)(struct vtd_rig *rig);
     void *opaque;
     unsigned depth; /* of on_poll() in on_poll() */
@@ -87,6 +91,10 @@ int rig_switch(struct vtd_rig *rig, uint16_t rid, unsigned levels, uint16_t did,
 /* What a caller does behind it: the entry, then the domain that it held, then wait. */
 int rig_forget(struct vtd_rig *rig, uint16_t rid, uint16_t old_did, bool was_absent);
 int rig_submit(struct vtd_rig *rig, struct pvi_inv inv);
+
+struct pvi_inv rig_pages(unsigned did, uint64_t iova, unsigned lg2);
+/* Disables the unit, which must work, and frees the rig. */
+void rig_down(struct vtd_rig *rig);
 
 /* Events of one kind since the last reset, and the last one's second value. */
 unsigned rig_events(struct vtd_rig *rig, enum pvi_event what, uint64_t *b);

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file
- * Env header of the userspace host (see pviommu/host.h): memory of one process stands for host-physical memory.
+ * Env header of the userspace host (see pviommu/host.h): memory of one process stands for
+ * host-physical memory.
  *
- * With PVI_POSIX_RECORD defined every store, write-back and lock goes through the recorder (shim/posix/record.c),
- * which judges it; without, everything is inline. Both builds lay out the same structures.
+ * With PVI_POSIX_RECORD defined every store, write-back and lock goes through the recorder
+ * (shim/posix/record.c), which judges it; without, everything is inline. Both builds lay out the
+ * same structures.
  */
 #ifndef PVIOMMU_ENV_H
 #define PVIOMMU_ENV_H
 
 #include <pviommu/host.h>
+#include <string.h>
 
 #if !defined(__x86_64__)
 #error "the userspace host needs x86-64 (16-byte compare and swap)"
@@ -22,8 +25,8 @@ struct pvi_page;
 
 /** First member of struct pvi_host: all that the inline functions need. */
 struct pvi_env_arena {
-    unsigned char *base;    /**< where host-physical memory begins */
-    uint64_t pa;            /**< its address */
+    unsigned char *base; /**< where host-physical memory begins */
+    uint64_t pa;         /**< its address */
     uint64_t size;
     unsigned char *records; /**< struct pvi_page of each page that the allocator owns */
     unsigned char *used;    /**< not 0: given out */
@@ -37,7 +40,8 @@ typedef struct {
 } pvi_env_lock;
 
 #if defined(__STDC_HOSTED__) && __STDC_HOSTED__
-void pvi_posix_assert_failed(const char *what, const char *file, int line) __attribute__((noreturn));
+void pvi_posix_assert_failed(const char *what, const char *file, int line)
+    __attribute__((noreturn));
 #define PVI_ASSERT(condition)                                                                      \
     ((condition) ? (void)0 : pvi_posix_assert_failed(#condition, __FILE__, __LINE__))
 #else
@@ -52,7 +56,8 @@ static inline const struct pvi_env_arena *pvi_env_arena_of(struct pvi_host *h)
 static inline struct pvi_page *pvi_env_page(struct pvi_host *h, pvi_pa pa)
 {
     const struct pvi_env_arena *a = pvi_env_arena_of(h);
-    uint64_t index = (pa.a - a->first_pa) >> PVI_PAGE_LG2; /* below first_pa this wraps beyond nr_pages */
+    uint64_t index =
+        (pa.a - a->first_pa) >> PVI_PAGE_LG2; /* below first_pa this wraps beyond nr_pages */
 
     if (index >= a->nr_pages || !a->used[index]) {
         return NULL;
@@ -79,15 +84,18 @@ struct pvi_env_pair {
     uint64_t w[2];
 };
 
-/** 16-byte compare and swap, as one instruction: a library call could fall back to a lock that no IOMMU knows. */
-static inline bool pvi_env_raw_cmpxchg128(uint64_t *p, const uint64_t old[2], const uint64_t new_[2])
+/** 16-byte compare and swap, as one instruction: a library call could fall back to a lock that no
+ * IOMMU knows. */
+static inline bool pvi_env_raw_cmpxchg128(uint64_t *p, const uint64_t old[2],
+                                          const uint64_t new_[2])
 {
     uint64_t lo = old[0];
     uint64_t hi = old[1];
     bool done;
 
     __asm__ __volatile__("lock cmpxchg16b %1"
-                         : "=@ccz"(done), "+m"(*(struct pvi_env_pair *)(void *)p), "+a"(lo), "+d"(hi)
+                         : "=@ccz"(done), "+m"(*(struct pvi_env_pair *)(void *)p), "+a"(lo),
+                           "+d"(hi)
                          : "b"(new_[0]), "c"(new_[1])
                          : "memory");
     return done;
@@ -99,7 +107,8 @@ void *pvi_env_map(struct pvi_host *h, pvi_pa pa);
 void pvi_env_unmap(struct pvi_host *h, void *p);
 void pvi_env_write64(struct pvi_host *h, uint64_t *p, uint64_t value);
 bool pvi_env_cmpxchg64(struct pvi_host *h, uint64_t *p, uint64_t old, uint64_t new_);
-bool pvi_env_cmpxchg128(struct pvi_host *h, uint64_t *p, const uint64_t old[2], const uint64_t new_[2]);
+bool pvi_env_cmpxchg128(struct pvi_host *h, uint64_t *p, const uint64_t old[2],
+                        const uint64_t new_[2]);
 void pvi_env_writeback(struct pvi_host *h, const void *p, size_t size);
 void pvi_env_lock_init(struct pvi_host *h, pvi_env_lock *l, enum pvi_lock_class lock_class);
 void pvi_env_acquire(struct pvi_host *h, pvi_env_lock *l);
@@ -152,7 +161,8 @@ static inline void pvi_env_writeback(struct pvi_host *h, const void *p, size_t s
     pvi_env_mb();
 }
 
-static inline void pvi_env_lock_init(struct pvi_host *h, pvi_env_lock *l, enum pvi_lock_class lock_class)
+static inline void pvi_env_lock_init(struct pvi_host *h, pvi_env_lock *l,
+                                     enum pvi_lock_class lock_class)
 {
     (void)h;
     l->word = 0;

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/* Checks of the fixture: tables, counts, device entries, what devices reach. */
+#include <string.h>
+
+#include "fixture.h"
+
+static struct fx_unit *unit_of(struct fx *f, const struct pvi_unit *u)
+{
+    for (unsigned i = 0; i < f->nr_units; i++) {
+        if (f->unit[i].unit == u) {
+            return &f->unit[i];
+        }
+    }
+    check_fail("a unit of the machine", __FILE__, __LINE__);
+}
+
+/* --- tables --------------------------------------------------------------------------------------- */
+
+uint64_t fx_root(struct fx *f, unsigned ctx)
+{
+    return ctx == 0 ? f->dom.default_ctx.pt.root->pa.a : f->dom.slot[ctx - 1]->pt.root->pa.a;
+}
+
+bool fx_visit(struct fx *f, uint64_t root, const struct hwm_visitor *v, struct hwm_visit *out)
+{
+    const struct pvi_pt_ops *format = f->unit[0].unit->caps.format;
+    struct hwm_mem mem = {
+        .opaque = &f->unit[0].view,
+        .read64 = pvi_posix_hw_read64,
+        .read32 = pvi_posix_hw_read32,
+        .valid = pvi_posix_hw_valid,
+    };
+
+    if (f->cfg.visit) {
+        return f->cfg.visit(&mem, root, f->cfg.levels, v, out);
+    }
+    return format == &pvi_vtd_ss_ops ? hwm_visit_vtdss(&mem, root, f->cfg.levels, v, out)
+                                     : hwm_visit_amdv1(&mem, root, f->cfg.levels, v, out);
+}
+
+static void take_leaf(void *ctx, const struct hwm_leaf *leaf)
+{
+    CHECK(flat_map(ctx, leaf->iova >> 12, 1ull << (leaf->lg2 - 12), leaf->pa,
+                   (leaf->r ? FLAT_R : 0u) | (leaf->w ? FLAT_W : 0u), 0));
+}
+
+static void check_table(struct fx *f, unsigned ctx)
+{
+    struct flat *seen = flat_new();
+    struct hwm_visitor v = {.ctx = seen, .leaf = take_leaf};
+    struct pvi_context_usage usage;
+    struct hwm_visit out;
+    uint64_t differs = 0;
+
+    if (!fx_visit(f, fx_root(f, ctx), &v, &out)) {
+        check_step("context %u, iova 0x%llx: %s", ctx, (unsigned long long)out.first_bad.iova,
+                   out.first_bad.why ? out.first_bad.why : "bad");
+        CHECK(!"the walker accepts the table");
+    }
+    CHECK_EQ(out.stray, 0);
+    if (!flat_equal(f->orc.ctx[ctx].map, seen, FLAT_ANY_TAG, &differs)) {
+        check_step("context %u, page 0x%llx", ctx, (unsigned long long)differs);
+        CHECK(!"the table translates as the oracle says");
+    }
+    flat_free(seen);
+    CHECK_EQ(pvi_context_usage(&f->dom, (uint16_t)ctx, &usage), 0);
+    if (!f->orc.ctx[ctx].broken) {
+        CHECK_EQ(usage.pages_used, out.tables); /* nothing untracked (R12) */
+        CHECK_EQ(usage.state, PVI_CTX_LIVE);
+    }
+}
+
+/* --- frames --------------------------------------------------------------------------------------- */
+
+/* How often the contexts map the frame so that it owes this. */
+static uint64_t mapped_times(struct fx *f, uint64_t pa, uint32_t owe)
+{
+    uint64_t times = 0;
+
+    for (unsigned c = 0; c < ORC_CONTEXTS; c++) {
+        struct flat_run run;
+
+        for (uint64_t pfn = 0; f->orc.ctx[c].live && flat_next(f->orc.ctx[c].map, pfn, &run); pfn = run.last + 1) {
+            times += run.tag == owe && pa >= run.pa && (pa - run.pa) >> 12 <= run.last - run.first;
+        }
+    }
+    return times;
+}
+
+/* References of the first runs of a context. */
+static void check_frames(struct fx *f, unsigned ctx)
+{
+    struct flat_run run;
+    uint64_t pfn = 0;
+
+    for (unsigned i = 0; i < 3 && flat_next(f->orc.ctx[ctx].map, pfn, &run); i++) {
+        if (run.tag != PVI_OWE_NONE) {
+            CHECK_EQ(pvi_posix_frame_count(f->hdom, run.pa, run.tag), mapped_times(f, run.pa, run.tag));
+        }
+        pfn = run.last + 1;
+    }
+}
+
+/* --- devices -------------------------------------------------------------------------------------- */
+
+static void check_entries(struct fx *f, const struct pvi_device *dev, const struct orc_dev *od)
+{
+    struct fx_unit *u = unit_of(f, dev->unit);
+
+    for (unsigned k = 0; k < dev->nr_rids; k++) {
+        const struct pvi_dev_entry *e = &u->null.entry[dev->rid[k]];
+
+        CHECK_EQ(e->translate, od != NULL);
+        if (od) {
+            CHECK_EQ(e->root.a, fx_root(f, od->ctx));
+            CHECK_EQ(e->levels, f->cfg.levels);
+            CHECK(e->did != 0 && u->null.did_used[e->did]);
+        }
+    }
+}
+
+static void check_devices(struct fx *f)
+{
+    uint32_t per_ctx[ORC_CONTEXTS] = {0};
+
+    for (unsigned i = 0; i < f->nr_devs; i++) {
+        const struct orc_dev *od = orc_dev(&f->orc, f->dev[i].sbdf.v);
+
+        if (od && od->dev == &f->dev[i]) {
+            CHECK(f->dev[i].ctx);
+            CHECK_EQ(f->dev[i].ctx->id, od->ctx);
+            per_ctx[od->ctx]++;
+        }
+        if (f->cfg.kind == FX_NULL && f->dev[i].unit && (!od || od->dev == &f->dev[i])) {
+            check_entries(f, &f->dev[i], od);
+        }
+    }
+    for (unsigned c = 0; c < ORC_CONTEXTS && f->orc.inited; c++) {
+        struct pvi_context_usage usage;
+        int rc = pvi_context_usage(&f->dom, (uint16_t)c, &usage);
+
+        CHECK_EQ(rc, f->orc.ctx[c].live ? 0 : -PVI_ENOCTX);
+        CHECK(rc != 0 || usage.devices == per_ctx[c]);
+    }
+}
+
+void fx_check(struct fx *f)
+{
+    uint32_t used = 0;
+
+    check_devices(f);
+    for (unsigned c = 0; c < ORC_CONTEXTS; c++) {
+        struct pvi_context_usage usage;
+
+        if (f->orc.ctx[c].live) {
+            check_table(f, c);
+            check_frames(f, c);
+            CHECK_EQ(pvi_context_usage(&f->dom, (uint16_t)c, &usage), 0);
+            used += c != 0 ? usage.pages_used : 0;
+        }
+    }
+    if (f->orc.inited) {
+        CHECK_EQ(f->dom.pool.nr_reserved, 0);
+        CHECK_EQ(f->dom.pool.nr_pages - f->dom.pool.nr_free - f->dom.pool.nr_lost, used);
+    }
+}
+
+/* --- what devices reach --------------------------------------------------------------------------- */
+
+static void dma(struct fx *f, struct fx_unit *u, uint16_t rid, const struct orc_dev *od, uint64_t pfn, bool write)
+{
+    uint64_t at, pa = 0, want = 0, iova = pfn << 12 | 0x234;
+    struct flat_run run;
+    bool allowed = false;
+    enum hwm_result r;
+
+    if (orc_hole(&f->orc, pfn, 1, &at)) {
+        return;
+    }
+    if (od && flat_lookup(f->orc.ctx[od->ctx].map, pfn, &run, &want)) {
+        allowed = (run.perm & (write ? PVI_WRITE : PVI_READ)) != 0;
+    }
+    r = hwm_dma(u->model, rid, iova, write, &pa, NULL);
+    if (r != (allowed ? HWM_OK : HWM_FAULT) || (allowed && pa != (want | 0x234))) {
+        check_step("requester %x, iova 0x%llx, %s: result %d at 0x%llx, wanted %s 0x%llx", rid,
+                   (unsigned long long)iova, write ? "write" : "read", (int)r, (unsigned long long)pa,
+                   allowed ? "translation to" : "fault", (unsigned long long)want);
+        CHECK(!"the device reaches what the oracle says");
+    }
+}
+
+void fx_dma(struct fx *f)
+{
+    if (f->cfg.kind == FX_NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < f->nr_devs; i++) {
+        const struct pvi_device *dev = &f->dev[i];
+        const struct orc_dev *od = orc_dev(&f->orc, dev->sbdf.v);
+
+        for (unsigned k = 0; k < dev->nr_rids && (!od || od->dev == dev); k++) {
+            for (unsigned p = 0; p < FX_RECENT; p++) {
+                dma(f, unit_of(f, dev->unit), dev->rid[k], od, f->recent[p], false);
+                dma(f, unit_of(f, dev->unit), dev->rid[k], od, f->recent[p], true);
+            }
+        }
+    }
+    (void)fx_faults(f);
+}
+
+unsigned fx_faults(struct fx *f)
+{
+    unsigned nr = 0;
+
+    for (unsigned i = 0; i < f->nr_units; i++) {
+        struct pvi_fault fault;
+        int rc = f->cfg.kind == FX_NULL ? 0 : 1;
+
+        while (rc == 1) {
+            rc = f->cfg.kind == FX_VTD ? pvi_vtd_unit_next_fault(&f->unit[i].vtd, &fault)
+                                       : pvi_amdvi_unit_next_fault(&f->unit[i].amd, &fault);
+            nr += rc == 1;
+        }
+        CHECK_EQ(rc, 0);
+    }
+    return nr;
+}
+
+/* --- what units were told ------------------------------------------------------------------------- */
+
+struct fx_told fx_told(struct fx *f, unsigned unit)
+{
+    const struct fx_unit *u = &f->unit[unit];
+    struct fx_told t;
+
+    memset(&t, 0, sizeof(t));
+    if (f->cfg.kind == FX_NULL) {
+        t.pages = u->null.nr_inv[PVI_INV_PAGES];
+        t.domain = u->null.nr_inv[PVI_INV_DOMAIN];
+        t.device = u->null.nr_inv[PVI_INV_DEVICE];
+        t.wbuf = u->null.nr_inv[PVI_INV_WBUF];
+        t.all = u->null.nr_inv[PVI_INV_ALL];
+        t.wait = u->null.nr_wait;
+    } else {
+        t.pages = hwm_log_count(u->model, HWM_TLB_PAGE);
+        t.domain = hwm_log_count(u->model, HWM_TLB_DOMAIN);
+        t.device = hwm_log_count(u->model, HWM_CTX_DEVICE);
+        t.wbuf = hwm_log_count(u->model, HWM_WBF);
+        t.all = hwm_log_count(u->model, HWM_ALL) + hwm_log_count(u->model, HWM_TLB_GLOBAL);
+        t.wait = hwm_log_count(u->model, HWM_WAIT);
+    }
+    return t;
+}
+
+void fx_told_reset(struct fx *f)
+{
+    for (unsigned i = 0; i < f->nr_units; i++) {
+        struct fx_unit *u = &f->unit[i];
+
+        memset(u->null.nr_inv, 0, sizeof(u->null.nr_inv));
+        u->null.nr_wait = 0;
+        u->null.nr_switch = 0;
+        if (u->model) {
+            hwm_log_reset(u->model);
+        }
+    }
+}
