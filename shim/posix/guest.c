@@ -178,8 +178,7 @@ bool pvi_posix_hdom_balanced(struct pvi_hdom *d)
     return zero;
 }
 
-/* Frames -----------------------------------------------------------------------------------------
- */
+/* Frames -------------------------------------------------------------------------------------- */
 
 static uint8_t range_owe(const struct pvi_posix_range *r, unsigned prot)
 {
@@ -315,8 +314,7 @@ int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn from,
     return rc;
 }
 
-/* Domains ----------------------------------------------------------------------------------------
- */
+/* Domains ------------------------------------------------------------------------------------- */
 
 static bool permitted(const struct pvi_hdom *caller, uint16_t domid)
 {

@@ -15,8 +15,7 @@ _Static_assert(offsetof(struct pvi_host, arena) == 0,
 
 #define MEM_MAGIC 0x70766d656d6f7279ull
 
-/* In front of each piece of pvi_host_mem_alloc(): the library must give back the size it asked for.
- */
+/* In front of each piece of memory: the library must give back the size that it asked for. */
 struct mem_head {
     uint64_t magic, size;
 };
@@ -166,8 +165,7 @@ bool pvi_posix_balanced(struct pvi_host *h, const char **why)
     return !text;
 }
 
-/* Pages ------------------------------------------------------------------------------------------
- */
+/* Pages --------------------------------------------------------------------------------------- */
 
 static void page_push(struct pvi_host *h, uint64_t index)
 {
@@ -307,8 +305,7 @@ void pvi_host_pages_free(struct pvi_host *h, pvi_pa pa, unsigned order)
     pvi_posix_leave(h, PVI_AT_PAGES_FREE);
 }
 
-/* Memory -----------------------------------------------------------------------------------------
- */
+/* Memory -------------------------------------------------------------------------------------- */
 
 void *pvi_host_mem_alloc(struct pvi_host *h, size_t size)
 {

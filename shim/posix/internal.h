@@ -23,8 +23,10 @@ struct pvi_posix_unit {
     const struct pvi_posix_driver *driver;
 };
 
-/* Counts per frame, as a tree of runs: a terabyte that is counted alike costs one node. See
- * count.c. */
+/*
+ * Counts per frame, as a tree of runs: a terabyte that is counted alike costs one node. See
+ * count.c.
+ */
 struct pvi_count {
     struct pvi_count_node *root;
 };
@@ -122,8 +124,10 @@ static inline void *pvi_posix_page_ptr(const struct pvi_host *h, uint64_t index)
     return h->arena.base + (h->arena.first_pa - h->arena.pa) + (index << PVI_PAGE_LG2);
 }
 
-/* What the recorder wants to know; without it nothing. `*_begin` runs before the thing happens,
- * `*_end` after. */
+/*
+ * What the recorder wants to know; without it nothing. `*_begin` runs before the thing happens,
+ * `*_end` after.
+ */
 #ifdef PVI_POSIX_RECORD
 bool pvi_record_new(struct pvi_host *h);
 void pvi_record_free(struct pvi_host *h);

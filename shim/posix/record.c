@@ -14,8 +14,7 @@
 
 _Thread_local struct rec_thread rec_self;
 
-/* Life -------------------------------------------------------------------------------------------
- */
+/* Life ---------------------------------------------------------------------------------------- */
 
 static void *rec_map(uint64_t size)
 {
@@ -135,8 +134,7 @@ bool pvi_posix_recording(void)
     return true;
 }
 
-/* Violations -------------------------------------------------------------------------------------
- */
+/* Violations ---------------------------------------------------------------------------------- */
 
 void rec_violation(struct pvi_host *h, enum pvi_posix_rule rule, const char *format, ...)
 {
@@ -188,8 +186,7 @@ void pvi_posix_violations_reset(struct pvi_host *h)
     h->rec->first_rule = 0;
 }
 
-/* Locks ------------------------------------------------------------------------------------------
- */
+/* Locks --------------------------------------------------------------------------------------- */
 
 static struct rec_held *held_find(const pvi_env_lock *l)
 {
@@ -330,8 +327,7 @@ void pvi_env_release(struct pvi_host *h, pvi_env_lock *l)
     pvi_posix_leave(h, PVI_AT_UNLOCK);
 }
 
-/* Maps -------------------------------------------------------------------------------------------
- */
+/* Maps ---------------------------------------------------------------------------------------- */
 
 void *pvi_env_map(struct pvi_host *h, pvi_pa pa)
 {
@@ -364,11 +360,12 @@ void pvi_env_unmap(struct pvi_host *h, void *p)
     }
 }
 
-/* Stores -----------------------------------------------------------------------------------------
- */
+/* Stores -------------------------------------------------------------------------------------- */
 
-/* A store waits in a write buffer: what a unit behind it reads is the old value, until the buffer
- * is flushed. */
+/*
+ * A store waits in a write buffer: what a unit behind it reads is the old value, until the buffer
+ * is flushed.
+ */
 static void store_waits(struct pvi_host *h, uint64_t index, const uint64_t *p)
 {
     struct pvi_record *rec = h->rec;

@@ -8,12 +8,11 @@
 
 #include "internal.h"
 
-#define REC_POISON                                                                                 \
-    0xdbdbdbdbdbdbdbdbull /* as an entry: present, with reserved bits set, in every format */
+/* As an entry: present, with reserved bits set, in every format. */
+#define REC_POISON 0xdbdbdbdbdbdbdbdbull
 #define REC_ENTRIES 512u
 
-/* Entries (record_fmt.c) -------------------------------------------------------------------------
- */
+/* Entries (record_fmt.c) ---------------------------------------------------------------------- */
 
 enum rec_format {
     REC_FMT_NONE, /* not judged */
@@ -55,8 +54,7 @@ static inline unsigned rec_shift(unsigned level)
 struct rec_entry rec_decode(const struct rec_rules *r, uint64_t entry, unsigned level,
                             uint64_t iova);
 
-/* What is known ----------------------------------------------------------------------------------
- */
+/* What is known ------------------------------------------------------------------------------- */
 
 enum rec_state {
     REC_NONE = 0,
@@ -274,8 +272,10 @@ void rec_due_binding(struct pvi_host *h, struct rec_binding *b, uint64_t first, 
                      unsigned flags);
 void rec_due_add(struct pvi_host *h, struct rec_table *t, uint64_t first, uint64_t last,
                  unsigned flags);
-/* Is something of [first, last] that changed up to `when` not known to be forgotten? With `tables`:
- * a table. */
+/*
+ * Is something of [first, last] that changed up to `when` not known to be forgotten? With `tables`:
+ * a table.
+ */
 const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, uint64_t last,
                                    uint64_t when, bool tables);
 struct rec_binding *rec_bind(struct pvi_host *h, struct rec_unit *ru, uint16_t did,

@@ -11,8 +11,7 @@
 
 #ifdef PVI_POSIX_RECORD
 
-/* Units and bindings ------------------------------------------------------------------------------
- */
+/* Units and bindings -------------------------------------------------------------------------- */
 
 struct rec_unit *rec_unit_of(struct pvi_host *h, struct pvi_unit *u)
 {
@@ -82,8 +81,7 @@ void rec_binding_settle(struct pvi_host *h, struct rec_binding *b)
     rec_table_release(h, t);
 }
 
-/* Dues
- * --------------------------------------------------------------------------------------------- */
+/* Dues ---------------------------------------------------------------------------------------- */
 
 static struct rec_due *due_new(struct pvi_host *h, struct rec_binding *b)
 {
@@ -188,8 +186,7 @@ const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, ui
     return NULL;
 }
 
-/* Invalidations
- * ------------------------------------------------------------------------------------ */
+/* Invalidations ------------------------------------------------------------------------------- */
 
 static void stamp(struct rec_stamp *s, uintptr_t owner, uint64_t seq)
 {
@@ -366,8 +363,7 @@ void pvi_record_submit_end(struct pvi_host *h, struct pvi_unit *u, int rc)
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-/* Completion
- * --------------------------------------------------------------------------------------- */
+/* Completion ---------------------------------------------------------------------------------- */
 
 /* Queued by this thread, before the wait that has ended? */
 static bool complete(const struct rec_stamp *s, uintptr_t owner)

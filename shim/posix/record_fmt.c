@@ -11,8 +11,10 @@
 #define BIT(n)          (1ull << (n))
 #define BITS(high, low) ((~0ull >> (63 - (high))) & (~0ull << (low)))
 
-/* The name is all that is taken from the engine: a pointer to its operations would link it into
- * every test. */
+/*
+ * The name is all that is taken from the engine: a pointer to its operations would link it into
+ * every test.
+ */
 enum rec_format rec_format_of(const struct pvi_pt_ops *ops)
 {
     if (!ops || !ops->name) {

@@ -9,8 +9,7 @@
 /* Pages compared at each checkpoint beside those that were touched. */
 #define SAMPLE 4u
 
-/* Lists ------------------------------------------------------------------------------------------
- */
+/* Lists --------------------------------------------------------------------------------------- */
 
 void rec_page_live(struct pvi_host *h, uint64_t index, enum rec_state state)
 {
@@ -64,8 +63,10 @@ static struct rec_line *dirty_find(struct pvi_record *rec, uint64_t index, unsig
     return NULL;
 }
 
-/* A hooked store went to the page: some walker does not see it before its line is written back
- * (R1). */
+/*
+ * A hooked store went to the page: some walker does not see it before its line is written back
+ * (R1).
+ */
 void rec_page_dirty(struct pvi_host *h, uint64_t index, unsigned slot)
 {
     struct pvi_record *rec = h->rec;
@@ -100,8 +101,7 @@ void rec_page_clean(struct pvi_host *h, uint64_t index, unsigned line)
     }
 }
 
-/* Checks -----------------------------------------------------------------------------------------
- */
+/* Checks -------------------------------------------------------------------------------------- */
 
 static void compare_page(struct pvi_host *h, uint64_t index)
 {
@@ -167,8 +167,7 @@ void rec_check_dirty(struct pvi_host *h, const char *when)
     }
 }
 
-/* Coming and going -------------------------------------------------------------------------------
- */
+/* Coming and going ---------------------------------------------------------------------------- */
 
 void pvi_record_page_alloc(struct pvi_host *h, uint64_t index, uint64_t nr)
 {

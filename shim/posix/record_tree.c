@@ -24,8 +24,7 @@ static void leaf_range(const struct rec_entry *e, uint64_t iova, uint64_t *first
     *last = *first + (((uint64_t)1 << e->lg2) - 1);
 }
 
-/* Leaves by frame ---------------------------------------------------------------------------------
- */
+/* Leaves by frame ----------------------------------------------------------------------------- */
 
 void rec_mapped(struct pvi_host *h, uint64_t pa, uint64_t len, int64_t delta)
 {
@@ -84,8 +83,7 @@ static void run_add(struct pvi_host *h, struct rec_table *t, struct leaf_run *ru
     run->len += span;
 }
 
-/* Linking
- * ------------------------------------------------------------------------------------------ */
+/* Linking ------------------------------------------------------------------------------------- */
 
 struct link {
     struct pvi_host *h;
@@ -271,11 +269,12 @@ static void unlink_table(struct pvi_host *h, struct rec_table *t, uint64_t index
     }
 }
 
-/* Stores
- * ------------------------------------------------------------------------------------------- */
+/* Stores -------------------------------------------------------------------------------------- */
 
-/* Where a leaf was, a table comes: no address that was mapped may lead elsewhere, nor all of them
- * nowhere. */
+/*
+ * Where a leaf was, a table comes: no address that was mapped may lead elsewhere, nor all of them
+ * nowhere.
+ */
 static void split_ok(struct pvi_host *h, struct rec_table *t, const struct rec_entry *leaf,
                      uint64_t iova, uint64_t pa)
 {
@@ -332,8 +331,7 @@ static void old_table(struct pvi_host *h, struct rec_table *t, const struct rec_
     unlink_table(h, t, pvi_posix_page_index(h, was->pa), heir);
 }
 
-/* The entry of a live table is about to become `value`. What comes is looked at before what goes.
- */
+/* A live entry is about to become `value`. What comes is looked at before what goes. */
 void rec_store_live(struct pvi_host *h, uint64_t index, unsigned slot, uint64_t old, uint64_t value)
 {
     struct rec_page *page = &h->rec->page[index];
@@ -380,8 +378,7 @@ void rec_store_live(struct pvi_host *h, uint64_t index, unsigned slot, uint64_t 
     }
 }
 
-/* Tables
- * ------------------------------------------------------------------------------------------- */
+/* Tables -------------------------------------------------------------------------------------- */
 
 struct rec_table *rec_table_find(struct pvi_host *h, uint64_t root)
 {
@@ -394,8 +391,10 @@ struct rec_table *rec_table_find(struct pvi_host *h, uint64_t root)
     return page->state == REC_LIVE && page->table && page->table->root == root ? page->table : NULL;
 }
 
-/* The table at page `root`, known from now on. NULL: of a format that is not judged, or no page of
- * the host. */
+/*
+ * The table at page `root`, known from now on. NULL: of a format that is not judged, or no page of
+ * the host.
+ */
 struct rec_table *rec_table_track(struct pvi_host *h, const struct pvi_pt_ops *format,
                                   unsigned levels, uint64_t root)
 {

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The recorder: switches of devices, domain ids, and what must be settled when the guest runs
- * again. */
+/*
+ * The recorder: switches of devices, domain ids, and what must be settled when the guest runs
+ * again.
+ */
 #include "record.h"
 #include <stdlib.h>
 #include <string.h>
 
 #ifdef PVI_POSIX_RECORD
 
-/* Models
- * ------------------------------------------------------------------------------------------- */
+/* Models -------------------------------------------------------------------------------------- */
 
 void pvi_posix_model(struct pvi_host *h, struct pvi_unit *u, const struct pvi_posix_model *model)
 {
@@ -42,8 +43,7 @@ void pvi_record_unit_gone(struct pvi_host *h, struct pvi_unit *u)
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-/* Tables that a test names
- * -------------------------------------------------------------------------- */
+/* Tables that a test names -------------------------------------------------------------------- */
 
 void pvi_posix_track_root(struct pvi_host *h, const struct pvi_pt_ops *format, unsigned levels,
                           pvi_pa root, bool coherent)
@@ -129,8 +129,7 @@ void pvi_posix_unbind_root(struct pvi_host *h, struct pvi_unit *u, uint16_t did,
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-/* Switches
- * ------------------------------------------------------------------------------------------ */
+/* Switches ------------------------------------------------------------------------------------ */
 
 static bool same_entry(const struct pvi_dev_entry *a, const struct pvi_dev_entry *b)
 {
@@ -172,8 +171,10 @@ static struct rec_binding *entry_binding(struct pvi_host *h, struct rec_unit *ru
     return t ? binding_find(ru, e->did, t) : NULL;
 }
 
-/* The entry has changed: the unit may go on using the old one until it is told (R9), or its absence
- * (R20). */
+/*
+ * The entry has changed: the unit may go on using the old one until it is told (R9), or its absence
+ * (R20).
+ */
 static void entry_changed(struct pvi_host *h, struct rec_unit *ru, uint16_t rid,
                           const struct pvi_dev_entry *old, const struct pvi_dev_entry *to,
                           bool was_absent)
@@ -230,8 +231,7 @@ void pvi_record_switch_end(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-/* Domain ids
- * --------------------------------------------------------------------------------------- */
+/* Domain ids ---------------------------------------------------------------------------------- */
 
 void pvi_record_did_alloc(struct pvi_host *h, struct pvi_unit *u, uint16_t did)
 {
@@ -267,8 +267,7 @@ void pvi_record_did_free(struct pvi_host *h, struct pvi_unit *u, uint16_t did)
     pthread_mutex_unlock(&h->rec->lock);
 }
 
-/* Checkpoints
- * -------------------------------------------------------------------------------------- */
+/* Checkpoints --------------------------------------------------------------------------------- */
 
 static enum pvi_posix_rule due_rule(const struct rec_due *d)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The userspace host: units that the library's own AMD-Vi driver runs. A file of its own: only who
- * uses it links it. */
+/*
+ * The userspace host: units that the library's own AMD-Vi driver runs. A file of its own: only who
+ * uses it links it.
+ */
 #include "internal.h"
 #include <pviommu/amdvi.h>
 

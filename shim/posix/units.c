@@ -116,8 +116,7 @@ void pvi_posix_remove_unit(struct pvi_host *h, struct pvi_unit *u)
     pthread_mutex_unlock(&h->lists_lock);
 }
 
-/* The unit without hardware ----------------------------------------------------------------------
- */
+/* The unit without hardware ------------------------------------------------------------------- */
 
 static struct pvi_posix_null *null_of(struct pvi_unit *u)
 {
@@ -235,8 +234,7 @@ void pvi_posix_null_fini(struct pvi_posix_null *n)
     n->did_used = NULL;
 }
 
-/* Registers --------------------------------------------------------------------------------------
- */
+/* Registers ----------------------------------------------------------------------------------- */
 
 int pvi_posix_mmio(struct pvi_host *h, uint64_t first, uint64_t last,
                    const struct pvi_posix_mmio *mmio)

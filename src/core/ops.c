@@ -318,16 +318,16 @@ static int op_reattach(struct pvi_domain *d, struct pvi_op *op)
 /* --- ranges ---------------------------------------------------------------------------------------- */
 
 /*
- * The one place where a guest's range is judged: length, wrap, alignment, reach, windows. On an error *at is the
- * byte at fault.
+ * The one place where a guest's range is judged: length, wrap, alignment, reach, windows. *fault is the DFN at fault,
+ * the first one if all is well.
  */
 static int range_check(const struct pvi_domain *d, const struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr,
-                       uint64_t *at)
+                       uint64_t *fault)
 {
     const struct pvi_pt_cfg *cfg = &ctx->pt.cfg;
-    uint64_t smallest = (cfg->page_sizes & (0 - cfg->page_sizes)) >> PVI_PAGE_LG2, last;
+    uint64_t smallest = (cfg->page_sizes & (0 - cfg->page_sizes)) >> PVI_PAGE_LG2, last, at;
 
-    *at = dfn.f << PVI_PAGE_LG2;
+    *fault = dfn.f;
     if (nr == 0) {
         return -PVI_ELENGTH;
     }
@@ -342,7 +342,11 @@ static int range_check(const struct pvi_domain *d, const struct pvi_context *ctx
     if (cfg->iova_bits < 64 && last >> cfg->iova_bits != 0) {
         return -PVI_ERANGE;
     }
-    return pvi_domain_clear(d, dfn.f << PVI_PAGE_LG2, last, at) ? 0 : -PVI_ERESERVED;
+    if (!pvi_domain_clear(d, dfn.f << PVI_PAGE_LG2, last, &at)) {
+        *fault = at >> PVI_PAGE_LG2;
+        return -PVI_ERESERVED;
+    }
+    return 0;
 }
 
 /* The context of a range operation, or why there is none. */
@@ -393,11 +397,10 @@ static int op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     if ((op->flags & ~PVI_RW) != 0 || (op->flags & PVI_RW) == 0) {
         return -PVI_EFLAGS;
     }
-    rc = range_check(d, ctx, op->u.map.dfn, op->u.map.nr, &at);
+    rc = range_check(d, ctx, op->u.map.dfn, op->u.map.nr, &op->fault);
     if (rc == 0) {
         rc = map_check(ctx, op);
     }
-    op->fault = at >> PVI_PAGE_LG2;
     while (rc == 0 && op->done < op->u.map.nr) {
         struct pvi_frames frames;
         uint64_t want, done;
@@ -434,11 +437,10 @@ static int op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
     if (op->flags != 0) {
         return -PVI_EFLAGS;
     }
-    rc = range_check(d, ctx, op->u.unmap.dfn, op->u.unmap.nr, &at);
+    rc = range_check(d, ctx, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
     if (rc == 0 && op->done >= op->u.unmap.nr) {
         rc = -PVI_EINVAL; /* no operation of ours stands there */
     }
-    op->fault = at >> PVI_PAGE_LG2;
     memset(&r, 0, sizeof(r));
     r.first = op->u.unmap.dfn.f << PVI_PAGE_LG2;
     r.last = ((op->u.unmap.dfn.f + op->u.unmap.nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
@@ -469,13 +471,13 @@ static int op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather 
     if (op->flags != 0) {
         return -PVI_EFLAGS;
     }
-    op->fault = op->u.lookup.dfn.f;
     smallest = (ctx->pt.cfg.page_sizes & (0 - ctx->pt.cfg.page_sizes)) >> PVI_PAGE_LG2;
     page.f = op->u.lookup.dfn.f & ~(smallest - 1);
-    rc = range_check(d, ctx, page, smallest, &at);
+    rc = range_check(d, ctx, page, smallest, &op->fault);
     if (rc != 0) {
         return rc;
     }
+    op->fault = op->u.lookup.dfn.f;
     pvi_env_acquire(g->host, &ctx->lock);
     if (ctx->state != PVI_CTX_LIVE) {
         rc = ctx->state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
@@ -505,7 +507,7 @@ static int context_usable(struct pvi_context *ctx)
 static int op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_context *ctx;
-    uint64_t at, first, last;
+    uint64_t first, last;
     int rc = range_context(d, op, &ctx);
 
     if (rc != 0) {
@@ -521,8 +523,7 @@ static int op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
         last = ctx->pt.cfg.iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << ctx->pt.cfg.iova_bits) - 1;
         rc = op->u.unmap.dfn.f != 0 ? -PVI_EINVAL : 0;
     } else {
-        rc = range_check(d, ctx, op->u.unmap.dfn, op->u.unmap.nr, &at);
-        op->fault = rc != 0 ? at >> PVI_PAGE_LG2 : 0;
+        rc = range_check(d, ctx, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
     }
     rc = rc == 0 ? context_usable(ctx) : rc;
     if (rc == 0 && !pvi_gather_ready(g, ctx)) {

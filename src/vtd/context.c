@@ -53,13 +53,13 @@ void pvi_vtd_context_decode(const struct pvi_vtd_entry *e, struct pvi_vtd_contex
     c->did = (uint16_t)((e->hi >> VTD_CTX_DID_LG2) & VTD_CTX_DID_MASK);
 }
 
-void vtd_entry_read(const struct pvi_vtd_entry *slot, struct pvi_vtd_entry *e)
+void pvi_vtd_entry_read(const struct pvi_vtd_entry *slot, struct pvi_vtd_entry *e)
 {
     e->lo = pvi_env_read64(&slot->lo);
     e->hi = pvi_env_read64(&slot->hi);
 }
 
-bool vtd_entry_switch(struct pvi_host *h, bool coherent, struct pvi_vtd_entry *slot,
+bool pvi_vtd_entry_switch(struct pvi_host *h, bool coherent, struct pvi_vtd_entry *slot,
                       const struct pvi_vtd_entry *old, const struct pvi_vtd_entry *e)
 {
     uint64_t from[2], to[2];

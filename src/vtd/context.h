@@ -6,14 +6,14 @@
 #include <pviommu/vtd.h>
 
 /* Reads an entry that only this library writes; the unit's lock is held. */
-void vtd_entry_read(const struct pvi_vtd_entry *slot, struct pvi_vtd_entry *e);
+void pvi_vtd_entry_read(const struct pvi_vtd_entry *slot, struct pvi_vtd_entry *e);
 
 /*
  * Replaces the entry in a table that hardware may be reading, by one 128-bit store, and writes it
  * back for units that do not snoop. Returns false, nothing changed, when the slot does not hold
  * *old.
  */
-bool vtd_entry_switch(struct pvi_host *h, bool coherent, struct pvi_vtd_entry *slot,
+bool pvi_vtd_entry_switch(struct pvi_host *h, bool coherent, struct pvi_vtd_entry *slot,
                       const struct pvi_vtd_entry *old, const struct pvi_vtd_entry *e);
 
 #endif

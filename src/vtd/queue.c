@@ -16,7 +16,7 @@
  */
 #define ERROR_CHECK_TURNS 256u
 
-int vtd_fail(struct pvi_vtd_unit *u)
+int pvi_vtd_fail(struct pvi_vtd_unit *u)
 {
     uint64_t status;
 
@@ -39,7 +39,7 @@ static int check_queue(struct pvi_vtd_unit *u)
     if (u->unit.broken) {
         return -PVI_EHW;
     }
-    return vtd_read32(u, VTD_REG_FSTS) & VTD_FSTS_QUEUE ? vtd_fail(u) : 0;
+    return vtd_read32(u, VTD_REG_FSTS) & VTD_FSTS_QUEUE ? pvi_vtd_fail(u) : 0;
 }
 
 static int wait_gsts(const struct pvi_vtd_unit *u, uint32_t bit, bool on)
@@ -65,7 +65,7 @@ static int wait_gsts(const struct pvi_vtd_unit *u, uint32_t bit, bool on)
  * The register cannot be read, and a level bit written as 0 turns its function off: all levels come
  * from GSTS, one-shots that have run do not (hwspec 1.4).
  */
-int vtd_command(const struct pvi_vtd_unit *u, uint32_t bit, bool set, bool done)
+int pvi_vtd_command(const struct pvi_vtd_unit *u, uint32_t bit, bool set, bool done)
 {
     uint32_t gsts = vtd_read32(u, VTD_REG_GSTS);
     uint32_t levels = gsts & VTD_GSTS_LEVELS;
@@ -95,13 +95,13 @@ static int flush_write_buffer(struct pvi_vtd_unit *u)
         gsts = vtd_read32(u, VTD_REG_GSTS);
     }
     if (gsts & VTD_GCMD_WBF) {
-        return vtd_fail(u);
+        return pvi_vtd_fail(u);
     }
     vtd_write32(u, VTD_REG_GCMD, (gsts & VTD_GSTS_LEVELS) | VTD_GCMD_WBF);
     vtd_unlock(u);
     rc = wait_gsts(u, VTD_GCMD_WBF, false);
     vtd_lock(u);
-    return rc ? vtd_fail(u) : 0;
+    return rc ? pvi_vtd_fail(u) : 0;
 }
 
 /* Slots that can be filled. One stays free: a full ring would look like an empty one. */
@@ -143,7 +143,7 @@ static int make_room(struct pvi_vtd_unit *u, struct pvi_vtd_desc *slots, unsigne
     while (room(u) < nr) {
         head = VTD_IQH_SLOT(vtd_read64(u, VTD_REG_IQH));
         if (!go || head >= VTD_QUEUE_SLOTS) {
-            return vtd_fail(u);
+            return pvi_vtd_fail(u);
         }
         if (check_queue(u)) {
             return -PVI_EHW;
@@ -205,7 +205,7 @@ static int submit_one(struct pvi_vtd_unit *u, struct pvi_vtd_desc *slots, const 
     return rc;
 }
 
-int vtd_queue_submit(struct pvi_vtd_unit *u, const struct pvi_inv *inv, unsigned nr)
+int pvi_vtd_queue_submit(struct pvi_vtd_unit *u, const struct pvi_inv *inv, unsigned nr)
 {
     struct pvi_vtd_desc *slots = pvi_env_map(u->unit.host, u->queue);
     unsigned i;
@@ -240,7 +240,7 @@ static int wait_seq(struct pvi_vtd_unit *u, uint32_t seq)
     while ((int32_t)(pvi_env_read32(word) - seq) < 0) {
         if (turns % ERROR_CHECK_TURNS == ERROR_CHECK_TURNS - 1 || !go) {
             vtd_lock(u);
-            rc = go ? check_queue(u) : vtd_fail(u);
+            rc = go ? check_queue(u) : pvi_vtd_fail(u);
             vtd_unlock(u);
             if (rc) {
                 break;
@@ -254,7 +254,7 @@ static int wait_seq(struct pvi_vtd_unit *u, uint32_t seq)
     return rc;
 }
 
-int vtd_queue_wait(struct pvi_vtd_unit *u)
+int pvi_vtd_queue_wait(struct pvi_vtd_unit *u)
 {
     struct pvi_vtd_desc *slots = pvi_env_map(u->unit.host, u->queue);
     pvi_pa word = {u->status.a + STATUS_SEQ};
@@ -279,7 +279,7 @@ int vtd_queue_wait(struct pvi_vtd_unit *u)
  * Stops a queue. Commands in it are drained first, but a queue that firmware has left stuck does
  * not drain: what counts is that the unit confirms that it is off.
  */
-int vtd_queue_off(const struct pvi_vtd_unit *u)
+int pvi_vtd_queue_off(const struct pvi_vtd_unit *u)
 {
     uint64_t turns = 0;
 
@@ -290,10 +290,10 @@ int vtd_queue_off(const struct pvi_vtd_unit *u)
            !(vtd_read32(u, VTD_REG_FSTS) & VTD_FSTS_QUEUE) && pvi_host_poll(u->unit.host, turns)) {
         turns++;
     }
-    return vtd_command(u, VTD_GCMD_QIE, false, false);
+    return pvi_vtd_command(u, VTD_GCMD_QIE, false, false);
 }
 
-int vtd_queue_on(struct pvi_vtd_unit *u)
+int pvi_vtd_queue_on(struct pvi_vtd_unit *u)
 {
     u->head = 0;
     u->tail = 0;
@@ -307,5 +307,5 @@ int vtd_queue_on(struct pvi_vtd_unit *u)
     pvi_env_mb();
     vtd_write64(u, VTD_REG_IQT, 0);
     vtd_write64(u, VTD_REG_IQA, u->queue.a);
-    return vtd_command(u, VTD_GCMD_QIE, true, true);
+    return pvi_vtd_command(u, VTD_GCMD_QIE, true, true);
 }

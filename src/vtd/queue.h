@@ -46,24 +46,24 @@ static inline void vtd_unlock(struct pvi_vtd_unit *u)
  * Marks the unit broken and tells why, once. The lock is held, or nobody else uses the unit.
  * @return -PVI_EHW.
  */
-int vtd_fail(struct pvi_vtd_unit *u);
+int pvi_vtd_fail(struct pvi_vtd_unit *u);
 
 /* Sets or clears one bit of GCMD and waits until GSTS shows it as `done`. @return 0 or -PVI_EHW. */
-int vtd_command(const struct pvi_vtd_unit *u, uint32_t bit, bool set, bool done);
+int pvi_vtd_command(const struct pvi_vtd_unit *u, uint32_t bit, bool set, bool done);
 
 /* Starts the queue in u->queue, empty. Nobody else uses the unit. @return 0 or -PVI_EHW. */
-int vtd_queue_on(struct pvi_vtd_unit *u);
+int pvi_vtd_queue_on(struct pvi_vtd_unit *u);
 /*
  * Stops whatever queue runs. Nobody else uses the unit. @return 0, also when none runs, or
  * -PVI_EHW.
  */
-int vtd_queue_off(const struct pvi_vtd_unit *u);
+int pvi_vtd_queue_off(const struct pvi_vtd_unit *u);
 
 /*
  * As pvi_vtd_unit_submit() and pvi_vtd_unit_wait(), for a queue that is on in a unit that is not
  * enabled yet.
  */
-int vtd_queue_submit(struct pvi_vtd_unit *u, const struct pvi_inv *inv, unsigned nr);
-int vtd_queue_wait(struct pvi_vtd_unit *u);
+int pvi_vtd_queue_submit(struct pvi_vtd_unit *u, const struct pvi_inv *inv, unsigned nr);
+int pvi_vtd_queue_wait(struct pvi_vtd_unit *u);
 
 #endif

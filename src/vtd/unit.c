@@ -32,12 +32,12 @@ int pvi_vtd_unit_init(struct pvi_vtd_unit *u, struct pvi_host *h, const struct p
 
 int pvi_vtd_unit_submit(struct pvi_vtd_unit *u, const struct pvi_inv *inv, unsigned nr)
 {
-    return u->enabled ? vtd_queue_submit(u, inv, nr) : -PVI_ENOTINIT;
+    return u->enabled ? pvi_vtd_queue_submit(u, inv, nr) : -PVI_ENOTINIT;
 }
 
 int pvi_vtd_unit_wait(struct pvi_vtd_unit *u)
 {
-    return u->enabled ? vtd_queue_wait(u) : -PVI_ENOTINIT;
+    return u->enabled ? pvi_vtd_queue_wait(u) : -PVI_ENOTINIT;
 }
 
 /* Pages ---------------------------------------------------------------------------------------- */
@@ -109,7 +109,7 @@ static void give_pages(struct pvi_vtd_unit *u, bool reachable)
     unsigned bus;
 
     for (bus = 0; bus < 256; bus++) {
-        vtd_entry_read(&root[bus], &e);
+        pvi_vtd_entry_read(&root[bus], &e);
         if (!pvi_vtd_root_decode(&e, &table)) {
             continue;
         }
@@ -133,15 +133,15 @@ static void give_pages(struct pvi_vtd_unit *u, bool reachable)
 
 static int turn_off(const struct pvi_vtd_unit *u, uint32_t bit)
 {
-    return vtd_read32(u, VTD_REG_GSTS) & bit ? vtd_command(u, bit, false, false) : 0;
+    return vtd_read32(u, VTD_REG_GSTS) & bit ? pvi_vtd_command(u, bit, false, false) : 0;
 }
 
 static int invalidate_all(struct pvi_vtd_unit *u)
 {
     struct pvi_inv all = {.kind = PVI_INV_ALL};
-    int rc = vtd_queue_submit(u, &all, 1);
+    int rc = pvi_vtd_queue_submit(u, &all, 1);
 
-    return rc ? rc : vtd_queue_wait(u);
+    return rc ? rc : pvi_vtd_queue_wait(u);
 }
 
 static void clear_faults(const struct pvi_vtd_unit *u)
@@ -195,21 +195,21 @@ static int bring_up(struct pvi_vtd_unit *u)
     clear_faults(u);
     mask_events(u);
     u->fault_drain = false;
-    if (vtd_queue_off(u) || vtd_queue_on(u)) {
+    if (pvi_vtd_queue_off(u) || pvi_vtd_queue_on(u)) {
         return -PVI_EHW;
     }
-    if (u->unit.caps.write_buffer && vtd_command(u, VTD_GCMD_WBF, true, false)) {
+    if (u->unit.caps.write_buffer && pvi_vtd_command(u, VTD_GCMD_WBF, true, false)) {
         return -PVI_EHW;
     }
     vtd_write64(u, VTD_REG_RTADDR, u->root.a);
-    if (vtd_command(u, VTD_GCMD_SRTP, true, true)) {
+    if (pvi_vtd_command(u, VTD_GCMD_SRTP, true, true)) {
         return -PVI_EHW;
     }
     /* Units with ESRTPS have dropped everything together with the old root table. */
     if (!(u->cap & VTD_CAP_ESRTPS) && invalidate_all(u)) {
         return -PVI_EHW;
     }
-    if (vtd_command(u, VTD_GCMD_TE, true, true)) {
+    if (pvi_vtd_command(u, VTD_GCMD_TE, true, true)) {
         return -PVI_EHW;
     }
     return protected_regions_off(u);
@@ -218,7 +218,7 @@ static int bring_up(struct pvi_vtd_unit *u)
 /* Off, with nothing cached, and confirmed so. */
 static int shut_down(struct pvi_vtd_unit *u)
 {
-    int rc = u->unit.broken ? -PVI_EHW : vtd_queue_wait(u);
+    int rc = u->unit.broken ? -PVI_EHW : pvi_vtd_queue_wait(u);
 
     if (turn_off(u, VTD_GCMD_TE)) {
         rc = -PVI_EHW;
@@ -226,10 +226,10 @@ static int shut_down(struct pvi_vtd_unit *u)
     if (!rc) {
         rc = invalidate_all(u);
     }
-    if (vtd_queue_off(u)) {
+    if (pvi_vtd_queue_off(u)) {
         rc = -PVI_EHW;
     }
-    return rc ? vtd_fail(u) : 0;
+    return rc ? pvi_vtd_fail(u) : 0;
 }
 
 int pvi_vtd_unit_enable(struct pvi_vtd_unit *u)
@@ -248,7 +248,7 @@ int pvi_vtd_unit_enable(struct pvi_vtd_unit *u)
         u->enabled = true;
         return 0;
     }
-    (void)vtd_fail(u);
+    (void)pvi_vtd_fail(u);
     (void)shut_down(u);
     give_pages(u, true);
     return -PVI_EHW;
@@ -282,7 +282,7 @@ static bool find_table(const struct pvi_vtd_unit *u, unsigned bus, pvi_pa *table
     struct pvi_vtd_entry *root = pvi_env_map(u->unit.host, u->root);
     struct pvi_vtd_entry e;
 
-    vtd_entry_read(&root[bus], &e);
+    pvi_vtd_entry_read(&root[bus], &e);
     pvi_env_unmap(u->unit.host, root);
     return pvi_vtd_root_decode(&e, table);
 }
@@ -309,7 +309,7 @@ static int get_table(struct pvi_vtd_unit *u, unsigned bus, pvi_pa *table)
         /* 256 absent entries, written back, before the root entry shows them (R2). */
         root = pvi_env_map(u->unit.host, u->root);
         e = pvi_vtd_root_encode(fresh);
-        linked = vtd_entry_switch(u->unit.host, u->unit.caps.coherent, &root[bus], &absent, &e);
+        linked = pvi_vtd_entry_switch(u->unit.host, u->unit.caps.coherent, &root[bus], &absent, &e);
         pvi_env_unmap(u->unit.host, root);
         rc = linked ? 0 : -PVI_EHW;
         *table = fresh;
@@ -329,8 +329,8 @@ static int switch_entry(struct pvi_vtd_unit *u, pvi_pa table, uint16_t rid,
     struct pvi_vtd_entry old;
     bool ok;
 
-    vtd_entry_read(&slot[rid & 0xff], &old);
-    ok = vtd_entry_switch(u->unit.host, u->unit.caps.coherent, &slot[rid & 0xff], &old, e);
+    pvi_vtd_entry_read(&slot[rid & 0xff], &old);
+    ok = pvi_vtd_entry_switch(u->unit.host, u->unit.caps.coherent, &slot[rid & 0xff], &old, e);
     pvi_env_unmap(u->unit.host, slot);
     if (!ok) {
         return -PVI_EHW;

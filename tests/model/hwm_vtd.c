@@ -207,33 +207,33 @@ static void set_te(struct hwm *h, bool on)
 
 static void do_gcmd(struct hwm *h)
 {
-    uint32_t todo = h->vtd.gcmd_pending, val = h->vtd.gcmd_value, level;
+    uint32_t changed = h->vtd.gcmd_pending, val = h->vtd.gcmd_value, level;
     struct hwm_told t = {.kind = HWM_WBF, .by_register = true};
 
     h->vtd.gcmd_pending = 0;
-    if (todo & G_SRTP) {
+    if (changed & G_SRTP) {
         set_root(h);
     }
-    if (todo & G_TE) {
+    if (changed & G_TE) {
         set_te(h, val & G_TE);
     }
-    if (todo & G_QIE) {
+    if (changed & G_QIE) {
         if (val & G_QIE) {
             hwm_vtd_queue_on(h);
         } else {
             hwm_vtd_queue_off(h);
         }
     }
-    if (todo & G_WBF) {
+    if (changed & G_WBF) {
         hwm_drain_writes(h);
         hwm_tell(h, &t);
         h->mmio[R_GSTS / 4] &= ~G_WBF;
     }
-    if (todo & G_SIRTP) {
+    if (changed & G_SIRTP) {
         h->mmio[R_GSTS / 4] |= G_SIRTP;
     }
     level = G_IRE | G_CFI;
-    h->mmio[R_GSTS / 4] = (h->mmio[R_GSTS / 4] & ~(todo & level)) | (val & todo & level);
+    h->mmio[R_GSTS / 4] = (h->mmio[R_GSTS / 4] & ~(changed & level)) | (val & changed & level);
 }
 
 static void write_gcmd(struct hwm *h, uint32_t val)

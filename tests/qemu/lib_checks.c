@@ -97,7 +97,7 @@ void lib_clear(struct lib *l)
     lib_submit(l, &op, 1);
     lib_check(l, op.status == 0 && op.u.caps.free_pages == LIB_PAGES,
               "%" PRIu32 " of %u pages are free again", op.u.caps.free_pages, LIB_PAGES);
-    lib_check(l, pvi_posix_hdom_balanced(l->guest) || l->cfg.own_default_identity,
+    lib_check(l, pvi_posix_hdom_balanced(l->guest) || l->cfg.default_identity,
               "references on guest frames are left over");
     lib_drop_faults(l);
 }

@@ -23,6 +23,7 @@ void lib_check_reattach(struct lib *l);
 void lib_check_free(struct lib *l);
 void lib_check_identity(struct lib *l);
 void lib_check_refused(struct lib *l);
+void lib_check_default_identity(struct lib *l); /* with lib_config.default_identity */
 void lib_check_at_once(struct lib *l);
 void lib_check_split(struct lib *l);
 void lib_check_displace(struct lib *l);

@@ -218,6 +218,35 @@ void lib_check_identity(struct lib *l)
     l->identity[op.ctx] = false;
 }
 
+void lib_check_default_identity(struct lib *l)
+{
+    uint64_t at = lib_high(l), same = pa(l, LIB_GFN_SAME + 0x200);
+    struct pvi_op ops[3];
+    unsigned c;
+
+    check_identity_table(l);
+    check_identity_dma(l);
+    check_unreachable(l, l->tap.ring);
+    check_registers(l);
+    ops[0] = lib_op_map(0, at, SMALL(61), 1, PVI_RW);
+    ops[1] = lib_op_unmap(0, same, 1);
+    ops[2] = lib_op(PVI_OP_FREE_CONTEXT, 0, 0);
+    lib_submit(l, ops, 3);
+    for (c = 0; c < 3; c++)
+        lib_check_status(l, ops[c].status, -PVI_EDEFAULT, "operation on the default context");
+    /* Out of it and back: the identity goes and comes as a whole. */
+    lib_lands(l, LIB_E0, same, same, LIB_RW);
+    c = lib_context_with(l, LIB_E0);
+    lib_blocked(l, LIB_E0, same, same, LIB_RW);
+    lib_must_map(l, c, at, SMALL(61), 1, PVI_RW);
+    lib_lands(l, LIB_E0, at, pa(l, SMALL(61)), LIB_RW);
+    lib_lands(l, LIB_E1, same, same, LIB_RW);
+    lib_check_status(l, lib_free(l, c, PVI_FREE_REATTACH), 0, "free and reattach");
+    lib_lands(l, LIB_E0, same, same, LIB_RW);
+    lib_blocked(l, LIB_E0, at, pa(l, SMALL(61)), LIB_RW);
+    lib_clear(l);
+}
+
 void lib_check_refused(struct lib *l)
 {
     unsigned c = lib_context_with(l, LIB_E0), i;

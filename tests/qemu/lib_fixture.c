@@ -318,13 +318,14 @@ void lib_start_domain(struct lib *l)
         .default_pages = 512,
         .iova_bits = (uint8_t)l->cfg.iova_bits,
         .trim = l->cfg.trim,
-        .default_identity = l->cfg.own_default_identity,
+        .default_identity = l->cfg.default_identity,
     };
     struct pvi_op op = lib_op(PVI_OP_INIT, 0, 0);
     unsigned i;
     int rc;
 
     make_guest(l);
+    l->identity[0] = l->cfg.default_identity;
     cfg.hdom = l->guest;
     lib_check_status(l, pvi_domain_init(&l->dom, l->host, &cfg), 0, "domain init");
     pvi_posix_hdom_bind(l->guest, &l->dom);
@@ -332,8 +333,10 @@ void lib_start_domain(struct lib *l)
         rc = pvi_domain_start(&l->dom);
     } while (rc == -PVI_EPREEMPTED);
     lib_check_status(l, rc, 0, "domain start");
-    for (i = 0; i < l->nr_devs; i++)
+    for (i = 0; i < l->nr_devs; i++) {
         add_device(l, &l->dev[i]);
+        lib_moved(l, &l->dev[i], 0);
+    }
     op.u.init.nr_contexts = l->cfg.contexts ? l->cfg.contexts : LIB_CONTEXTS;
     op.u.init.nr_pages = LIB_PAGES;
     lib_submit(l, &op, 1);
@@ -379,6 +382,7 @@ void lib_stop_machine(struct lib *l)
 {
     const char *why = "";
 
+    pvi_posix_check_all(l->host);
     lib_check(l, pvi_posix_events(l->host, NULL) == 0, "the library reported trouble");
     lib_check(l, pvi_posix_balanced(l->host, &why), "left over: %s", why ? why : "");
     pvi_posix_free(l->host);

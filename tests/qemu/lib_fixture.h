@@ -64,7 +64,7 @@ struct lib_config {
     bool nics;                 /* two network devices beside the two edu */
     unsigned contexts;         /* that the guest may have; 0: LIB_CONTEXTS */
     const char *const *trace;  /* trace events, or NULL */
-    bool own_default_identity; /* the default context begins as identity */
+    bool default_identity;     /* the default context begins as identity */
 };
 
 enum { LIB_EDU0, LIB_EDU1, LIB_NIC0, LIB_NIC1, LIB_DEVS };

@@ -17,9 +17,11 @@ int __wrap_pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u, const str
                                unsigned nr);
 int __real_pvi_host_inv_wait(struct pvi_host *h, struct pvi_unit *u);
 int __wrap_pvi_host_inv_wait(struct pvi_host *h, struct pvi_unit *u);
+void __real_pvi_env_writeback(struct pvi_host *h, const void *p, size_t size);
+void __wrap_pvi_env_writeback(struct pvi_host *h, const void *p, size_t size);
 
 static bool (*change)(struct pvi_inv *inv); /* false: the invalidation is not sent at all */
-static bool no_wait;
+static bool no_wait, no_writeback;
 
 int __wrap_pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv,
                                unsigned nr)
@@ -39,6 +41,12 @@ int __wrap_pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u, const str
 int __wrap_pvi_host_inv_wait(struct pvi_host *h, struct pvi_unit *u)
 {
     return no_wait ? 0 : __real_pvi_host_inv_wait(h, u);
+}
+
+void __wrap_pvi_env_writeback(struct pvi_host *h, const void *p, size_t size)
+{
+    if (!no_writeback)
+        __real_pvi_env_writeback(h, p, size);
 }
 
 static bool leaf_only(struct pvi_inv *inv)
@@ -107,6 +115,12 @@ static void arm_no_wait(struct lib *l)
     no_wait = true;
 }
 
+static void arm_no_writeback(struct lib *l)
+{
+    (void)l;
+    no_writeback = true;
+}
+
 const struct mutant host_mutants[] = {
     { "nobody waits", ON_AMDVI, JUDGE_DMA, arm_no_wait, lib_check_stale_unmap, 0 },
     { "nobody waits", ON_BOTH, JUDGE_RECORDER, arm_no_wait, lib_check_at_once, 0 },
@@ -136,5 +150,6 @@ const struct mutant host_mutants[] = {
       lib_check_at_once, NEED_CACHING_MODE },
     { "additions are not told in caching mode", ON_BOTH, JUDGE_TRACE, arm_no_additions,
       lib_check_trace_scattered, NEED_CACHING_MODE },
+    { "nothing is written back", ON_VTD, JUDGE_RECORDER, arm_no_writeback, lib_check_leaves, 0 },
 };
 const unsigned nr_host_mutants = sizeof(host_mutants) / sizeof(host_mutants[0]);

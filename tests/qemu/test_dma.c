@@ -21,6 +21,15 @@ static const struct lib_variant variants[] = {
     { "amdvi mode 6, trim", { .amd = true, .iova_bits = 64, .trim = true } },
 };
 
+/* The default context as a domain has it that is passed through. */
+static const struct lib_variant identity_variants[] = {
+    { "vtd, default context is identity", { .default_identity = true } },
+    { "amdvi, default context is identity", { .amd = true, .default_identity = true } },
+};
+static const struct lib_scenario identity_scenarios[] = {
+    { "default identity", lib_check_default_identity },
+};
+
 static void run_life(void **state)
 {
     const struct lib_config *cfg = *state;
@@ -40,6 +49,7 @@ int main(void)
     int failed = lib_run_variants(variants, sizeof(variants) / sizeof(variants[0]),
                                   lib_dma_scenarios, lib_nr_dma_scenarios);
 
+    failed += lib_run_variants(identity_variants, 2, identity_scenarios, 1);
     failed += cmocka_run_group_tests(lives, NULL, NULL);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

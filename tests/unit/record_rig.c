@@ -12,8 +12,7 @@
 
 static const struct pvi_pt_ops vtd = {.name = "vtd-ss"}, amd = {.name = "amdvi-v1"};
 
-/* Making tables -----------------------------------------------------------------------------------
- */
+/* Making tables ------------------------------------------------------------------------------- */
 
 pvi_pa rr_new_page(struct rr *r)
 {

@@ -29,8 +29,10 @@ struct rr {
     unsigned flags;
 };
 
-/* A sequence, and the rule that it breaks; PVI_RULE_NONE: it breaks none, and says so under every
- * combination of flags. */
+/*
+ * A sequence, and the rule that it breaks; PVI_RULE_NONE: it breaks none, and says so under every
+ * combination of flags.
+ */
 struct rr_case {
     const char *name;
     void (*run)(struct rr *r);
@@ -38,8 +40,10 @@ struct rr_case {
     unsigned need, never; /* flags */
 };
 
-/* Runs each case under every combination of flags that it allows. Returns how many went wrong, told
- * on stderr. */
+/*
+ * Runs each case under every combination of flags that it allows. Returns how many went wrong, told
+ * on stderr.
+ */
 unsigned rr_run(const struct rr_case *c, unsigned nr);
 
 pvi_pa rr_new_page(struct rr *r);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The recorder, as in test_posix_record.c: invalidations, devices, domain ids, locks (R5 to R9,
- * R11, R13, R20). */
+/*
+ * The recorder, as in test_posix_record.c: invalidations, devices, domain ids, locks (R5 to R9,
+ * R11, R13, R20).
+ */
 #include "record_rig.h"
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The userspace host: pages, memory, frames of guests, units without hardware, registers and knobs.
- */
+/* The userspace host: pages, memory, frames of guests, units, registers and knobs. */
 #include <pviommu/pool.h>
 #include <pviommu_posix.h>
 #include <setjmp.h>
@@ -174,8 +173,7 @@ static void memory_is_counted(void **state)
     host_end(h);
 }
 
-/* Frames -----------------------------------------------------------------------------------------
- */
+/* Frames -------------------------------------------------------------------------------------- */
 
 static int get(struct pvi_host *h, struct pvi_hdom *d, uint64_t gfn, uint64_t nr, unsigned prot,
                struct pvi_frames *out)
@@ -349,8 +347,7 @@ static void identity_and_permissions(void **state)
     host_end(h);
 }
 
-/* Knobs ------------------------------------------------------------------------------------------
- */
+/* Knobs --------------------------------------------------------------------------------------- */
 
 static bool third(void *opaque, uint64_t nr)
 {
@@ -453,8 +450,7 @@ static void hooks_and_events(void **state)
     host_end(h);
 }
 
-/* Units ------------------------------------------------------------------------------------------
- */
+/* Units --------------------------------------------------------------------------------------- */
 
 static void told(void *opaque, struct pvi_posix_null *u, const struct pvi_inv *inv)
 {

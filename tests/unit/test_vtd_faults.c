@@ -77,9 +77,11 @@ static void ring_of_records(void **state)
         for (i = 0; i < 3; i++) {
             (void)rig_dma(rig, 0x77, 0x1000, true);
         }
+        if (sticky) { /* in the middle of a drain */
+            expect_fault(rig, 0x77, 0x1000, 1, true);
+        }
         assert_int_equal(pvi_vtd_unit_disable(&rig->unit), 0);
-        assert_int_equal(pvi_vtd_unit_enable(&rig->unit), 0); /* drops them */
-        assert_int_equal(pvi_vtd_unit_next_fault(&rig->unit, &none), 0);
+        assert_int_equal(pvi_vtd_unit_enable(&rig->unit), 0); /* drops the others */
         rig->sticky_fri = sticky;
         for (i = 0; i < 3; i++) { /* records 3, 0, 1 */
             (void)rig_dma(rig, (uint16_t)i, 0x1000, true);
@@ -123,6 +125,10 @@ static void faults_overflow(void **state)
     assert_int_equal(rig_events(rig, PVI_EVENT_UNIT_ERROR, NULL), 1);
     (void)rig_dma(rig, 9, 0x1000, true);
     expect_fault(rig, 9, 0x1000, 1, true);
+    rig->ghost = true;
+    assert_int_equal(pvi_vtd_unit_next_fault(&rig->unit, &none), 0);
+    assert_int_equal(pvi_vtd_unit_next_fault(&rig->unit, &none), 0);
+    rig->ghost = false;
     rig->gone = true;
     assert_int_equal(pvi_vtd_unit_next_fault(&rig->unit, &none), -PVI_EHW);
     rig->gone = false;

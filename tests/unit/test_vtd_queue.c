@@ -110,7 +110,7 @@ static void wraps(void **state)
         hwm_vtd_cfg_default(&cfg);
         cfg.coherent = mode & 1;
         rig = rig_new_enabled(&cfg);
-        rig->gate = mode & 2 ? 3 : 0;
+        rig_gate(rig, mode & 2 ? 3 : 0);
         for (sent = 0; sent < 3 * 300; sent += 3) { /* the tail wraps to 0, to 1 and to 2 */
             for (i = 0; i < 3; i++) {
                 inv[i] = rig_pages(1, (uint64_t)(sent + i) << 12, 12);

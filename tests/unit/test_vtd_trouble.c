@@ -114,7 +114,7 @@ static void full_and_dead(void **state)
     int rc = 0;
 
     (void)state;
-    rig->gate = 1; /* and the gate never opens, because nobody polls */
+    rig_gate(rig, 1); /* and the gate never opens, because nobody polls */
     pvi_posix_fail(rig->host, PVI_AT_POLL, 1, true);
     for (i = 0; i < 300 && rc == 0; i++) {
         rc = rig_submit(rig, rig_pages(5, (uint64_t)i << 12, 12));
@@ -122,7 +122,7 @@ static void full_and_dead(void **state)
     assert_int_equal(rc, -PVI_EHW);
     assert_int_equal(i, 255); /* 256 slots, one stays free, one is kept for a fence */
     pvi_posix_fail(rig->host, PVI_AT_POLL, 0, false);
-    rig->gate = 0;
+    rig_gate(rig, 0);
     expect_broken(rig, 0);
     expect_revival(rig);
 }

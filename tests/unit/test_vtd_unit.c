@@ -108,6 +108,8 @@ static void up_and_down(void **state)
         assert_int_equal(rig_read(rig, RIG_IECTL, 4) >> 31, 1);
         assert_int_equal(rig_dma(rig, RID, IOVA, true), RIG_BLOCKED);
         assert_int_equal(rig_dma(rig, 0, 0, false), RIG_BLOCKED);
+        assert_int_equal(rig_reason(rig, RID, IOVA), 1); /* root entry not present */
+        assert_int_equal(rig_reason(rig, 0xffff, IOVA), 1);
         assert_int_equal(pvi_vtd_unit_enable(&rig->unit), -PVI_EBUSY);
         hwm_log_reset(rig->hw);
         assert_int_equal(pvi_vtd_unit_disable(&rig->unit), 0);
@@ -135,6 +137,24 @@ static void off_is_off(void **state)
     assert_int_equal(rig_switch(rig, RID, 0, 0, 0, &was_absent), -PVI_ENOTINIT);
     assert_int_equal(pvi_vtd_unit_did_alloc(&rig->unit, &did), -PVI_ENOTINIT);
     assert_int_equal(rig->writes, 0);
+    rig_free(rig);
+}
+
+/* A unit with page requests has one more interrupt to mask. */
+static void page_request_interrupt(void **state)
+{
+    struct vtd_rig *rig = rig_new(NULL);
+    uint64_t cap = rig->unit.cap, ecap = rig->unit.ecap;
+    unsigned prs;
+
+    (void)state;
+    for (prs = 0; prs < 2; prs++) {
+        hwm_vtd_override_caps(rig->hw, cap, ecap | (uint64_t)prs << 29);
+        assert_int_equal(rig_init(rig, 46, RIG_REGS_SIZE), 0);
+        assert_int_equal(pvi_vtd_unit_enable(&rig->unit), 0);
+        assert_int_equal(rig->pectl, prs << 31);
+        assert_int_equal(pvi_vtd_unit_disable(&rig->unit), 0);
+    }
     rig_free(rig);
 }
 
@@ -191,7 +211,7 @@ static void takes_over_from_firmware(void **state)
         firmware(rig, stuck);
         if (how == 2) { /* the old queue is busy, and gets the time that it takes */
             rig_words(rig, rig_read(rig, RIG_IQA, 8))[4] = 0xd2;
-            rig->gate = 2;
+            rig_gate(rig, 2);
             rig_write(rig, RIG_IQT, 8, 0x30);
         }
         hwm_set_lazy(rig->hw, how != 2, 2);
@@ -256,7 +276,7 @@ static void up_with_a_dead_unit(void **state)
     for (nth = 1; rc != 0; nth++) {
         rig = rig_new(&cfg);
         firmware(rig, false);
-        hwm_set_lazy(rig->hw, true, 4);
+        hwm_set_lazy(rig->hw, true, 9); /* more than the reads of one command */
         pvi_posix_fail(rig->host, PVI_AT_POLL, nth, true);
         rc = pvi_vtd_unit_enable(&rig->unit);
         pvi_posix_fail(rig->host, PVI_AT_POLL, 0, false);
@@ -316,6 +336,8 @@ static void switches(void **state)
         assert_int_equal(rig_dma(rig, RID, 0x7654321000, true), one);
         assert_int_equal(rig_dma(rig, RID ^ 1, 0x7654321000, true), RIG_BLOCKED);
         assert_int_equal(rig_dma(rig, RID ^ 0x100, 0x7654321000, true), RIG_BLOCKED);
+        assert_int_equal(rig_reason(rig, RID ^ 1, 0x7654321000), 2); /* context entry */
+        assert_int_equal(rig_reason(rig, RID | 0xff, 0x7654321000), 2);
 
         assert_int_equal(rig_switch(rig, RID, 3, 6, rig_table(rig, 3, 0x7654321000, two), &absent),
                          0);
@@ -530,6 +552,7 @@ int main(void)
         cmocka_unit_test(init_refuses),
         cmocka_unit_test(up_and_down),
         cmocka_unit_test(off_is_off),
+        cmocka_unit_test(page_request_interrupt),
         cmocka_unit_test(takes_over_from_firmware),
         cmocka_unit_test(up_without_pages),
         cmocka_unit_test(up_with_a_dead_unit),

@@ -26,6 +26,12 @@ static uint64_t twist(struct vtd_rig *rig, unsigned off, uint64_t v)
         rig->fri = !(v & FSTS_PPF) ? 0 : rig->fri ? rig->fri : (uint32_t)v & (FSTS_FRI | FSTS_PPF);
         return (v & ~(uint64_t)FSTS_FRI) | rig->fri;
     }
+    if (off == RIG_IQT && rig->gate && hwm_mmio_read(rig->hw, RIG_GSTS, 4) & RIG_QIE) {
+        return rig->tail;
+    }
+    if (off == RIG_FSTS && rig->ghost) {
+        return v | FSTS_PPF;
+    }
     return off == RIG_PMEN && rig->sticky_prs ? v | 1 : v;
 }
 
@@ -44,6 +50,10 @@ uint64_t rig_read(struct vtd_rig *rig, unsigned off, unsigned size)
 void rig_write(struct vtd_rig *rig, unsigned off, unsigned size, uint64_t value)
 {
     rig->writes++;
+    if (off == RIG_PECTL) {
+        rig->pectl = (uint32_t)value;
+        return;
+    }
     pthread_mutex_lock(&rig->lock);
     if (off == RIG_RTADDR) {
         rig->gsts_at_root = (uint32_t)hwm_mmio_read(rig->hw, RIG_GSTS, 4);
@@ -75,6 +85,12 @@ static void mmio_write32(void *opaque, uint64_t pa, uint32_t value)
 static void mmio_write64(void *opaque, uint64_t pa, uint64_t value)
 {
     rig_write(opaque, (unsigned)(pa - RIG_REGS), 8, value);
+}
+
+void rig_gate(struct vtd_rig *rig, unsigned polls)
+{
+    rig->tail = hwm_mmio_read(rig->hw, RIG_IQT, 8);
+    rig->gate = polls;
 }
 
 static void gate_step(struct vtd_rig *rig)
@@ -244,6 +260,18 @@ uint64_t rig_walk(struct vtd_rig *rig, uint16_t rid, uint64_t iova)
     r = hwm_walk(rig->hw, rid, iova, false, &pa, &f);
     pthread_mutex_unlock(&rig->lock);
     return r == HWM_OK ? pa : RIG_BLOCKED;
+}
+
+unsigned rig_reason(struct vtd_rig *rig, uint16_t rid, uint64_t iova)
+{
+    struct hwm_fault f = {0};
+    uint64_t pa;
+    enum hwm_result r;
+
+    pthread_mutex_lock(&rig->lock);
+    r = hwm_walk(rig->hw, rid, iova, false, &pa, &f);
+    pthread_mutex_unlock(&rig->lock);
+    return r == HWM_FAULT ? f.reason : 0;
 }
 
 int rig_switch(struct vtd_rig *rig, uint16_t rid, unsigned levels, uint16_t did, uint64_t root,

@@ -29,7 +29,8 @@ enum {
     RIG_IQH = 0x80,
     RIG_IQT = 0x88,
     RIG_IQA = 0x90,
-    RIG_IECTL = 0xa0
+    RIG_IECTL = 0xa0,
+    RIG_PECTL = 0xe0
 };
 #define RIG_TE   (1u << 31)
 #define RIG_SRTP (1u << 30)
@@ -51,6 +52,8 @@ struct vtd_rig {
     bool sticky_fri;       /* FSTS.FRI stays where it was when PPF rose, until PPF falls */
     uint32_t fri;          /* what it shows then; 0: PPF is clear */
     bool sticky_prs;       /* PMEN.PRS never falls */
+    bool ghost;            /* FSTS.PPF shows without a record */
+    uint32_t pectl;        /* last written; the model has no page requests */
     uint32_t gsts_at_root; /* when RTADDR was last written */
     void (*on_poll)(struct vtd_rig *rig);
     void *opaque;
@@ -72,6 +75,9 @@ int rig_init(struct vtd_rig *rig, unsigned haw_bits, uint64_t reg_size);
 uint64_t rig_read(struct vtd_rig *rig, unsigned off, unsigned size);
 void rig_write(struct vtd_rig *rig, unsigned off, unsigned size, uint64_t value);
 
+/* Sets rig->gate, with the queue as it is now. */
+void rig_gate(struct vtd_rig *rig, unsigned polls);
+
 /* A page of the tests' own memory, zero. */
 uint64_t rig_page(struct vtd_rig *rig);
 uint64_t *rig_words(struct vtd_rig *rig, uint64_t page);
@@ -84,6 +90,8 @@ uint64_t rig_table(struct vtd_rig *rig, unsigned levels, uint64_t iova, uint64_t
 uint64_t rig_dma(struct vtd_rig *rig, uint16_t rid, uint64_t iova, bool write);
 uint64_t rig_walk(struct vtd_rig *rig, uint16_t rid, uint64_t iova);
 #define RIG_BLOCKED UINT64_MAX
+/* Why memory, as it is now, blocks a read: the fault reason of hwspec 5.3; 0 when it does not. */
+unsigned rig_reason(struct vtd_rig *rig, uint16_t rid, uint64_t iova);
 
 /* Entry of pvi_vtd_unit_switch(): levels 0 blocks. */
 int rig_switch(struct vtd_rig *rig, uint16_t rid, unsigned levels, uint16_t did, uint64_t root,

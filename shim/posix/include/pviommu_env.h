@@ -84,8 +84,10 @@ struct pvi_env_pair {
     uint64_t w[2];
 };
 
-/** 16-byte compare and swap, as one instruction: a library call could fall back to a lock that no
- * IOMMU knows. */
+/**
+ * 16-byte compare and swap, as one instruction: a library call could fall back to a lock that no
+ * IOMMU knows.
+ */
 static inline bool pvi_env_raw_cmpxchg128(uint64_t *p, const uint64_t old[2],
                                           const uint64_t new_[2])
 {

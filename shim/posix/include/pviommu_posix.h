@@ -15,8 +15,7 @@
 #include <pviommu/domain.h>
 #include <pviommu/vtd.h>
 
-/* Life ------------------------------------------------------------------------------------------
- */
+/* Life ---------------------------------------------------------------------------------------- */
 
 struct pvi_posix_cfg {
     void *mem;            /**< the arena, 4 KiB aligned, the caller's; NULL: mapped by the host */
@@ -31,12 +30,16 @@ struct pvi_posix_cfg {
 /** @return a host, or NULL when memory is short or the configuration makes no sense. */
 struct pvi_host *pvi_posix_new(const struct pvi_posix_cfg *cfg);
 
-/** Frees the host; an arena that it mapped goes too. Leaks are not looked for: see
- * pvi_posix_balanced(). */
+/**
+ * Frees the host; an arena that it mapped goes too. Leaks are not looked for: see
+ * pvi_posix_balanced().
+ */
 void pvi_posix_free(struct pvi_host *h);
 
-/** Is every page, every byte of mem_alloc and every counted frame back? If not, why (NULL: not
- * asked). */
+/**
+ * Is every page, every byte of mem_alloc and every counted frame back? If not, why (NULL: not
+ * asked).
+ */
 bool pvi_posix_balanced(struct pvi_host *h, const char **why);
 
 /** Memory at a host-physical address; NULL outside of the arena. */
@@ -47,8 +50,7 @@ uint64_t pvi_posix_pages_used(struct pvi_host *h);
 /** Bytes of mem_alloc that are given out. */
 uint64_t pvi_posix_mem_used(struct pvi_host *h);
 
-/* Guests ----------------------------------------------------------------------------------------
- */
+/* Guests -------------------------------------------------------------------------------------- */
 
 /** What a run of guest frames is, and so what a mapping of it owes. */
 enum pvi_posix_kind {
@@ -60,24 +62,27 @@ enum pvi_posix_kind {
 
 struct pvi_posix_range {
     uint64_t gfn, nr;
-    uint64_t pa; /**< of the first frame; unused with `table` */
-    const uint64_t
-        *table;   /**< nr host-physical addresses, the caller's; NULL: contiguous from pa */
-    uint8_t kind; /**< enum pvi_posix_kind */
-    uint8_t prot; /**< rights that may be asked for */
+    uint64_t pa;           /**< of the first frame; unused with `table` */
+    const uint64_t *table; /**< nr addresses, the caller's; NULL: contiguous from pa */
+    uint8_t kind;          /**< enum pvi_posix_kind */
+    uint8_t prot;          /**< rights that may be asked for */
 };
 
 /** Makes a guest. @return NULL when memory is short. */
 struct pvi_hdom *pvi_posix_hdom_new(struct pvi_host *h, uint16_t domid);
 void pvi_posix_hdom_free(struct pvi_hdom *d);
 
-/** Adds a run of guest frames that overlaps no other. @return 0 or -PVI_EEXIST, -PVI_EINVAL,
- * -PVI_ENOMEM. */
+/**
+ * Adds a run of guest frames that overlaps no other. @return 0 or -PVI_EEXIST, -PVI_EINVAL,
+ * -PVI_ENOMEM.
+ */
 PVI_MUST_CHECK int pvi_posix_hdom_range(struct pvi_hdom *d, const struct pvi_posix_range *r);
 /** Takes the run that begins at gfn away; what is mapped of it stays counted. */
 void pvi_posix_hdom_unrange(struct pvi_hdom *d, uint64_t gfn);
-/** Adds a run that d may have 1:1; runs are added in ascending order. @return 0 or -PVI_ENOMEM,
- * -PVI_EINVAL. */
+/**
+ * Adds a run that d may have 1:1; runs are added in ascending order. @return 0 or -PVI_ENOMEM,
+ * -PVI_EINVAL.
+ */
 PVI_MUST_CHECK int pvi_posix_hdom_identity(struct pvi_hdom *d, uint64_t first, uint64_t nr,
                                            uint8_t prot);
 /** Longest run that one pvi_host_frame_get() gives; 0: no limit. */
@@ -94,11 +99,7 @@ uint64_t pvi_posix_frame_count(struct pvi_hdom *d, uint64_t pa, unsigned owe);
 /** Does d hold nothing at all? */
 bool pvi_posix_hdom_balanced(struct pvi_hdom *d);
 
-/* Units -----------------------------------------------------------------------------------------
- */
-
-struct pvi_vtd_unit;
-struct pvi_amdvi_unit;
+/* Units --------------------------------------------------------------------------------------- */
 
 /** Units that the library's own drivers run. @return 0 or -PVI_ENOSPC. */
 PVI_MUST_CHECK int pvi_posix_add_vtd(struct pvi_host *h, struct pvi_vtd_unit *u);
@@ -106,16 +107,14 @@ PVI_MUST_CHECK int pvi_posix_add_amdvi(struct pvi_host *h, struct pvi_amdvi_unit
 
 /** A unit without hardware: it gives out ids, keeps device entries and counts what it is told. */
 struct pvi_posix_null {
-    struct pvi_unit
-        unit; /**< the caller fills caps; 0 stands for a sane default in each field but booleans */
-    uint64_t nr_inv[5]; /**< by enum pvi_inv_kind */
+    struct pvi_unit unit; /**< the caller fills caps; a number of 0 stands for a sane default */
+    uint64_t nr_inv[5];   /**< by enum pvi_inv_kind */
     uint64_t nr_wait;
     uint64_t nr_switch;
-    bool absent_entries; /**< a blocked requester has no entry (VT-d), else a blocking one (AMD-Vi)
-                          */
+    bool absent_entries; /**< a blocked requester has no entry (VT-d), else a blocking one */
     bool fail_submit, fail_wait; /**< the queue is dead */
-    void (*told)(void *opaque, struct pvi_posix_null *u,
-                 const struct pvi_inv *inv); /**< may be NULL */
+    /** Called with each invalidation; may be NULL. */
+    void (*told)(void *opaque, struct pvi_posix_null *u, const struct pvi_inv *inv);
     void *opaque;
     /* its own */
     struct pvi_dev_entry *entry; /**< 65536, by requester id */
@@ -131,8 +130,10 @@ void pvi_posix_null_fini(struct pvi_posix_null *u);
 /** Takes a unit of any sort away again. */
 void pvi_posix_remove_unit(struct pvi_host *h, struct pvi_unit *u);
 
-/** Registers: reads give all ones and writes go nowhere until these are set. `pa` is what the
- * driver uses. */
+/**
+ * Registers: reads give all ones and writes go nowhere until these are set. `pa` is what the
+ * driver uses.
+ */
 struct pvi_posix_mmio {
     uint32_t (*read32)(void *opaque, uint64_t pa);
     uint64_t (*read64)(void *opaque, uint64_t pa);
@@ -141,13 +142,14 @@ struct pvi_posix_mmio {
     void *opaque;
 };
 
-/** Registers of [first, last]; ranges do not overlap. @return 0 or -PVI_ENOSPC (8 ranges are
- * there). */
+/**
+ * Registers of [first, last]; ranges do not overlap. @return 0 or -PVI_ENOSPC (8 ranges are
+ * there).
+ */
 PVI_MUST_CHECK int pvi_posix_mmio(struct pvi_host *h, uint64_t first, uint64_t last,
                                   const struct pvi_posix_mmio *mmio);
 
-/* Knobs -----------------------------------------------------------------------------------------
- */
+/* Knobs --------------------------------------------------------------------------------------- */
 
 /** Places where the library calls the host. */
 enum pvi_posix_point {
@@ -189,15 +191,19 @@ void pvi_posix_fail(struct pvi_host *h, enum pvi_posix_point at, uint64_t nth, b
 /** How many calls were made to fail since pvi_posix_fail(). */
 uint64_t pvi_posix_failed(struct pvi_host *h, enum pvi_posix_point at);
 
-/** Preempts at those checkpoints, counted from now (0: the next), whose bit is set; beyond nr
- * never. */
+/**
+ * Preempts at those checkpoints, counted from now (0: the next), whose bit is set; beyond nr
+ * never.
+ */
 void pvi_posix_preempt_bits(struct pvi_host *h, const uint64_t *bits, uint64_t nr);
 /** Asks the caller at each checkpoint; NULL: no more. */
 void pvi_posix_preempt_call(struct pvi_host *h, bool (*fn)(void *opaque, uint64_t nr),
                             void *opaque);
 
-/** Turns that a wait for hardware may take (default 2^20); `fn`, if any, is called at each, so that
- * a model can move. */
+/**
+ * Turns that a wait for hardware may take (default 2^20); `fn`, if any, is called at each, so that
+ * a model can move.
+ */
 void pvi_posix_poll(struct pvi_host *h, uint64_t turns, void (*fn)(void *opaque), void *opaque);
 
 /**

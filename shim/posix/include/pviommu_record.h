@@ -46,11 +46,12 @@ enum pvi_posix_rule {
 /** Is the recorder compiled in? */
 bool pvi_posix_recording(void);
 
-/** A violation aborts the program with a line on stderr; with `count` it is only counted (mutants,
- * self-tests). */
-void pvi_posix_count_violations(struct pvi_host *h, bool count);
-/** Violations counted; PVI_RULE_NONE: of all rules. `text` (may be NULL) gets the first one's line.
+/**
+ * A violation aborts the program with a line on stderr; with `count` it is only counted (mutants,
+ * self-tests).
  */
+void pvi_posix_count_violations(struct pvi_host *h, bool count);
+/** Violations counted; PVI_RULE_NONE: of all rules. `text`, if not NULL, gets the first line. */
 uint64_t pvi_posix_violations(struct pvi_host *h, enum pvi_posix_rule rule, const char **text);
 void pvi_posix_violations_reset(struct pvi_host *h);
 
@@ -73,13 +74,17 @@ void pvi_posix_track_root(struct pvi_host *h, const struct pvi_pt_ops *format, u
                           pvi_pa root, bool coherent);
 /** It is not any more: its owner is about to give the pages back. */
 void pvi_posix_untrack_root(struct pvi_host *h, pvi_pa root);
-/** As if a device of unit u translated through root with domain id did (tests of engine and gather
- * alone). */
+/**
+ * As if a device of unit u translated through root with domain id did (tests of engine and gather
+ * alone).
+ */
 void pvi_posix_bind_root(struct pvi_host *h, struct pvi_unit *u, uint16_t did, pvi_pa root);
 void pvi_posix_unbind_root(struct pvi_host *h, struct pvi_unit *u, uint16_t did, pvi_pa root);
 
-/** Lock classes (bit n: class n) that may be held where the library calls the host at `at` (enum
- * pvi_posix_point). */
+/**
+ * Lock classes (bit n: class n) that may be held where the library calls the host at `at` (enum
+ * pvi_posix_point).
+ */
 void pvi_posix_allow_locks(struct pvi_host *h, unsigned at, unsigned classes);
 
 /** What a model of hardware tells; members may be NULL. */
