@@ -23,6 +23,7 @@ PVIOMMU_CORE_SRCS += src/pool/pool.c
 
 # VT-d: format, entries, descriptors, faults, firmware tables.
 PVIOMMU_VTD_SRCS :=
+PVIOMMU_VTD_SRCS += src/vtd/caps.c
 PVIOMMU_VTD_SRCS += src/vtd/context.c
 PVIOMMU_VTD_SRCS += src/vtd/dmar.c
 PVIOMMU_VTD_SRCS += src/vtd/fault.c
@@ -31,7 +32,6 @@ PVIOMMU_VTD_SRCS += src/vtd/ss.c
 
 # VT-d: drives a unit; only for a host without a driver of its own.
 PVIOMMU_VTD_UNIT_SRCS :=
-PVIOMMU_VTD_UNIT_SRCS += src/vtd/caps.c
 PVIOMMU_VTD_UNIT_SRCS += src/vtd/queue.c
 PVIOMMU_VTD_UNIT_SRCS += src/vtd/unit.c
 

@@ -143,6 +143,7 @@ void rec_violation(struct pvi_host *h, enum pvi_posix_rule rule, const char *for
     size_t n;
     va_list ap;
 
+    pthread_mutex_lock(&rec->lock);
     if (rule == PVI_RULE_LOCK || rule == PVI_RULE_MAP) {
         n = (size_t)snprintf(text, sizeof(text),
                              "%s: ", rule == PVI_RULE_LOCK ? "locks" : "page maps");
@@ -162,6 +163,7 @@ void rec_violation(struct pvi_host *h, enum pvi_posix_rule rule, const char *for
     if (rec->nr[PVI_RULE_NONE]++ == 0) {
         rec->first_rule = (int)rule;
     }
+    pthread_mutex_unlock(&rec->lock);
 }
 
 void pvi_posix_count_violations(struct pvi_host *h, bool count)
@@ -279,7 +281,6 @@ static void pool_came_back(struct pvi_host *h, struct pvi_pool *pool, uint32_t b
     struct pvi_page *page = pool->free;
     uint32_t nr;
 
-    pthread_mutex_lock(&h->rec->lock);
     for (nr = pool->nr_free; nr > before && page; nr--, page = page->next) {
         uint64_t index = pvi_posix_page_index(h, page->pa.a), i;
         uint64_t *content;
@@ -287,6 +288,8 @@ static void pool_came_back(struct pvi_host *h, struct pvi_pool *pool, uint32_t b
         if (index >= h->arena.nr_pages) {
             continue;
         }
+        rec_page_forgotten(h, index, "the pool");
+        pthread_mutex_lock(&h->rec->lock);
         content = pvi_posix_page_ptr(h, index);
         rec_page_leaves(h, index, "the pool");
         for (i = 0; i < REC_ENTRIES && !page->dirty; i++) {
@@ -300,8 +303,8 @@ static void pool_came_back(struct pvi_host *h, struct pvi_pool *pool, uint32_t b
         if (page->dirty) {
             memset(content, (int)(REC_POISON & 0xff), PVI_PAGE_SIZE);
         }
+        pthread_mutex_unlock(&h->rec->lock);
     }
-    pthread_mutex_unlock(&h->rec->lock);
 }
 
 void pvi_env_release(struct pvi_host *h, pvi_env_lock *l)

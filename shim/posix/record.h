@@ -98,6 +98,7 @@ struct rec_due {
     uint64_t born;
     uintptr_t owner; /* thread that made the change */
     struct rec_stamp stamp;
+    const struct rec_binding *of; /* of a write buffer: through which table it matters */
     uint8_t flags;
     bool met; /* some invalidation met it, if not all that is needed */
     bool reported;
@@ -175,7 +176,7 @@ struct rec_waiting {
 };
 
 struct pvi_record {
-    pthread_mutex_t lock; /* recursive: a model may read memory while it is asked */
+    pthread_mutex_t lock; /* recursive; never held where a model or a hook is called */
     bool count;
     uint64_t nr[PVI_RULE_NR];
     char text[PVI_RULE_NR][256];
@@ -251,6 +252,7 @@ void rec_page_dirty(struct pvi_host *h, uint64_t index, unsigned slot);
 void rec_page_clean(struct pvi_host *h, uint64_t index, unsigned line);
 void rec_check_pages(struct pvi_host *h, bool all);
 void rec_check_dirty(struct pvi_host *h, const char *when);
+void rec_page_forgotten(struct pvi_host *h, uint64_t index, const char *where);
 bool rec_page_cached(const struct rec_page *page);
 void rec_page_leaves(struct pvi_host *h, uint64_t index, const char *where);
 

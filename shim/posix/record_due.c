@@ -61,26 +61,6 @@ struct rec_binding *rec_bind(struct pvi_host *h, struct rec_unit *ru, uint16_t d
     return b;
 }
 
-/* Frees the binding when nothing translates through it and nothing is owed for it. */
-void rec_binding_settle(struct pvi_host *h, struct rec_binding *b)
-{
-    struct rec_table *t = b->table;
-    struct rec_binding **at;
-
-    if (b->nr_rids != 0 || b->nr_leaving != 0 || b->nr_dues != 0) {
-        return;
-    }
-    for (at = &t->bindings; *at != b; at = &(*at)->next_of_table) {
-    }
-    *at = b->next_of_table;
-    for (at = &b->unit->by_did[b->did]; *at != b; at = &(*at)->next_of_did) {
-    }
-    *at = b->next_of_did;
-    free(b->due);
-    free(b);
-    rec_table_release(h, t);
-}
-
 /* Dues ---------------------------------------------------------------------------------------- */
 
 static struct rec_due *due_new(struct pvi_host *h, struct rec_binding *b)
@@ -127,22 +107,30 @@ static void due_put(struct pvi_host *h, struct rec_binding *b, uint64_t first, u
     d->flags = (uint8_t)flags;
 }
 
-static void wbuf_due(struct pvi_host *h, struct rec_unit *ru)
+static void wbuf_due(struct pvi_host *h, const struct rec_binding *b)
 {
+    struct rec_unit *ru = b->unit;
     struct rec_due *d;
     size_t i;
 
     for (i = 0; i < ru->nr_wbuf_dues; i++) {
-        if (ru->wbuf_due[i].owner == rec_me() && !stamped(&ru->wbuf_due[i].stamp)) {
+        d = &ru->wbuf_due[i];
+        if (d->of == b && d->owner == rec_me() && !stamped(&d->stamp)) {
             return;
         }
     }
-    ru->wbuf_due =
-        rec_grow(ru->wbuf_due, ru->nr_wbuf_dues, &ru->room_wbuf_dues, sizeof(*ru->wbuf_due));
+    ru->wbuf_due = rec_grow(ru->wbuf_due, ru->nr_wbuf_dues, &ru->room_wbuf_dues, sizeof(*d));
     d = &ru->wbuf_due[ru->nr_wbuf_dues++];
     memset(d, 0, sizeof(*d));
+    d->of = b;
     d->owner = rec_me();
     h->rec->outstanding++;
+}
+
+static void wbuf_drop(struct pvi_host *h, struct rec_unit *ru, size_t i)
+{
+    ru->wbuf_due[i] = ru->wbuf_due[--ru->nr_wbuf_dues];
+    h->rec->outstanding--;
 }
 
 void rec_due_binding(struct pvi_host *h, struct rec_binding *b, uint64_t first, uint64_t last,
@@ -153,7 +141,7 @@ void rec_due_binding(struct pvi_host *h, struct rec_binding *b, uint64_t first, 
     if ((flags & DUE_ADDED) == 0 || caps->np_cache) {
         due_put(h, b, first, last, flags);
     } else if (caps->write_buffer) {
-        wbuf_due(h, b->unit);
+        wbuf_due(h, b);
     }
 }
 
@@ -177,13 +165,39 @@ const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, ui
         for (i = 0; i < b->nr_dues; i++) {
             const struct rec_due *d = &b->due[i];
 
-            if ((d->flags & DUE_ADDED) == 0 && (!tables || (d->flags & DUE_TABLES) != 0) &&
+            if ((d->flags & (DUE_ADDED | DUE_FINAL)) == 0 && (!tables || (d->flags & DUE_TABLES) != 0) &&
                 d->born <= when && d->first <= last && d->last >= first) {
                 return d;
             }
         }
     }
     return NULL;
+}
+
+/* Frees the binding when nothing translates through it and nothing is owed for it. */
+void rec_binding_settle(struct pvi_host *h, struct rec_binding *b)
+{
+    struct rec_table *t = b->table;
+    struct rec_binding **at;
+    size_t i;
+
+    if (b->nr_rids != 0 || b->nr_leaving != 0 || b->nr_dues != 0) {
+        return;
+    }
+    for (at = &t->bindings; *at != b; at = &(*at)->next_of_table) {
+    }
+    *at = b->next_of_table;
+    for (at = &b->unit->by_did[b->did]; *at != b; at = &(*at)->next_of_did) {
+    }
+    *at = b->next_of_did;
+    for (i = b->unit->nr_wbuf_dues; i-- > 0;) {
+        if (b->unit->wbuf_due[i].of == b) {
+            wbuf_drop(h, b->unit, i); /* nothing on the unit walks what was added */
+        }
+    }
+    free(b->due);
+    free(b);
+    rec_table_release(h, t);
 }
 
 /* Invalidations ------------------------------------------------------------------------------- */
@@ -341,8 +355,7 @@ static void wbuf_flushed(struct pvi_host *h, struct rec_unit *ru)
 
     while (i < ru->nr_wbuf_dues) {
         if (ru->wbuf_due[i].met && ru->wbuf_due[i].owner == rec_me()) {
-            ru->wbuf_due[i] = ru->wbuf_due[--ru->nr_wbuf_dues];
-            h->rec->outstanding--;
+            wbuf_drop(h, ru, i);
         } else {
             i++;
         }
@@ -374,16 +387,36 @@ static bool complete(const struct rec_stamp *s, uintptr_t owner)
            (s->who == rec_me() && s->other != 0 && s->other <= seq);
 }
 
+/*
+ * The last device has left, and the unit has forgotten first its entry, then the whole domain id:
+ * no walk can have begun in between, so what others changed in the table since then is forgotten as
+ * well.
+ */
+static bool all_forgotten(const struct rec_binding *b, bool final)
+{
+    size_t i;
+
+    for (i = 0; i < b->nr_dues; i++) {
+        final = final && (b->due[i].flags & DUE_FINAL) == 0;
+    }
+    return final && b->nr_rids == 0;
+}
+
 static void complete_binding(struct pvi_host *h, struct rec_binding *b)
 {
     size_t i = 0, before = b->nr_dues;
+    bool final = false;
 
     while (i < b->nr_dues) {
         if (complete(&b->due[i].stamp, b->due[i].owner)) {
+            final = final || (b->due[i].flags & DUE_FINAL) != 0;
             due_drop(h, b, i);
         } else {
             i++;
         }
+    }
+    while (b->nr_dues != 0 && all_forgotten(b, final)) {
+        due_drop(h, b, 0);
     }
     if (b->nr_dues != before) {
         rec_table_settle(h, b->table);
@@ -411,8 +444,7 @@ static void complete_devices(struct pvi_host *h, struct rec_unit *ru)
     }
     for (i = 0; i < ru->nr_wbuf_dues;) {
         if (complete(&ru->wbuf_due[i].stamp, ru->wbuf_due[i].owner)) {
-            ru->wbuf_due[i] = ru->wbuf_due[--ru->nr_wbuf_dues];
-            h->rec->outstanding--;
+            wbuf_drop(h, ru, i);
         } else {
             i++;
         }
@@ -446,16 +478,22 @@ void pvi_record_wait_begin(struct pvi_host *h, struct pvi_unit *u)
 
 void pvi_record_wait_end(struct pvi_host *h, struct pvi_unit *u, int rc)
 {
+    struct pvi_posix_model model;
     struct rec_unit *ru;
 
     pthread_mutex_lock(&h->rec->lock);
     ru = rec_unit_of(h, u);
-    if (rc != 0) {
-        ru->failed = true;
-    } else if (ru->model.pending && ru->model.pending(ru->model.opaque)) {
+    model = ru->model;
+    pthread_mutex_unlock(&h->rec->lock);
+    if (rc == 0 && model.pending && model.pending(model.opaque)) {
         rec_violation(h, PVI_RULE_R8,
                       "unit %u: a wait ends with success, commands have not been executed",
                       u->index);
+        return;
+    }
+    pthread_mutex_lock(&h->rec->lock);
+    if (rc != 0) {
+        ru->failed = true;
     } else if (!ru->failed && h->rec->outstanding != 0) {
         complete_unit(h, ru);
     }

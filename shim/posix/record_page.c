@@ -206,10 +206,15 @@ void rec_page_leaves(struct pvi_host *h, uint64_t index, const char *where)
         rec_page_dead(h, index, REC_NONE);
     }
     page->table = NULL;
-    if (page->was_live && rec_model_caches(h, pa, PVI_PAGE_SIZE)) {
+}
+
+/* The same, asked of the model. */
+void rec_page_forgotten(struct pvi_host *h, uint64_t index, const char *where)
+{
+    if (h->rec->page[index].was_live && rec_model_caches(h, rec_page_pa(h, index), PVI_PAGE_SIZE)) {
         rec_violation(h, PVI_RULE_R4,
-                      "page 0x%llx goes to %s, and the model still caches something of it", pa,
-                      where);
+                      "page 0x%llx goes to %s, and the model still caches something of it",
+                      (unsigned long long)rec_page_pa(h, index), where);
     }
 }
 
@@ -217,6 +222,9 @@ void pvi_record_page_free(struct pvi_host *h, uint64_t index, uint64_t nr)
 {
     uint64_t i, j;
 
+    for (i = index; i < index + nr; i++) {
+        rec_page_forgotten(h, i, "the host");
+    }
     pthread_mutex_lock(&h->rec->lock);
     for (i = index; i < index + nr; i++) {
         const uint64_t *content = pvi_posix_page_ptr(h, i);
@@ -283,16 +291,6 @@ static void frames_leave(struct pvi_host *h, uint64_t first, uint64_t last)
     uint64_t frame;
     int64_t min, max;
 
-    pvi_count_range(&h->rec->mapped, first, last, &min, &max);
-    if (max == 0) {
-        if (rec_model_caches(h, first << PVI_PAGE_LG2, (last - first + 1) << PVI_PAGE_LG2)) {
-            rec_violation(
-                h, PVI_RULE_R4,
-                "frames 0x%llx to 0x%llx are put, and the model still caches something of them",
-                (unsigned long long)first, (unsigned long long)last);
-        }
-        return;
-    }
     pvi_count_range(&h->rec->spare, first, last, &min, &max);
     for (frame = first; min <= 0 && frame <= last; frame++) {
         int64_t spare, leaves;
@@ -303,6 +301,23 @@ static void frames_leave(struct pvi_host *h, uint64_t first, uint64_t last)
             frame_leaves(h, frame);
             return;
         }
+    }
+}
+
+/* Frames that no leaf leads to must be forgotten by the model too. */
+static void frames_forgotten(struct pvi_host *h, uint64_t first, uint64_t last)
+{
+    int64_t min, max;
+
+    pthread_mutex_lock(&h->rec->lock);
+    pvi_count_range(&h->rec->mapped, first, last, &min, &max);
+    pthread_mutex_unlock(&h->rec->lock);
+    if (max == 0 &&
+        rec_model_caches(h, first << PVI_PAGE_LG2, (last - first + 1) << PVI_PAGE_LG2)) {
+        rec_violation(
+            h, PVI_RULE_R4,
+            "frames 0x%llx to 0x%llx are put, and the model still caches something of them",
+            (unsigned long long)first, (unsigned long long)last);
     }
 }
 
@@ -325,6 +340,9 @@ void pvi_record_frame_get(struct pvi_host *h, const struct pvi_frames *run)
 
 void pvi_record_frame_put(struct pvi_host *h, const struct pvi_frames *run)
 {
+    uint64_t first = run->pa.a >> PVI_PAGE_LG2;
+
+    frames_forgotten(h, first, first + run->nr - 1);
     frames(h, run, -1);
 }
 

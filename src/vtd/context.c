@@ -60,7 +60,7 @@ void pvi_vtd_entry_read(const struct pvi_vtd_entry *slot, struct pvi_vtd_entry *
 }
 
 bool pvi_vtd_entry_switch(struct pvi_host *h, bool coherent, struct pvi_vtd_entry *slot,
-                      const struct pvi_vtd_entry *old, const struct pvi_vtd_entry *e)
+                          const struct pvi_vtd_entry *old, const struct pvi_vtd_entry *e)
 {
     uint64_t from[2], to[2];
 

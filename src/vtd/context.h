@@ -14,6 +14,6 @@ void pvi_vtd_entry_read(const struct pvi_vtd_entry *slot, struct pvi_vtd_entry *
  * *old.
  */
 bool pvi_vtd_entry_switch(struct pvi_host *h, bool coherent, struct pvi_vtd_entry *slot,
-                      const struct pvi_vtd_entry *old, const struct pvi_vtd_entry *e);
+                          const struct pvi_vtd_entry *old, const struct pvi_vtd_entry *e);
 
 #endif

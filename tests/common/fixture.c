@@ -360,29 +360,63 @@ static void machine_free(struct fx *f)
     orc_fini(&f->orc);
 }
 
-void fx_down(struct fx *f)
+static void domain_end(struct fx *f)
 {
-    const char *why = NULL;
     int rc;
 
-    pvi_posix_check_all(f->host);
-    for (unsigned i = 0; i < f->nr_devs; i++) {
-        if (orc_dev(&f->orc, f->dev[i].sbdf.v)) {
-            CHECK_EQ(fx_remove(f, i), 0);
-        }
-    }
     pvi_domain_kill(&f->dom);
     do {
         rc = pvi_domain_destroy(&f->dom);
         pvi_posix_checkpoint(f->host);
     } while (rc == -PVI_EPREEMPTED);
     CHECK_EQ(rc, 0);
+}
+
+static void all_is_back(struct fx *f)
+{
+    const char *why = NULL;
+
     units_down(f, true);
     if (!pvi_posix_balanced(f->host, &why)) {
         check_step("%s", why);
         CHECK(!"everything is back");
     }
     machine_free(f);
+}
+
+void fx_down(struct fx *f)
+{
+    pvi_posix_check_all(f->host);
+    for (unsigned i = 0; i < f->nr_devs; i++) {
+        const struct orc_dev *od = orc_dev(&f->orc, f->dev[i].sbdf.v);
+
+        if (od && od->dev == &f->dev[i]) {
+            CHECK_EQ(fx_remove(f, i), 0);
+        }
+    }
+    domain_end(f);
+    all_is_back(f);
+}
+
+void fx_end(struct fx *f, bool lost)
+{
+    uint64_t pages;
+
+    while (f->dom.devices) {
+        int rc = pvi_device_remove(&f->dom, f->dom.devices);
+
+        CHECK(rc == 0 || (lost && rc == -PVI_EHW));
+    }
+    domain_end(f);
+    if (!lost) {
+        all_is_back(f);
+        return;
+    }
+    /* What is not back is exactly what the pools have written off; nothing of the library's own objects. */
+    pages = f->dom.pool.nr_lost + f->dom.default_pool.nr_lost;
+    CHECK_EQ(pvi_posix_pages_used(f->host), pages);
+    CHECK_EQ(pvi_posix_mem_used(f->host), 0);
+    fx_drop(f);
 }
 
 void fx_drop(struct fx *f)

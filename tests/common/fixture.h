@@ -83,14 +83,18 @@ struct fx {
     unsigned tolerate;                      /* ORC_TOLERATE_* */
     uint64_t recent[FX_RECENT];             /* device frames touched lately */
     unsigned at_recent;
-    bool own_domain;                        /* fx_domain() is not to be called by fx_up() */
+    uint32_t held;                          /* pages of the pool that the test has promised to itself */
 };
 
 /* Sets everything up; the oracle knows. */
 void fx_up(struct fx *f, const struct fx_cfg *cfg);
 /* Takes everything down through the library; all must be back. */
 void fx_down(struct fx *f);
-/* Frees everything without asking the library, for tests that have broken the hardware. */
+/* As fx_down(), when the oracle has lost track of devices and contexts. `lost`: hardware failed; what it cost stays. */
+void fx_end(struct fx *f, bool lost);
+/* Tables are well-formed and all pages in use are in them, whatever they translate. */
+void fx_check_loose(struct fx *f);
+/* Frees everything without asking the library. */
 void fx_drop(struct fx *f);
 /* Calls fn with each kind of unit and its variants, one after the other; each call makes its own machine. */
 void fx_each(void (*fn)(struct fx *f, const struct fx_cfg *cfg));

@@ -160,9 +160,26 @@ void fx_check(struct fx *f)
         }
     }
     if (f->orc.inited) {
-        CHECK_EQ(f->dom.pool.nr_reserved, 0);
+        CHECK_EQ(f->dom.pool.nr_reserved, f->held);
         CHECK_EQ(f->dom.pool.nr_pages - f->dom.pool.nr_free - f->dom.pool.nr_lost, used);
     }
+}
+
+void fx_check_loose(struct fx *f)
+{
+    for (unsigned c = 0; c <= f->dom.nr_contexts; c++) {
+        struct pvi_context_usage usage;
+        struct hwm_visitor v = {.ctx = NULL};
+        struct hwm_visit out;
+
+        if (pvi_context_usage(&f->dom, (uint16_t)c, &usage) == 0 &&
+            (usage.state == PVI_CTX_LIVE || usage.state == PVI_CTX_BUILDING)) {
+            CHECK(fx_visit(f, fx_root(f, c), &v, &out));
+            CHECK_EQ(out.stray, 0);
+            CHECK_EQ(usage.pages_used, out.tables);
+        }
+    }
+    CHECK_EQ(f->dom.pool.nr_reserved, f->held);
 }
 
 /* --- what devices reach --------------------------------------------------------------------------- */

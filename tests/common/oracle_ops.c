@@ -162,7 +162,7 @@ static struct verdict unmap_verdict(const struct orc *o, const struct pvi_op *op
 /* Status, done and fault of an operation that makes progress. */
 static const char *judge_progress(const struct verdict *v, const struct pvi_op *got, unsigned tolerate, uint64_t dfn)
 {
-    if (got->status == v->status) {
+    if (got->status == v->status && (got->done == v->done || !tolerated(got->status, tolerate))) {
         if (got->done != v->done) {
             return "done is not what it must be";
         }
@@ -322,24 +322,42 @@ static const char *judge_alloc(struct orc *o, const struct pvi_op *op, const str
     return NULL;
 }
 
+/* A FREE that stopped on its way has given some devices back, each with its group: the oracle goes where they are. */
+static void follow_devices(struct orc *o, unsigned ctx)
+{
+    for (unsigned i = 0; i < ORC_DEVICES; i++) {
+        struct orc_dev *d = &o->dev[i];
+
+        if (d->present && d->ctx == ctx && d->dev->ctx->id != ctx) {
+            CHECK_EQ(orc_move(o, d, 0), 0);
+        }
+    }
+}
+
 static const char *judge_free(struct orc *o, const struct pvi_op *op, const struct pvi_op *got, unsigned tolerate)
 {
     int status = (op->flags & ~PVI_FREE_REATTACH) != 0 ? -PVI_EFLAGS : context_error(o, op);
+    bool attached = false;
 
+    for (unsigned i = 0; i < ORC_DEVICES; i++) {
+        attached |= o->dev[i].present && o->dev[i].ctx == op->ctx;
+    }
+    if (status == 0 && attached && (op->flags & PVI_FREE_REATTACH) == 0) {
+        status = -PVI_EBUSY;
+    }
+    if (status == 0 && got->status != 0 && tolerated(got->status, tolerate)) {
+        follow_devices(o, op->ctx);
+        return NULL;
+    }
     for (unsigned i = 0; i < ORC_DEVICES && status == 0; i++) {
-        if (o->dev[i].present && o->dev[i].ctx == op->ctx) {
-            status = (op->flags & PVI_FREE_REATTACH) == 0 ? -PVI_EBUSY : orc_move(o, &o->dev[i], 0);
-        }
+        status = o->dev[i].present && o->dev[i].ctx == op->ctx ? orc_move(o, &o->dev[i], 0) : 0;
     }
-    if (got->status != status) {
-        return tolerated(got->status, tolerate) ? NULL : "another status";
-    }
-    if (status == 0) {
+    if (got->status == 0 && status == 0) {
         o->ctx[op->ctx].live = false;
         o->ctx[op->ctx].identity = false;
         flat_clear(o->ctx[op->ctx].map);
     }
-    return NULL;
+    return got->status != status ? "another status" : NULL;
 }
 
 static const char *judge_reattach(struct orc *o, const struct pvi_op *op, const struct pvi_op *got, unsigned tolerate)

@@ -55,6 +55,15 @@ extern const char *const lib_trace_events[]; /* for lib_config.trace */
 #define LIB_E0 (&l->dev[LIB_EDU0])
 #define LIB_E1 (&l->dev[LIB_EDU1])
 
+/* Guest frames by their place in their group, and where they lie. */
+#define SMALL(n)  (LIB_GFN_SMALL + (n))
+#define MEDIUM(n) (LIB_GFN_MEDIUM + 512 * (uint64_t)(n))
+
+static inline uint64_t pa_of(const struct lib *l, uint64_t gfn)
+{
+    return lib_gfn_pa(l, gfn);
+}
+
 /* Width of the IOVAs that a context reaches. */
 unsigned lib_iova_bits(const struct lib *l);
 /* A gigabyte-aligned address in the upper half of what a context reaches. */

@@ -2,14 +2,6 @@
 /* Changes hold as soon as the batch returns, with every translation cached before (R4, R5, R6). */
 #include "lib_checks.h"
 
-#define SMALL(n)  (LIB_GFN_SMALL + (n))
-#define MEDIUM(n) (LIB_GFN_MEDIUM + 512 * (uint64_t)(n))
-
-static uint64_t pa(const struct lib *l, uint64_t gfn)
-{
-    return lib_gfn_pa(l, gfn);
-}
-
 void lib_check_at_once(struct lib *l)
 {
     uint64_t at = lib_high(l);
@@ -18,23 +10,23 @@ void lib_check_at_once(struct lib *l)
 
     for (i = 0; i < 16; i++) {
         lib_must_map(l, c, at, SMALL(100 + i), 1, PVI_RW);
-        lib_lands(l, LIB_E0, at, pa(l, SMALL(100 + i)), LIB_RW);
+        lib_lands(l, LIB_E0, at, pa_of(l, SMALL(100 + i)), LIB_RW);
         lib_must_unmap(l, c, at, 1);
-        lib_blocked(l, LIB_E0, at, pa(l, SMALL(100 + i)), LIB_RW);
+        lib_blocked(l, LIB_E0, at, pa_of(l, SMALL(100 + i)), LIB_RW);
     }
     /* Many neighbours with one operation, from an odd page to an odd page. */
     lib_must_map(l, c, at + 33 * LIB_PAGE, SMALL(160), 30, PVI_RW);
     for (i = 0; i < 30; i++)
-        lib_lands(l, LIB_E0, at + (33 + i) * LIB_PAGE, pa(l, SMALL(160 + i)), LIB_W);
+        lib_lands(l, LIB_E0, at + (33 + i) * LIB_PAGE, pa_of(l, SMALL(160 + i)), LIB_W);
     lib_must_unmap(l, c, at + 33 * LIB_PAGE, 30);
     for (i = 0; i < 30; i++)
-        lib_blocked(l, LIB_E0, at + (33 + i) * LIB_PAGE, pa(l, SMALL(160 + i)), LIB_W);
+        lib_blocked(l, LIB_E0, at + (33 + i) * LIB_PAGE, pa_of(l, SMALL(160 + i)), LIB_W);
     /* Replaced within one batch: the device never sees the hole, and never the old frame again. */
     lib_must_map(l, c, at, SMALL(120), 1, PVI_RW);
     lib_must_map(l, c, at + LIB_GIB, MEDIUM(12), 512, PVI_RW);
     for (i = 0; i < 8; i++) {
-        lib_lands(l, LIB_E0, at, pa(l, SMALL(120 + i)), LIB_RW);
-        lib_lands(l, LIB_E0, at + LIB_GIB, pa(l, MEDIUM(12 + i)), LIB_RW);
+        lib_lands(l, LIB_E0, at, pa_of(l, SMALL(120 + i)), LIB_RW);
+        lib_lands(l, LIB_E0, at + LIB_GIB, pa_of(l, MEDIUM(12 + i)), LIB_RW);
         ops[0] = lib_op_unmap(c, at, 1);
         ops[1] = lib_op_map(c, at, SMALL(121 + i), 1, PVI_RW);
         ops[2] = lib_op_unmap(c, at + LIB_GIB, 512);
@@ -42,15 +34,15 @@ void lib_check_at_once(struct lib *l)
         lib_submit(l, ops, 4);
         lib_check(l, !ops[0].status && !ops[1].status && !ops[2].status && !ops[3].status,
                   "replacing in one batch");
-        lib_blocked(l, LIB_E0, at + LIB_PAGE, pa(l, SMALL(120 + i)), LIB_RW);
+        lib_blocked(l, LIB_E0, at + LIB_PAGE, pa_of(l, SMALL(120 + i)), LIB_RW);
     }
     /* Rights taken away by replacing the mapping. */
     ops[0] = lib_op_unmap(c, at, 1);
     ops[1] = lib_op_map(c, at, SMALL(128), 1, PVI_READ);
     lib_submit(l, ops, 2);
     lib_check(l, !ops[0].status && !ops[1].status, "replacing by a read-only mapping");
-    lib_blocked(l, LIB_E0, at, pa(l, SMALL(128)), LIB_W);
-    lib_lands(l, LIB_E0, at, pa(l, SMALL(128)), LIB_R);
+    lib_blocked(l, LIB_E0, at, pa_of(l, SMALL(128)), LIB_W);
+    lib_lands(l, LIB_E0, at, pa_of(l, SMALL(128)), LIB_R);
     lib_clear(l);
 }
 
@@ -67,8 +59,8 @@ void lib_check_split(struct lib *l)
 {
     static const uint64_t near_2m[] = { 0, 99, 101, 511 };
     static const uint64_t near_1g[] = { 0, 0x12344, 0x12346, 0x12344 & ~511, 0x12600, 0x3FFFF };
-    uint64_t at = lib_high(l), large = at + 2 * LIB_GIB, m = pa(l, MEDIUM(30));
-    uint64_t big = pa(l, LIB_GFN_BIG), hole = 100 * LIB_PAGE, deep = 0x12345 * LIB_PAGE;
+    uint64_t at = lib_high(l), large = at + 2 * LIB_GIB, m = pa_of(l, MEDIUM(30));
+    uint64_t big = pa_of(l, LIB_GFN_BIG), hole = 100 * LIB_PAGE, deep = 0x12345 * LIB_PAGE;
     unsigned c = lib_context_with(l, LIB_E0);
 
     lib_must_map(l, c, at, MEDIUM(30), 512, PVI_RW);
@@ -79,8 +71,8 @@ void lib_check_split(struct lib *l)
     warm(l, at, m, near_2m, 4);
     lib_leaf_is(l, LIB_E0, at + hole + LIB_PAGE, m + hole + LIB_PAGE, 12, PVI_RW);
     lib_must_map(l, c, at + hole, SMALL(130), 1, PVI_READ);
-    lib_blocked(l, LIB_E0, at + hole, pa(l, SMALL(130)), LIB_W);
-    lib_lands(l, LIB_E0, at + hole, pa(l, SMALL(130)), LIB_R);
+    lib_blocked(l, LIB_E0, at + hole, pa_of(l, SMALL(130)), LIB_W);
+    lib_lands(l, LIB_E0, at + hole, pa_of(l, SMALL(130)), LIB_R);
     lib_must_unmap(l, c, at, 512);
     lib_blocked(l, LIB_E0, at, m, LIB_RW);
     lib_blocked(l, LIB_E0, at + 511 * LIB_PAGE, m + 511 * LIB_PAGE, LIB_RW);
@@ -108,20 +100,20 @@ void lib_check_split(struct lib *l)
 /* Tables that hold nothing any more, or parts of one, give way to a large leaf. */
 void lib_check_displace(struct lib *l)
 {
-    uint64_t at = lib_high(l), large = at + 4 * LIB_GIB, m = pa(l, MEDIUM(40)), i;
-    uint64_t big = pa(l, LIB_GFN_BIG);
+    uint64_t at = lib_high(l), large = at + 4 * LIB_GIB, m = pa_of(l, MEDIUM(40)), i;
+    uint64_t big = pa_of(l, LIB_GFN_BIG);
     unsigned c = lib_context_with(l, LIB_E0);
 
     for (i = 0; i < 4; i++)
         lib_must_map(l, c, at + i * 128 * LIB_PAGE, SMALL(140 + i), 1, PVI_RW);
     for (i = 0; i < 4; i++)
-        lib_lands(l, LIB_E0, at + i * 128 * LIB_PAGE, pa(l, SMALL(140 + i)), LIB_RW);
+        lib_lands(l, LIB_E0, at + i * 128 * LIB_PAGE, pa_of(l, SMALL(140 + i)), LIB_RW);
     /* While one page is left the large mapping is refused, and nothing of it stays. */
     for (i = 1; i < 4; i++)
         lib_must_unmap(l, c, at + i * 128 * LIB_PAGE, 1);
     lib_check_status(l, lib_map(l, c, at, MEDIUM(40), 512, PVI_RW), -PVI_EEXIST,
                      "large mapping over a small one");
-    lib_lands(l, LIB_E0, at, pa(l, SMALL(140)), LIB_RW);
+    lib_lands(l, LIB_E0, at, pa_of(l, SMALL(140)), LIB_RW);
     lib_must_unmap(l, c, at, 1);
     lib_must_map(l, c, at, MEDIUM(40), 512, PVI_RW);
     lib_leaf_is(l, LIB_E0, at, m, 21, PVI_RW);
@@ -131,8 +123,8 @@ void lib_check_displace(struct lib *l)
     /* A gigabyte over an empty tree of two levels. */
     lib_must_map(l, c, large, SMALL(150), 1, PVI_RW);
     lib_must_map(l, c, large + 600 * LIB_MIB, SMALL(151), 1, PVI_RW);
-    lib_lands(l, LIB_E0, large, pa(l, SMALL(150)), LIB_RW);
-    lib_lands(l, LIB_E0, large + 600 * LIB_MIB, pa(l, SMALL(151)), LIB_RW);
+    lib_lands(l, LIB_E0, large, pa_of(l, SMALL(150)), LIB_RW);
+    lib_lands(l, LIB_E0, large + 600 * LIB_MIB, pa_of(l, SMALL(151)), LIB_RW);
     lib_must_unmap(l, c, large, 1);
     lib_must_unmap(l, c, large + 600 * LIB_MIB, 1);
     lib_must_map(l, c, large, LIB_GFN_BIG, LIB_NR_BIG, PVI_RW);

@@ -5,9 +5,6 @@
 
 #include "lib_checks.h"
 
-#define SMALL(n)  (LIB_GFN_SMALL + (n))
-#define MEDIUM(n) (LIB_GFN_MEDIUM + 512 * (uint64_t)(n))
-
 #define MSI_FIRST  UINT64_C(0xFEE00000) /* hwspec 6.11 */
 #define MSI_LAST   UINT64_C(0xFEEFFFFF)
 #define HT_FIRST   UINT64_C(0xFD00000000)
@@ -15,14 +12,9 @@
 #define VTD_FEADDR 0x40u /* hwspec 1.1: a register that any value may be written to */
 #define AMD_EXCL   0x28u /* hwspec 6.2: exclusion limit, without effect while the base is off */
 
-static uint64_t pa(const struct lib *l, uint64_t gfn)
-{
-    return lib_gfn_pa(l, gfn);
-}
-
 void lib_check_reattach(struct lib *l)
 {
-    uint64_t at = lib_high(l), to_a = pa(l, SMALL(40)), to_b = pa(l, SMALL(41));
+    uint64_t at = lib_high(l), to_a = pa_of(l, SMALL(40)), to_b = pa_of(l, SMALL(41));
     unsigned a = lib_context_with(l, LIB_E0), b = lib_context(l), turn;
 
     lib_must_map(l, a, at, SMALL(40), 1, PVI_RW);
@@ -30,17 +22,17 @@ void lib_check_reattach(struct lib *l)
     lib_must_map(l, b, at, SMALL(41), 1, PVI_RW);
     for (turn = 0; turn < 3; turn++) {
         lib_lands(l, LIB_E0, at, to_a, LIB_RW);
-        lib_lands(l, LIB_E0, at + LIB_PAGE, pa(l, SMALL(42)), LIB_RW);
+        lib_lands(l, LIB_E0, at + LIB_PAGE, pa_of(l, SMALL(42)), LIB_RW);
         lib_must_reattach(l, b, LIB_E0);
         lib_lands(l, LIB_E0, at, to_b, LIB_RW);
-        lib_blocked(l, LIB_E0, at + LIB_PAGE, pa(l, SMALL(42)), LIB_RW);
+        lib_blocked(l, LIB_E0, at + LIB_PAGE, pa_of(l, SMALL(42)), LIB_RW);
         lib_must_reattach(l, a, LIB_E0);
     }
     lib_lands(l, LIB_E0, at, to_a, LIB_RW);
     /* Back to the default context, which blocks; its table is walked, so reason 5. */
     lib_must_reattach(l, 0, LIB_E0);
     lib_blocked(l, LIB_E0, at, to_a, LIB_W);
-    lib_blocked(l, LIB_E0, LIB_BOUNCE_IOVA, pa(l, lib_bounce_gfn(a)), LIB_W);
+    lib_blocked(l, LIB_E0, LIB_BOUNCE_IOVA, pa_of(l, lib_bounce_gfn(a)), LIB_W);
     lib_blocked_everywhere(l, LIB_E0, at, to_a, a);
     lib_must_reattach(l, a, LIB_E0);
     lib_lands(l, LIB_E0, at, to_a, LIB_RW);
@@ -55,26 +47,26 @@ void lib_check_free(struct lib *l)
     lib_must_reattach(l, a, LIB_E1);
     lib_must_map(l, a, at, SMALL(50), 1, PVI_RW);
     lib_must_map(l, a, at + LIB_GIB, MEDIUM(10), 512, PVI_RW);
-    lib_lands(l, LIB_E0, at, pa(l, SMALL(50)), LIB_RW);
-    lib_lands(l, LIB_E1, at + LIB_GIB, pa(l, MEDIUM(10)), LIB_RW);
+    lib_lands(l, LIB_E0, at, pa_of(l, SMALL(50)), LIB_RW);
+    lib_lands(l, LIB_E1, at + LIB_GIB, pa_of(l, MEDIUM(10)), LIB_RW);
     lib_check_status(l, lib_free(l, a, 0), -PVI_EBUSY, "free with devices attached");
-    lib_lands(l, LIB_E0, at, pa(l, SMALL(50)), LIB_RW);
+    lib_lands(l, LIB_E0, at, pa_of(l, SMALL(50)), LIB_RW);
     lib_check_status(l, lib_free(l, a, PVI_FREE_REATTACH), 0, "free and reattach");
-    lib_check(l, pvi_posix_frame_count(l->guest, pa(l, SMALL(50)), PVI_OWE_WRITABLE) == 0,
+    lib_check(l, pvi_posix_frame_count(l->guest, pa_of(l, SMALL(50)), PVI_OWE_WRITABLE) == 0,
               "a frame of the freed context is still referenced");
-    lib_blocked(l, LIB_E0, at, pa(l, SMALL(50)), LIB_W);
-    lib_blocked(l, LIB_E1, at + LIB_GIB, pa(l, MEDIUM(10)), LIB_W);
+    lib_blocked(l, LIB_E0, at, pa_of(l, SMALL(50)), LIB_W);
+    lib_blocked(l, LIB_E1, at + LIB_GIB, pa_of(l, MEDIUM(10)), LIB_W);
     lib_check_status(l, lib_map(l, a, at, SMALL(51), 1, PVI_RW), -PVI_ENOCTX,
                      "map in a freed context");
     /* The number is used again; nothing of the earlier life shows. */
     again = lib_context_with(l, LIB_E0);
     lib_check(l, again == a, "context %u instead of %u", again, a);
-    lib_blocked(l, LIB_E0, at, pa(l, SMALL(50)), LIB_RW);
-    lib_blocked(l, LIB_E0, at + LIB_GIB, pa(l, MEDIUM(10)), LIB_RW);
+    lib_blocked(l, LIB_E0, at, pa_of(l, SMALL(50)), LIB_RW);
+    lib_blocked(l, LIB_E0, at + LIB_GIB, pa_of(l, MEDIUM(10)), LIB_RW);
     lib_must_map(l, again, at, SMALL(52), 1, PVI_RW);
-    lib_lands(l, LIB_E0, at, pa(l, SMALL(52)), LIB_RW);
+    lib_lands(l, LIB_E0, at, pa_of(l, SMALL(52)), LIB_RW);
     lib_must_reattach(l, again, LIB_E1);
-    lib_blocked(l, LIB_E1, at + LIB_GIB, pa(l, MEDIUM(10)), LIB_RW);
+    lib_blocked(l, LIB_E1, at + LIB_GIB, pa_of(l, MEDIUM(10)), LIB_RW);
     lib_clear(l);
 }
 
@@ -192,7 +184,7 @@ void lib_check_identity(struct lib *l)
 {
     struct pvi_op op = lib_op(PVI_OP_ALLOC_CONTEXT, 0, PVI_ALLOC_IDENTITY);
     struct lib_entry entry;
-    uint64_t guest = pa(l, SMALL(60));
+    uint64_t guest = pa_of(l, SMALL(60));
 
     lib_submit(l, &op, 1);
     if (!lib_check_status(l, op.status, 0, "alloc of an identity context"))
@@ -201,7 +193,7 @@ void lib_check_identity(struct lib *l)
     lib_must_reattach(l, op.ctx, LIB_E0);
     check_identity_table(l);
     check_identity_dma(l);
-    lib_check(l, pvi_posix_frame_count(l->guest, pa(l, LIB_GFN_SAME), PVI_OWE_REF) == 1,
+    lib_check(l, pvi_posix_frame_count(l->guest, pa_of(l, LIB_GFN_SAME), PVI_OWE_REF) == 1,
               "an identity mapping holds no reference");
     /* The hypervisor's memory, first of all the tables that the unit walks right now. */
     lib_read_entry(l, LIB_E0->rid, &entry);
@@ -220,7 +212,7 @@ void lib_check_identity(struct lib *l)
 
 void lib_check_default_identity(struct lib *l)
 {
-    uint64_t at = lib_high(l), same = pa(l, LIB_GFN_SAME + 0x200);
+    uint64_t at = lib_high(l), same = pa_of(l, LIB_GFN_SAME + 0x200);
     struct pvi_op ops[3];
     unsigned c;
 
@@ -239,11 +231,11 @@ void lib_check_default_identity(struct lib *l)
     c = lib_context_with(l, LIB_E0);
     lib_blocked(l, LIB_E0, same, same, LIB_RW);
     lib_must_map(l, c, at, SMALL(61), 1, PVI_RW);
-    lib_lands(l, LIB_E0, at, pa(l, SMALL(61)), LIB_RW);
+    lib_lands(l, LIB_E0, at, pa_of(l, SMALL(61)), LIB_RW);
     lib_lands(l, LIB_E1, same, same, LIB_RW);
     lib_check_status(l, lib_free(l, c, PVI_FREE_REATTACH), 0, "free and reattach");
     lib_lands(l, LIB_E0, same, same, LIB_RW);
-    lib_blocked(l, LIB_E0, at, pa(l, SMALL(61)), LIB_RW);
+    lib_blocked(l, LIB_E0, at, pa_of(l, SMALL(61)), LIB_RW);
     lib_clear(l);
 }
 
@@ -276,8 +268,8 @@ void lib_check_refused(struct lib *l)
     }
     lib_must_map(l, c, MSI_FIRST - LIB_PAGE, SMALL(1), 1, PVI_RW);
     lib_must_map(l, c, MSI_LAST + 1, SMALL(2), 1, PVI_RW);
-    lib_lands(l, LIB_E0, MSI_FIRST - LIB_PAGE, pa(l, SMALL(1)), LIB_RW);
-    lib_lands(l, LIB_E0, MSI_LAST + 1, pa(l, SMALL(2)), LIB_RW);
+    lib_lands(l, LIB_E0, MSI_FIRST - LIB_PAGE, pa_of(l, SMALL(1)), LIB_RW);
+    lib_lands(l, LIB_E0, MSI_LAST + 1, pa_of(l, SMALL(2)), LIB_RW);
     lib_clear(l);
 }
 

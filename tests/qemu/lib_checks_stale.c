@@ -9,8 +9,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define SMALL(n)    (LIB_GFN_SMALL + (n))
-#define MEDIUM(n)   (LIB_GFN_MEDIUM + 512 * (uint64_t)(n))
 #define PROBE_BYTES 64u
 #define PAGES_MANY  64u
 
@@ -25,11 +23,6 @@ struct watch {
     unsigned old_after;
     unsigned early; /* frames and ids given back before the flush was complete */
 };
-
-static uint64_t pa(const struct lib *l, uint64_t gfn)
-{
-    return lib_gfn_pa(l, gfn);
-}
 
 /* Does the device, whose buffer holds no 0xEE, still reach the old frame? */
 static bool reaches_old(struct watch *w)
@@ -115,19 +108,19 @@ void lib_check_stale_unmap(struct lib *l)
     struct watch w;
 
     lib_must_map(l, c, at, SMALL(200), 2, PVI_RW);
-    watch_begin(&w, l, LIB_E0, at, pa(l, SMALL(200)));
+    watch_begin(&w, l, LIB_E0, at, pa_of(l, SMALL(200)));
     lib_must_unmap(l, c, at, 1);
     watch_end(&w, 1, 1);
     lib_check(l, w.puts == 1, "%u frames given back, expected: 1", w.puts);
-    lib_lands(l, LIB_E0, at + LIB_PAGE, pa(l, SMALL(201)), LIB_RW);
+    lib_lands(l, LIB_E0, at + LIB_PAGE, pa_of(l, SMALL(201)), LIB_RW);
     /* Replaced in one batch: one flush, after which the new translation answers. */
-    watch_begin(&w, l, LIB_E0, at + LIB_PAGE, pa(l, SMALL(201)));
+    watch_begin(&w, l, LIB_E0, at + LIB_PAGE, pa_of(l, SMALL(201)));
     ops[0] = lib_op_unmap(c, at + LIB_PAGE, 1);
     ops[1] = lib_op_map(c, at + LIB_PAGE, SMALL(202), 1, PVI_RW);
     lib_submit(l, ops, 2);
     lib_check(l, ops[0].status == 0 && ops[1].status == 0, "replacing in one batch");
     watch_end(&w, l->np_cache ? w.submits : 1, 1);
-    lib_lands(l, LIB_E0, at + LIB_PAGE, pa(l, SMALL(202)), LIB_RW);
+    lib_lands(l, LIB_E0, at + LIB_PAGE, pa_of(l, SMALL(202)), LIB_RW);
     lib_clear(l);
 }
 
@@ -145,7 +138,7 @@ void lib_check_stale_large(struct lib *l)
 
     for (i = 0; i < 2; i++) {
         probe = at + leaf[i].probe * LIB_PAGE;
-        to = pa(l, leaf[i].gfn + leaf[i].probe);
+        to = pa_of(l, leaf[i].gfn + leaf[i].probe);
         lib_must_map(l, c, at, leaf[i].gfn, leaf[i].nr, PVI_RW);
         /* One page of it, by splitting: the cached large leaf goes, whatever the unit keeps. */
         watch_begin(&w, l, LIB_E0, probe, to);
@@ -157,10 +150,10 @@ void lib_check_stale_large(struct lib *l)
         watch_begin(&w, l, LIB_E0, probe, to);
         lib_must_unmap(l, c, at, leaf[i].nr);
         watch_end(&w, w.submits, w.waits);
-        lib_blocked(l, LIB_E0, at, pa(l, leaf[i].gfn), LIB_RW);
+        lib_blocked(l, LIB_E0, at, pa_of(l, leaf[i].gfn), LIB_RW);
         /* All of it, as one leaf. */
         lib_must_map(l, c, at, leaf[i].gfn, leaf[i].nr, PVI_RW);
-        lib_leaf_is(l, LIB_E0, at, pa(l, leaf[i].gfn), i == 0 ? 21 : 30, PVI_RW);
+        lib_leaf_is(l, LIB_E0, at, pa_of(l, leaf[i].gfn), i == 0 ? 21 : 30, PVI_RW);
         watch_begin(&w, l, LIB_E0, probe, to);
         lib_must_unmap(l, c, at, leaf[i].nr);
         watch_end(&w, 1, 1);
@@ -184,8 +177,8 @@ void lib_check_stale_many(struct lib *l)
             ops[i] = lib_op_map(c, base + i * 3 * LIB_PAGE, SMALL(300 + i), 1, PVI_RW);
         lib_submit(l, ops, nr);
         for (i = 0; i < nr; i++)
-            lib_lands(l, LIB_E0, base + i * 3 * LIB_PAGE, pa(l, SMALL(300 + i)), LIB_W);
-        watch_begin(&w, l, LIB_E0, base + (nr - 1) * 3 * LIB_PAGE, pa(l, SMALL(300 + nr - 1)));
+            lib_lands(l, LIB_E0, base + i * 3 * LIB_PAGE, pa_of(l, SMALL(300 + i)), LIB_W);
+        watch_begin(&w, l, LIB_E0, base + (nr - 1) * 3 * LIB_PAGE, pa_of(l, SMALL(300 + nr - 1)));
         for (i = 0; i < nr; i++)
             ops[i] = lib_op_unmap(c, base + i * 3 * LIB_PAGE, 1);
         lib_submit(l, ops, nr);
@@ -194,7 +187,7 @@ void lib_check_stale_many(struct lib *l)
                   w.puts);
         for (i = 0; i < nr; i++) {
             lib_check_status(l, ops[i].status, 0, "unmap of many");
-            lib_blocked(l, LIB_E0, base + i * 3 * LIB_PAGE, pa(l, SMALL(300 + i)), LIB_W);
+            lib_blocked(l, LIB_E0, base + i * 3 * LIB_PAGE, pa_of(l, SMALL(300 + i)), LIB_W);
         }
     }
     lib_clear(l);
@@ -208,13 +201,13 @@ void lib_check_stale_reattach(struct lib *l)
 
     lib_must_map(l, a, at, SMALL(400), 1, PVI_RW);
     lib_must_map(l, b, at, SMALL(401), 1, PVI_RW);
-    watch_begin(&w, l, LIB_E0, at, pa(l, SMALL(400)));
+    watch_begin(&w, l, LIB_E0, at, pa_of(l, SMALL(400)));
     lib_must_reattach(l, b, LIB_E0);
     watch_end(&w, w.submits, w.waits);
     lib_check(l, w.ids == 1, "%u domain ids given back, expected: 1", w.ids);
-    lib_lands(l, LIB_E0, at, pa(l, SMALL(401)), LIB_RW);
+    lib_lands(l, LIB_E0, at, pa_of(l, SMALL(401)), LIB_RW);
     /* To the default context, by freeing the one that it is in. */
-    watch_begin(&w, l, LIB_E0, at, pa(l, SMALL(401)));
+    watch_begin(&w, l, LIB_E0, at, pa_of(l, SMALL(401)));
     lib_check_status(l, lib_free(l, b, PVI_FREE_REATTACH), 0, "free and reattach");
     watch_end(&w, w.submits, w.waits);
     lib_check(l, w.puts == 1 && w.ids == 1, "%u frames and %u ids given back, expected: 1 and 1",

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALL(n)  (LIB_GFN_SMALL + (n))
-#define MEDIUM(n) (LIB_GFN_MEDIUM + 512 * (uint64_t)(n))
 #define SCATTERED 20u
 
 /* What one batch must cost. */

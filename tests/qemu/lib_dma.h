@@ -27,10 +27,11 @@
 bool lib_lands(struct lib *l, struct lib_dev *dev, uint64_t iova, uint64_t pa, unsigned dirs);
 /*
  * Nothing moves between the device and pa, where iova led to or would lead to. VT-d: the fault is
- * recorded with its reason, requester and address, unless `cached` says that the refusal may come
- * from a cached translation, which QEMU does not record.
+ * recorded with its reason, requester and address. AMD-Vi: the model neither writes its event log
+ * nor signals a target abort for an entry of zero, so that data which did not move is all there is.
  */
 bool lib_blocked(struct lib *l, struct lib_dev *dev, uint64_t iova, uint64_t pa, unsigned dirs);
+/* The same where the refusal may come from a cached translation: QEMU does not record that. */
 bool lib_blocked_cached(struct lib *l, struct lib_dev *dev, uint64_t iova, uint64_t pa,
                         unsigned dirs);
 /*

@@ -125,6 +125,7 @@ int rig_init(struct vtd_rig *rig, unsigned haw_bits, uint64_t reg_size)
     struct pvi_vtd_cfg cfg = {
         .reg_pa = RIG_REGS, .reg_size = reg_size, .haw_bits = (uint8_t)haw_bits};
 
+    memset(&rig->unit, 0xff, sizeof(rig->unit));
     return pvi_vtd_unit_init(&rig->unit, rig->host, &cfg);
 }
 
