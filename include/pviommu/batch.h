@@ -13,16 +13,58 @@
 #include <pviommu/domain.h>
 #include <pviommu/gather.h>
 
+/**
+ * Operations. Common to all: EINVAL (unknown code, pad not 0, a `done` that no operation of ours can stand at), EFLAGS (flags that
+ * the operation does not know), ENODOM and EPERM (domid), EDYING, ECANCELED (PVI_BATCH_STOP); to all but NOOP, QUERY_CAPS and
+ * INIT: ENOIOMMU, ENOTINIT. Unless said otherwise an error has changed nothing. EHW: the unit failed, the contexts concerned are
+ * broken and refuse everything but being freed, what could not be flushed is never reused.
+ */
 enum pvi_opcode {
+    /** Nothing. */
     PVI_OP_NOOP = 0,
+    /** Fills u.caps. A domain without IOMMU gets all zero: no context can be made. Never fails. */
     PVI_OP_QUERY_CAPS,
+    /**
+     * Sets contexts and pool pages aside, once. ELENGTH: a count of 0; ELIMIT: more than the host grants; EPERM: only another domain
+     * may do it for this one; EINITED; EBUSY: another init, with other limits, is half way; ENOMEM: all is given back, try again;
+     * ENOIOMMU. Resumable.
+     */
     PVI_OP_INIT,
+    /**
+     * Makes a context; its number comes back in ctx, which is 0 on the way in. With PVI_ALLOC_IDENTITY it begins with all that the
+     * domain may have 1:1 (as the host enumerates it, less MSI and HyperTransport windows), each frame pinned like any mapping; if that
+     * cannot be built whole nothing of it stays. ENOSPC: no free number; ENOMEM, EQUOTA; ENOCTX: a resumed operation whose context
+     * was freed meanwhile. Resumable; `done` is opaque.
+     */
     PVI_OP_ALLOC_CONTEXT,
+    /**
+     * Ends a context and everything mapped in it. EDEFAULT: context 0; ENOCTX; EBUSY: devices are attached and PVI_FREE_REATTACH is
+     * not given, or the context is being built. With PVI_FREE_REATTACH its devices move to the default context first, and what a move
+     * can answer comes back (those that have moved stay moved). Resumable.
+     */
     PVI_OP_FREE_CONTEXT,
+    /**
+     * Moves a device of this domain, with all its requester ids and its group, to context ctx (0: the default one). ENODEV: no such
+     * device here; ENOCTX; EBUSY: the context is being built; EEXIST: something is mapped inside a reserved region of the device, or
+     * another region overlaps it; ENOSPC: no domain id left on the unit, or too many regions; ENOMEM, EQUOTA: no page for a region;
+     * EOPNOTSUPP: the unit cannot walk the context's table.
+     */
     PVI_OP_REATTACH_DEVICE,
+    /**
+     * Maps guest frames gfn .. at dfn .. with the rights in flags. EDEFAULT, ENOCTX; ELENGTH: nr is 0; EWRAP; EALIGN: dfn, gfn or nr is
+     * not a multiple of the context's smallest page, or the host's frames are not; ERANGE: beyond caps.max_iova, or frames beyond
+     * what entries can name; ERESERVED: a window or a device's reserved region lies inside (fault says where, nothing is mapped).
+     * With `done` frames mapped: EEXIST at fault; ENOFRAME, EPERM: the host has no such frame or forbids it; ENOMEM, EQUOTA. Resumable.
+     */
     PVI_OP_MAP,
+    /**
+     * Unmaps nr frames at dfn; a leaf that is cut is split in place. Errors of the range as for MAP. With `done` frames unmapped:
+     * ENOENT: nothing is mapped at fault; ENOMEM, EQUOTA: no page to split a leaf with. Resumable.
+     */
     PVI_OP_UNMAP,
+    /** The guest frame, rights and leaf size behind dfn. ENOENT; ENOFRAME: the host no longer knows the frame; range errors as for MAP. */
     PVI_OP_LOOKUP,
+    /** A barrier: flushes all that the batch has changed so far, and dfn, nr (nr 0, dfn 0: the whole context). Range errors as for MAP. */
     PVI_OP_FLUSH,
     PVI_OP_NR
 };
