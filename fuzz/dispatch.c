@@ -106,6 +106,7 @@ static void machine_end(void)
 {
     pvi_posix_remove_unit(m.host, &m.unit.unit);
     pvi_posix_free(m.host);
+    pvi_posix_null_fini(&m.unit);
 }
 
 static struct machine *machine(void)

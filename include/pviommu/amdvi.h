@@ -84,6 +84,8 @@ struct pvi_amdvi_cmd {
 /** COMPLETION_WAIT: stores data at `store` (8-byte aligned) once all commands before it are done.
  */
 struct pvi_amdvi_cmd pvi_amdvi_cmd_wait(pvi_pa store, uint64_t data);
+/** COMPLETION_WAIT that later commands do not overtake (F); writes 0 at `store`, which nobody need read. */
+struct pvi_amdvi_cmd pvi_amdvi_cmd_fence(pvi_pa store);
 /** INVALIDATE_DEVTAB_ENTRY. */
 struct pvi_amdvi_cmd pvi_amdvi_cmd_devtab(uint16_t rid);
 /** INVALIDATE_INTERRUPT_TABLE. */
@@ -105,6 +107,12 @@ struct pvi_amdvi_cmd pvi_amdvi_cmd_all(void);
 uint32_t pvi_amdvi_inv_nr(const struct pvi_inv *inv, uint64_t efr);
 /** Command i of an invalidation, 0 <= i < pvi_amdvi_inv_nr(). */
 struct pvi_amdvi_cmd pvi_amdvi_inv_cmd(const struct pvi_inv *inv, uint64_t efr, uint32_t i);
+
+/**
+ * Must a fence follow command i? After device table entries: a page invalidation that overtook them could be undone by
+ * a DMA that still goes through the old entry, under the old DomainID (hwspec 6.8).
+ */
+bool pvi_amdvi_inv_fence(const struct pvi_inv *inv, uint64_t efr, uint32_t i);
 
 /* Events (hwspec 7.3) -------------------------------------------------------------------------- */
 

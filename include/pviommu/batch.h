@@ -38,8 +38,8 @@ enum pvi_opcode {
      */
     PVI_OP_ALLOC_CONTEXT,
     /**
-     * Ends a context and everything mapped in it. EDEFAULT: context 0; ENOCTX; EBUSY: devices are attached and PVI_FREE_REATTACH is
-     * not given, or the context is being built. With PVI_FREE_REATTACH its devices move to the default context first, and what a move
+     * Ends a context and everything mapped in it, also one that was left half built. EDEFAULT: context 0; ENOCTX; EBUSY: devices are
+     * attached and PVI_FREE_REATTACH is not given. With PVI_FREE_REATTACH its devices move to the default context first, and what a move
      * can answer comes back (those that have moved stay moved). Resumable.
      */
     PVI_OP_FREE_CONTEXT,

@@ -18,7 +18,8 @@ enum pvi_context_state {
     PVI_CTX_BUILDING, /**< identity runs are being mapped; not attachable yet */
     PVI_CTX_LIVE,
     PVI_CTX_DYING,  /**< no devices; its table is being taken down */
-    PVI_CTX_BROKEN  /**< a flush failed: refuses everything but being freed */
+    PVI_CTX_BROKEN, /**< a flush failed: refuses everything but being freed */
+    PVI_CTX_LOST    /**< freed, but some unit was never made to forget it: its number is not used again */
 };
 
 /** One reserved region in a context, counted per device that needs it (R18). */

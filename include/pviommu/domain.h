@@ -97,19 +97,23 @@ PVI_MUST_CHECK int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, con
 PVI_MUST_CHECK int pvi_domain_start(struct pvi_domain *d);
 
 /**
- * Gives a device to a domain: all its requester ids go to the context of its group, or to the default one.
- * @return 0; -PVI_EINVAL (malformed description), -PVI_EEXIST (sbdf there already), -PVI_ENOIOMMU, -PVI_EDYING,
- *         -PVI_EBUSY (that context is being built), -PVI_EPREEMPTED (another call moves devices: call again), or
- *         what attaching answered (see pvi_host_did_alloc(), pvi_host_dev_switch(), and -PVI_EEXIST for a mapping
- *         inside a reserved region of the device): nothing changed. -PVI_EHW: the device stays listed, its
- *         unit and both contexts are broken.
+ * Gives a device to a domain: all its requester ids go to the context of its group, or to the default one. Devices that
+ * share a requester id (an alias behind a bridge) are of one group.
+ * @return 0; -PVI_EINVAL (malformed description, regions that no context can map, an id shared outside of the group),
+ *         -PVI_EEXIST (sbdf there already, or something is mapped inside a reserved region of the device),
+ *         -PVI_ENOIOMMU, -PVI_EDYING, -PVI_EBUSY (that context is being built, or broken), -PVI_EPREEMPTED (another
+ *         call moves devices: call again), -PVI_ENOSPC, -PVI_ENOMEM, -PVI_EQUOTA or what pvi_host_did_alloc() and
+ *         pvi_host_dev_switch() answered: nothing changed. -PVI_EHW: the device is not in the domain, its ids block as
+ *         far as its unit obeys, and what the unit may still reach is written off, never reused.
  */
 PVI_MUST_CHECK int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev);
 
 /**
- * Takes a device away: its requester ids are blocked, flushed, and only then it is gone.
- * @return 0; -PVI_EPREEMPTED (another call moves devices: call again); -PVI_EHW: it is gone from the domain, but its
- *         unit could not be made to forget: whatever the unit may still reach is written off, never reused.
+ * Takes a device away: its requester ids, but for those that another device of the domain has too, are blocked,
+ * flushed, and only then it is gone.
+ * @return 0; -PVI_ENODEV (not in this domain); -PVI_EPREEMPTED (another call moves devices: call again); -PVI_EHW: it is
+ *         gone from the domain, but its unit could not be made to forget: whatever the unit may still reach is written
+ *         off, never reused. Anything else: nothing changed.
  */
 PVI_MUST_CHECK int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev);
 

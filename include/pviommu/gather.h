@@ -26,6 +26,9 @@ struct pvi_pt_ops;
 /** Unlinked tables with owed frames held at once: bounds the work of one release. */
 #define PVI_GATHER_OWING 16u
 
+/** Frames released by one flush at most: one leaf of 1 GiB, or this many pages. */
+#define PVI_GATHER_FRAMES ((uint64_t)1 << 18)
+
 /** One changed range. */
 struct pvi_gather_range {
     struct pvi_context *ctx;
@@ -49,6 +52,7 @@ struct pvi_gather {
     struct pvi_gather_run run[PVI_GATHER_RUNS];
     struct pvi_page *tables; /**< unlinked, by next */
     struct pvi_page *lists;  /**< list pages, newest first, by next */
+    uint64_t nr_frames; /**< in runs */
     uint32_t nr_ranges, nr_runs, nr_list_runs, nr_lists, nr_owing;
     uint8_t failed_unit; /**< the last one that failed */
     bool failed; /**< some flush since pvi_gather_init() has failed */
@@ -71,10 +75,11 @@ void pvi_gather_range(struct pvi_gather *g, struct pvi_context *ctx, uint64_t fi
                       bool tables, bool added);
 
 /**
- * Makes room for one more run of frames, taking a list page from the pool when the gather's own room is used up.
- * @return false when there is none: flush, then go on.
+ * Makes room for one more run of nr frames, taking a list page from the pool when the gather's own room is used up.
+ * @return false when there is none, or when PVI_GATHER_FRAMES would be exceeded: flush, then go on. An empty gather
+ *         always has room.
  */
-bool pvi_gather_room(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quota *quota);
+bool pvi_gather_room(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quota *quota, uint64_t nr);
 
 /** Adds a run; pvi_gather_room() said yes since the last run that did not merge. */
 void pvi_gather_frames(struct pvi_gather *g, uint64_t pa, uint64_t nr, uint8_t owe);

@@ -292,6 +292,7 @@ static void pool_came_back(struct pvi_host *h, struct pvi_pool *pool, uint32_t b
         pthread_mutex_lock(&h->rec->lock);
         content = pvi_posix_page_ptr(h, index);
         rec_page_leaves(h, index, "the pool");
+        h->rec->page[index].stored = 0;
         for (i = 0; i < REC_ENTRIES && !page->dirty; i++) {
             if (content[i] != 0) {
                 rec_violation(
@@ -421,6 +422,7 @@ static void store_end(struct pvi_host *h, uint64_t index, const uint64_t *p, uns
     struct rec_page *page = &h->rec->page[index];
     unsigned slot = (unsigned)((uintptr_t)p & PVI_PAGE_MASK) / 8;
 
+    page->stored = rec_me();
     if (page->state == REC_NONE && rec_self.switching) {
         rec_page_live(h, index, REC_RAW);
         page->raw_dirty = !rec_self.switching->caps.coherent;

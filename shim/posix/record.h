@@ -9,7 +9,7 @@
 #include "internal.h"
 
 /* As an entry: present, with reserved bits set, in every format. */
-#define REC_POISON 0xdbdbdbdbdbdbdbdbull
+#define REC_POISON  0xdbdbdbdbdbdbdbdbull
 #define REC_ENTRIES 512u
 
 /* Entries (record_fmt.c) ---------------------------------------------------------------------- */
@@ -33,6 +33,7 @@ struct rec_entry {
     uint8_t level;   /* TABLE: of the child; 0 is the last */
     uint8_t lg2;     /* LEAF: of the whole leaf, which may span several slots */
     uint8_t rights;  /* LEAF: R and W as two bits */
+    bool owes;       /* LEAF: it holds a reference on its frame, as software's own bits have it */
     uint64_t pa;     /* TABLE: child; LEAF: where this slot's first byte leads */
     uint64_t heeded; /* the bits that hardware heeds, but for accessed and dirty */
 };
@@ -70,6 +71,8 @@ struct rec_page {
     struct rec_table *table;
     uint64_t iova;    /* LIVE, LIMBO: first byte that it translates */
     uint64_t gone;    /* LIMBO: when it was unlinked */
+    uintptr_t by;     /* LIMBO: thread that did */
+    uintptr_t stored; /* thread of the last hooked store */
     uint64_t dirty;   /* lines stored to through hooks and not written back since */
     uint32_t live_at; /* place in the list of LIVE and RAW pages */
     uint32_t maps;
@@ -132,6 +135,8 @@ struct rec_gone {
     uint64_t first, last; /* IOVA */
     uint64_t frame, nr;
     uint64_t when;
+    uintptr_t by; /* thread that removed it */
+    bool owes;
 };
 
 struct rec_table {
@@ -198,7 +203,7 @@ struct pvi_record {
     struct rec_table *tables;
     struct rec_unit unit[PVI_MAX_UNITS];
     struct pvi_count mapped; /* leaves that lead to each frame, stale ones included */
-    struct pvi_count spare;  /* references of all guests on each frame, less the leaves */
+    struct pvi_count spare;  /* references of all guests on each frame, less leaves that owe one */
     uint32_t allow[PVI_AT_NR];
 };
 
@@ -249,6 +254,8 @@ void rec_page_live(struct pvi_host *h, uint64_t index, enum rec_state state);
 void rec_page_dead(struct pvi_host *h, uint64_t index, enum rec_state state);
 void rec_page_touch(struct pvi_host *h, uint64_t index);
 void rec_page_dirty(struct pvi_host *h, uint64_t index, unsigned slot);
+/* Every line must be as memory has it, or be dirty by another thread that is at it right now. */
+bool rec_page_written_back(struct pvi_host *h, uint64_t index);
 void rec_page_clean(struct pvi_host *h, uint64_t index, unsigned line);
 void rec_check_pages(struct pvi_host *h, bool all);
 void rec_check_dirty(struct pvi_host *h, const char *when);
@@ -266,7 +273,7 @@ void rec_table_settle(struct pvi_host *h, struct rec_table *t);
 void rec_store_live(struct pvi_host *h, uint64_t index, unsigned slot, uint64_t old,
                     uint64_t value);
 /* Leaves that lead to the frames of [pa, pa + len) come or go. */
-void rec_mapped(struct pvi_host *h, uint64_t pa, uint64_t len, int64_t delta);
+void rec_mapped(struct pvi_host *h, uint64_t pa, uint64_t len, bool owes, int64_t delta);
 
 /* The account (record_due.c) */
 struct rec_unit *rec_unit_of(struct pvi_host *h, struct pvi_unit *u);
@@ -275,11 +282,11 @@ void rec_due_binding(struct pvi_host *h, struct rec_binding *b, uint64_t first, 
 void rec_due_add(struct pvi_host *h, struct rec_table *t, uint64_t first, uint64_t last,
                  unsigned flags);
 /*
- * Is something of [first, last] that changed up to `when` not known to be forgotten? With `tables`:
- * a table.
+ * Is something of [first, last] that thread `by` changed up to `when` not known to be forgotten?
+ * With `tables`: a table.
  */
 const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, uint64_t last,
-                                   uint64_t when, bool tables);
+                                   uint64_t when, uintptr_t by, bool tables);
 struct rec_binding *rec_bind(struct pvi_host *h, struct rec_unit *ru, uint16_t did,
                              struct rec_table *t);
 void rec_unbind(struct pvi_host *h, struct rec_binding *b, bool final);

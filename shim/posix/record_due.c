@@ -156,7 +156,7 @@ void rec_due_add(struct pvi_host *h, struct rec_table *t, uint64_t first, uint64
 }
 
 const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, uint64_t last,
-                                   uint64_t when, bool tables)
+                                   uint64_t when, uintptr_t by, bool tables)
 {
     const struct rec_binding *b;
     size_t i;
@@ -165,8 +165,9 @@ const struct rec_due *rec_due_find(const struct rec_table *t, uint64_t first, ui
         for (i = 0; i < b->nr_dues; i++) {
             const struct rec_due *d = &b->due[i];
 
-            if ((d->flags & (DUE_ADDED | DUE_FINAL)) == 0 && (!tables || (d->flags & DUE_TABLES) != 0) &&
-                d->born <= when && d->first <= last && d->last >= first) {
+            if ((d->flags & (DUE_ADDED | DUE_FINAL)) == 0 && d->owner == by &&
+                (!tables || (d->flags & DUE_TABLES) != 0) && d->born <= when && d->first <= last &&
+                d->last >= first) {
                 return d;
             }
         }

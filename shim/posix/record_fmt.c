@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The recorder's decoders: VT-d second stage (3.7 and 9.8, hwspec 3.1) and AMD-Vi v1 (48882 2.2.3,
- * hwspec 6.9). They share nothing with the engine but the manuals.
+ * hwspec 6.9). They share nothing with the engine but the manuals, and which ignored bits say that
+ * a leaf owes a reference (docs/design.md).
  */
 #include "record.h"
 #include <string.h>
@@ -45,7 +46,7 @@ static uint64_t beyond(const struct rec_rules *r)
 
 static struct rec_entry vtd_ss(const struct rec_rules *r, uint64_t entry, unsigned level)
 {
-    struct rec_entry e = {REC_EMPTY, 0, 0, 0, entry & BITS(51, 12), 0};
+    struct rec_entry e = {REC_EMPTY, 0, 0, 0, false, entry & BITS(51, 12), 0};
     uint64_t wrong = beyond(r) | BIT(62);
 
     if ((entry & 3) == 0) { /* no P bit: R or W makes an entry present */
@@ -56,6 +57,7 @@ static struct rec_entry vtd_ss(const struct rec_rules *r, uint64_t entry, unsign
         e.kind = REC_LEAF;
         e.lg2 = (uint8_t)rec_shift(level);
         e.rights = (uint8_t)(entry & 3);
+        e.owes = (entry & BITS(53, 52)) != 0;
         wrong |= r->snoop ? 0 : BIT(11);
         wrong |= level == 0 ? 0 : BITS(rec_shift(level) - 1, 12);
         e.heeded = entry & (BITS(51, 12) | BIT(11) | BITS(6, 3) | 3 | (level == 0 ? 0 : BIT(7)));
@@ -87,7 +89,7 @@ static struct rec_entry amd_sized(struct rec_entry e, unsigned level, uint64_t i
 static struct rec_entry amd_v1(const struct rec_rules *r, uint64_t entry, unsigned level,
                                uint64_t iova)
 {
-    struct rec_entry e = {REC_EMPTY, 0, 0, 0, entry & BITS(51, 12), 0};
+    struct rec_entry e = {REC_EMPTY, 0, 0, 0, false, entry & BITS(51, 12), 0};
     unsigned next = (unsigned)(entry >> 9) & 7;
 
     if ((entry & 1) == 0) {
@@ -104,6 +106,7 @@ static struct rec_entry amd_v1(const struct rec_rules *r, uint64_t entry, unsign
     e.kind = REC_LEAF;
     e.lg2 = (uint8_t)rec_shift(level);
     e.rights = (uint8_t)(entry >> 61) & 3;
+    e.owes = (entry & BITS(2, 1)) != 0;
     e.heeded = entry & (BITS(62, 59) | BITS(51, 12) | BITS(11, 9) | 1);
     if (level >= 5 || (entry & (BITS(58, 52) | beyond(r))) != 0) { /* no leaf at level 6 */
         return bad(e);

@@ -63,29 +63,56 @@ static struct rec_line *dirty_find(struct pvi_record *rec, uint64_t index, unsig
     return NULL;
 }
 
-/*
- * A hooked store went to the page: some walker does not see it before its line is written back
- * (R1).
- */
-void rec_page_dirty(struct pvi_host *h, uint64_t index, unsigned slot)
+static void line_dirty(struct pvi_host *h, uint64_t index, unsigned line, uintptr_t by)
 {
     struct pvi_record *rec = h->rec;
     struct rec_page *page = &rec->page[index];
     struct rec_line *d;
 
-    if (page->state == REC_RAW ? !page->raw_dirty : !page->table->noncoherent) {
-        return;
-    }
-    if ((page->dirty & 1ull << (slot / 8)) != 0) {
-        d = dirty_find(rec, index, slot / 8);
+    if ((page->dirty & 1ull << line) != 0) {
+        d = dirty_find(rec, index, line);
     } else {
         rec->dirty = rec_grow(rec->dirty, rec->nr_dirty, &rec->room_dirty, sizeof(*rec->dirty));
         d = &rec->dirty[rec->nr_dirty++];
     }
     d->index = (uint32_t)index;
-    d->line = slot / 8;
-    d->by = rec_me();
-    page->dirty |= 1ull << (slot / 8);
+    d->line = line;
+    d->by = by;
+    page->dirty |= 1ull << line;
+}
+
+/* A hooked store: some walker does not see it before its line is written back (R1). */
+void rec_page_dirty(struct pvi_host *h, uint64_t index, unsigned slot)
+{
+    const struct rec_page *page = &h->rec->page[index];
+
+    if (page->state == REC_RAW ? page->raw_dirty : page->table->noncoherent) {
+        line_dirty(h, index, slot / 8, rec_me());
+    }
+}
+
+/*
+ * A table gets a walker that does not snoop. It may have been in use before, without one: another
+ * thread can be between its store and its write-back, and is asked later.
+ */
+bool rec_page_written_back(struct pvi_host *h, uint64_t index)
+{
+    const unsigned char *cpu = pvi_posix_page_ptr(h, index), *dram = rec_dram(h, index);
+    uintptr_t by = h->rec->page[index].stored;
+    unsigned line;
+
+    if (memcmp(cpu, dram, PVI_PAGE_SIZE) == 0) {
+        return true;
+    }
+    if (by == 0 || by == rec_me()) {
+        return false;
+    }
+    for (line = 0; line < PVI_PAGE_SIZE / 64; line++) {
+        if (memcmp(cpu + 64 * line, dram + 64 * line, 64) != 0) {
+            line_dirty(h, index, line, by);
+        }
+    }
+    return true;
 }
 
 void rec_page_clean(struct pvi_host *h, uint64_t index, unsigned line)
@@ -182,7 +209,7 @@ bool rec_page_cached(const struct rec_page *page)
 {
     uint64_t last = page->iova + (((uint64_t)REC_ENTRIES << rec_shift(page->level)) - 1);
 
-    return rec_due_find(page->table, page->iova, last, page->gone, true) != NULL;
+    return rec_due_find(page->table, page->iova, last, page->gone, page->by, true) != NULL;
 }
 
 /* A page goes where it may be used for anything: no unit may know it any more (R4). */
@@ -232,6 +259,7 @@ void pvi_record_page_free(struct pvi_host *h, uint64_t index, uint64_t nr)
 
         rec_page_leaves(h, i, "the host");
         page->was_live = false;
+        page->stored = 0;
         for (j = 0; j < REC_ENTRIES; j++) {
             if (content[j] != 0) {
                 rec_violation(h, PVI_RULE_R22,
@@ -258,7 +286,7 @@ static const struct rec_gone *gone_find(struct pvi_host *h, uint64_t frame)
 
     for (t = h->rec->tables; t; t = t->next) {
         for (i = 0; i < t->nr_gone; i++) {
-            if (frame - t->gone[i].frame < t->gone[i].nr) {
+            if (t->gone[i].owes && frame - t->gone[i].frame < t->gone[i].nr) {
                 return &t->gone[i];
             }
         }
@@ -282,22 +310,18 @@ static void frame_leaves(struct pvi_host *h, uint64_t frame)
 }
 
 /*
- * Leaves hold one reference each, live ones and those that a unit may still cache: where there is
- * exactly one a leaf, none may go. (Fewer: a leaf that owes nothing leads there as well, and
- * nothing can be said.)
+ * A leaf that owes holds one reference, a live one as well as one that a unit may still cache:
+ * where there is exactly one a leaf, none may go.
  */
 static void frames_leave(struct pvi_host *h, uint64_t first, uint64_t last)
 {
     uint64_t frame;
-    int64_t min, max;
+    int64_t min, max, spare;
 
     pvi_count_range(&h->rec->spare, first, last, &min, &max);
     for (frame = first; min <= 0 && frame <= last; frame++) {
-        int64_t spare, leaves;
-
         pvi_count_range(&h->rec->spare, frame, frame, &spare, &max);
-        pvi_count_range(&h->rec->mapped, frame, frame, &leaves, &max);
-        if (spare == 0 && leaves != 0) {
+        if (spare <= 0) {
             frame_leaves(h, frame);
             return;
         }

@@ -26,12 +26,14 @@ static void leaf_range(const struct rec_entry *e, uint64_t iova, uint64_t *first
 
 /* Leaves by frame ----------------------------------------------------------------------------- */
 
-void rec_mapped(struct pvi_host *h, uint64_t pa, uint64_t len, int64_t delta)
+void rec_mapped(struct pvi_host *h, uint64_t pa, uint64_t len, bool owes, int64_t delta)
 {
     uint64_t first = pa >> PVI_PAGE_LG2, last = first + (len >> PVI_PAGE_LG2) - 1;
 
     if (!h->no_counts) {
         pvi_count_add(&h->rec->mapped, first, last, delta);
+    }
+    if (!h->no_counts && owes) {
         pvi_count_add(&h->rec->spare, first, last, -delta);
     }
 }
@@ -39,6 +41,7 @@ void rec_mapped(struct pvi_host *h, uint64_t pa, uint64_t len, int64_t delta)
 /* A run of leaves that continue each other, so that a full table is counted at once. */
 struct leaf_run {
     uint64_t iova, pa, len;
+    bool owes;
 };
 
 static void run_gone(struct pvi_host *h, struct rec_table *t, const struct leaf_run *run)
@@ -52,6 +55,8 @@ static void run_gone(struct pvi_host *h, struct rec_table *t, const struct leaf_
     g->frame = run->pa >> PVI_PAGE_LG2;
     g->nr = run->len >> PVI_PAGE_LG2;
     g->when = h->rec->now;
+    g->by = rec_me();
+    g->owes = run->owes;
 }
 
 /* New leaves; or, gone, old ones, which count until every unit has forgotten them. */
@@ -63,22 +68,24 @@ static void run_flush(struct pvi_host *h, struct rec_table *t, struct leaf_run *
     if (gone && t->bindings && !h->no_counts) {
         run_gone(h, t, run);
     } else {
-        rec_mapped(h, run->pa, run->len, gone ? -1 : 1);
+        rec_mapped(h, run->pa, run->len, run->owes, gone ? -1 : 1);
     }
     run->len = 0;
 }
 
 static void run_add(struct pvi_host *h, struct rec_table *t, struct leaf_run *run, uint64_t iova,
-                    uint64_t pa, unsigned level, bool gone)
+                    uint64_t pa, unsigned level, bool owes, bool gone)
 {
     uint64_t span = (uint64_t)1 << rec_shift(level);
 
-    if (run->len != 0 && (run->iova + run->len != iova || run->pa + run->len != pa)) {
+    if (run->len != 0 &&
+        (run->iova + run->len != iova || run->pa + run->len != pa || run->owes != owes)) {
         run_flush(h, t, run, gone);
     }
     if (run->len == 0) {
         run->iova = iova;
         run->pa = pa;
+        run->owes = owes;
     }
     run->len += span;
 }
@@ -108,8 +115,7 @@ static bool link_page_ok(struct link *l, uint64_t pa, uint64_t index)
     if (page->state == REC_LIMBO) {
         rec_page_leaves(h, index, "use as a table again");
     }
-    if (l->t->noncoherent &&
-        memcmp(pvi_posix_page_ptr(h, index), rec_dram(h, index), PVI_PAGE_SIZE) != 0) {
+    if (l->t->noncoherent && !rec_page_written_back(h, index)) {
         const uint64_t *cpu = pvi_posix_page_ptr(h, index);
         const uint64_t *dram = (const uint64_t *)(const void *)rec_dram(h, index);
 
@@ -125,7 +131,7 @@ static bool link_page_ok(struct link *l, uint64_t pa, uint64_t index)
 
 static void link_entries(struct link *l, uint64_t index, unsigned level, uint64_t iova)
 {
-    struct leaf_run run = {0, 0, 0}, added = {0, 0, 0};
+    struct leaf_run run = {0, 0, 0, false}, added = {0, 0, 0, false};
     const uint64_t *table = pvi_posix_page_ptr(l->h, index);
     unsigned i, nr = rec_entries(&l->t->rules, level);
 
@@ -148,7 +154,7 @@ static void link_entries(struct link *l, uint64_t index, unsigned level, uint64_
             link_table(l, e.pa, e.level, at);
             continue;
         }
-        run_add(l->h, l->t, &run, at, e.pa, level, false);
+        run_add(l->h, l->t, &run, at, e.pa, level, e.owes, false);
         if (added.len != 0 && added.iova + added.len != at) {
             rec_due_add(l->h, l->t, added.iova, added.iova + (added.len - 1),
                         DUE_ADDED | DUE_TABLES);
@@ -200,7 +206,7 @@ struct heir {
  * invalidation of both.
  */
 static bool inherits(struct pvi_host *h, struct rec_table *t, const struct heir *heir,
-                     uint64_t iova, uint64_t pa, unsigned rights)
+                     const struct rec_entry *was, uint64_t iova, uint64_t pa)
 {
     struct rec_entry e = rec_decode(&t->rules, heir->value, heir->level, heir->iova);
     uint64_t at = heir->iova;
@@ -214,7 +220,8 @@ static bool inherits(struct pvi_host *h, struct rec_table *t, const struct heir 
         at = slot_iova(at, level, slot);
         e = rec_decode(&t->rules, table[slot], level, at);
     }
-    return e.kind == REC_LEAF && e.pa + (iova - at) == pa && e.rights == rights;
+    return e.kind == REC_LEAF && e.pa + (iova - at) == pa && e.rights == was->rights &&
+           e.owes == was->owes;
 }
 
 /* A leaf goes, in pieces as large as a slot of `level`. */
@@ -226,11 +233,11 @@ static void leaf_gone(struct pvi_host *h, struct rec_table *t, struct leaf_run *
 
     for (offset = 0; offset >> rec_shift(of_level) == 0; offset += span) {
         if (heir && heir->value != 0 &&
-            inherits(h, t, heir, iova + offset, was->pa + offset, was->rights)) {
+            inherits(h, t, heir, was, iova + offset, was->pa + offset)) {
             run_flush(h, t, run, true);
-            rec_mapped(h, was->pa + offset, span, -1);
+            rec_mapped(h, was->pa + offset, span, was->owes, -1);
         } else {
-            run_add(h, t, run, iova + offset, was->pa + offset, level, true);
+            run_add(h, t, run, iova + offset, was->pa + offset, level, was->owes, true);
         }
     }
 }
@@ -241,7 +248,7 @@ static void unlink_table(struct pvi_host *h, struct rec_table *t, uint64_t index
 {
     const uint64_t *table = (const uint64_t *)(const void *)rec_seen(h, index);
     struct rec_page *page = &h->rec->page[index];
-    struct leaf_run run = {0, 0, 0};
+    struct leaf_run run = {0, 0, 0, false};
     unsigned i;
 
     if (page->state != REC_LIVE || page->table != t) {
@@ -264,6 +271,7 @@ static void unlink_table(struct pvi_host *h, struct rec_table *t, uint64_t index
         page->state = REC_LIMBO;
         page->table = t;
         page->gone = h->rec->now;
+        page->by = rec_me();
         t->limbo = rec_grow(t->limbo, t->nr_limbo, &t->room_limbo, sizeof(*t->limbo));
         t->limbo[t->nr_limbo++] = (uint32_t)index;
     }
@@ -309,11 +317,11 @@ static void split_ok(struct pvi_host *h, struct rec_table *t, const struct rec_e
 static void old_leaf(struct pvi_host *h, struct rec_table *t, const struct rec_entry *was,
                      const struct rec_entry *is, const struct heir *heir)
 {
-    struct leaf_run run = {0, 0, 0};
+    struct leaf_run run = {0, 0, 0, false};
     uint64_t first, last;
 
     if (is->kind == REC_LEAF && is->heeded == was->heeded) {
-        rec_mapped(h, was->pa, (uint64_t)1 << rec_shift(heir->level),
+        rec_mapped(h, was->pa, (uint64_t)1 << rec_shift(heir->level), was->owes,
                    -1); /* an ignored bit changed: nothing to forget */
         return;
     }
@@ -363,9 +371,9 @@ void rec_store_live(struct pvi_host *h, uint64_t index, unsigned slot, uint64_t 
             split_ok(h, t, &was, iova, is.pa);
         }
     } else if (is.kind == REC_LEAF) {
-        struct leaf_run run = {0, 0, 0};
+        struct leaf_run run = {0, 0, 0, false};
 
-        run_add(h, t, &run, iova, is.pa, page->level, false);
+        run_add(h, t, &run, iova, is.pa, page->level, is.owes, false);
         run_flush(h, t, &run, false);
         if (was.kind == REC_EMPTY || was.kind == REC_STRAY) {
             rec_due_add(h, t, iova, slot_last(iova, page->level), DUE_ADDED | DUE_TABLES);
@@ -455,8 +463,7 @@ void rec_table_sync(struct pvi_host *h, struct rec_table *t)
     for (i = 0; i < h->rec->nr_live; i++) {
         uint64_t index = h->rec->live[i];
 
-        if (h->rec->page[index].table == t &&
-            memcmp(pvi_posix_page_ptr(h, index), rec_dram(h, index), PVI_PAGE_SIZE) != 0) {
+        if (h->rec->page[index].table == t && !rec_page_written_back(h, index)) {
             rec_violation(h, PVI_RULE_R1,
                           "table 0x%llx is not written back and gets a walker that does not snoop",
                           (unsigned long long)rec_page_pa(h, index));
@@ -472,11 +479,11 @@ void rec_table_settle(struct pvi_host *h, struct rec_table *t)
     while (i < t->nr_gone) {
         struct rec_gone *g = &t->gone[i];
 
-        if (rec_due_find(t, g->first, g->last, g->when, false)) {
+        if (rec_due_find(t, g->first, g->last, g->when, g->by, false)) {
             i++;
             continue;
         }
-        rec_mapped(h, g->frame << PVI_PAGE_LG2, g->nr << PVI_PAGE_LG2, -1);
+        rec_mapped(h, g->frame << PVI_PAGE_LG2, g->nr << PVI_PAGE_LG2, g->owes, -1);
         *g = t->gone[--t->nr_gone];
     }
     i = 0;

@@ -24,6 +24,14 @@ struct pvi_amdvi_cmd pvi_amdvi_cmd_wait(pvi_pa store, uint64_t data)
                data);
 }
 
+struct pvi_amdvi_cmd pvi_amdvi_cmd_fence(pvi_pa store)
+{
+    struct pvi_amdvi_cmd c = pvi_amdvi_cmd_wait(store, 0);
+
+    c.w[0] |= AMDVI_CMD_WAIT_FLUSH;
+    return c;
+}
+
 struct pvi_amdvi_cmd pvi_amdvi_cmd_devtab(uint16_t rid)
 {
     return cmd(AMDVI_CMD_INV_DEVTAB_ENTRY, rid, 0);
@@ -101,4 +109,12 @@ struct pvi_amdvi_cmd pvi_amdvi_inv_cmd(const struct pvi_inv *inv, uint64_t efr, 
         return pvi_amdvi_cmd_intr((uint16_t)(i - ALL_INTR_FIRST));
     }
     return pvi_amdvi_cmd_domain((uint16_t)(i - ALL_DOMAIN_FIRST));
+}
+
+bool pvi_amdvi_inv_fence(const struct pvi_inv *inv, uint64_t efr, uint32_t i)
+{
+    if (inv->kind == PVI_INV_ALL && (efr & AMDVI_EFR_IA_SUP) == 0) {
+        return i + 1 == ALL_DOMAIN_FIRST;
+    }
+    return inv->kind == PVI_INV_DEVICE;
 }

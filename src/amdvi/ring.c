@@ -11,6 +11,9 @@
 #include "ring.h"
 #include "spec.h"
 
+/* In the semaphore page, beside the sequence number: fences write here, nobody reads it. */
+#define AMDVI_SEMAPHORE_SCRATCH 8u
+
 /* A look at the status register costs as much as many at memory: once in so many turns of a wait.
  */
 #define STATUS_TURNS 64u
@@ -126,23 +129,37 @@ static void ring_put(struct pvi_amdvi_unit *u, const struct pvi_amdvi_cmd *c)
     u->tail = (u->tail + AMDVI_RING_ENTRY) % AMDVI_RING_BYTES;
 }
 
+/* One command behind the others; waits for room. */
+static int ring_add(struct pvi_amdvi_unit *u, const struct pvi_amdvi_cmd *c)
+{
+    int err = ring_room(u);
+
+    if (err == 0) {
+        ring_put(u, c);
+        u->wait_newest = false;
+    }
+    return err;
+}
+
 int pvi_amdvi_unit_submit(struct pvi_amdvi_unit *u, const struct pvi_inv *inv, unsigned nr)
 {
     struct pvi_amdvi_cmd c;
+    pvi_pa scratch;
     uint32_t i, commands;
     unsigned n;
     int err;
 
     pvi_env_acquire(u->unit.host, &u->lock);
     err = pvi_amdvi_usable(u);
+    scratch.a = u->semaphore.a + AMDVI_SEMAPHORE_SCRATCH;
     for (n = 0; n < nr && err == 0; n++) {
         commands = pvi_amdvi_inv_nr(&inv[n], u->efr);
         for (i = 0; i < commands && err == 0; i++) {
-            err = ring_room(u);
-            if (err == 0) {
-                c = pvi_amdvi_inv_cmd(&inv[n], u->efr, i);
-                ring_put(u, &c);
-                u->wait_newest = false;
+            c = pvi_amdvi_inv_cmd(&inv[n], u->efr, i);
+            err = ring_add(u, &c);
+            if (err == 0 && pvi_amdvi_inv_fence(&inv[n], u->efr, i)) {
+                c = pvi_amdvi_cmd_fence(scratch);
+                err = ring_add(u, &c);
             }
         }
     }

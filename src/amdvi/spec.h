@@ -145,6 +145,7 @@
 #define AMDVI_CMD_INV_INTR_TABLE   0x5u
 #define AMDVI_CMD_INV_IOMMU_ALL    0x8u
 #define AMDVI_CMD_WAIT_STORE       AMDVI_BIT(0)        /* w0 */
+#define AMDVI_CMD_WAIT_FLUSH       AMDVI_BIT(2)        /* w0: later commands wait until it is done */
 #define AMDVI_CMD_WAIT_ADDR        AMDVI_MASK(51, 3)   /* w0 */
 #define AMDVI_CMD_PAGES_DOMAIN_LO  32u                 /* w0 47:32 */
 #define AMDVI_CMD_PAGES_S          AMDVI_BIT(0)        /* w1 */

@@ -42,7 +42,6 @@ static int context_join(struct pvi_context *ctx, struct pvi_unit *u)
         pvi_env_release(ctx->domain->host, &ctx->lock);
     }
     ctx->nr_dev[u->index]++;
-    ctx->nr_devices++;
     return 0;
 }
 
@@ -51,7 +50,6 @@ static void context_leave(struct pvi_context *ctx, struct pvi_unit *u)
 {
     uint16_t did = ctx->did[u->index];
 
-    ctx->nr_devices--;
     if (--ctx->nr_dev[u->index] != 0) {
         return;
     }
@@ -59,6 +57,18 @@ static void context_leave(struct pvi_context *ctx, struct pvi_unit *u)
     ctx->units &= ~((uint64_t)1 << u->index);
     pvi_env_release(ctx->domain->host, &ctx->lock);
     pvi_host_did_free(ctx->domain->host, u, did);
+}
+
+/* The device is where its entries point. */
+static void device_settle(struct pvi_device *dev, struct pvi_context *ctx)
+{
+    if (dev->ctx) {
+        dev->ctx->nr_devices--;
+    }
+    if (ctx) {
+        ctx->nr_devices++;
+    }
+    dev->ctx = ctx;
 }
 
 static struct pvi_dev_entry context_entry(const struct pvi_context *ctx, const struct pvi_unit *u)
@@ -248,20 +258,31 @@ static int move_switch(struct pvi_domain *d, struct pvi_device *dev, struct pvi_
 
 /* --- the whole ------------------------------------------------------------------------------------- */
 
-/* Nobody knows any more what the units hold of these contexts: nothing of them may be reused. */
-static int move_broken(struct pvi_domain *d, struct pvi_context *from, struct pvi_context *to)
+static void context_break(struct pvi_context *ctx)
 {
-    struct pvi_context *ctx[2];
-    unsigned i;
+    if (ctx && pvi_context_state(ctx) == PVI_CTX_LIVE) {
+        pvi_context_set_state(ctx, PVI_CTX_BROKEN, -PVI_EHW);
+    }
+}
 
-    ctx[0] = from;
-    ctx[1] = to;
-    for (i = 0; i < 2; i++) {
-        if (ctx[i]) {
-            pvi_env_acquire(d->host, &ctx[i]->lock);
-            ctx[i]->state = PVI_CTX_BROKEN;
-            pvi_env_release(d->host, &ctx[i]->lock);
+/*
+ * Nobody knows any more what some unit holds of these contexts. Both stay joined to the units for ever, so that
+ * nothing of them is reused; the devices belong to where their entries point.
+ */
+static int move_broken(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *from,
+                       struct pvi_context *to, bool switched)
+{
+    struct pvi_device *it;
+
+    context_break(from);
+    context_break(to);
+    for (it = d->devices; it && switched; it = it->next) {
+        if (it != dev && move_concerns(dev, it)) {
+            device_settle(it, to);
         }
+    }
+    if (switched) {
+        device_settle(dev, to); /* last: the others are found by where it was */
     }
     return -PVI_EHW;
 }
@@ -270,21 +291,24 @@ static int move_broken(struct pvi_domain *d, struct pvi_context *from, struct pv
 static int move_finish(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *from,
                        struct pvi_context *to)
 {
-    struct pvi_device *it, *next;
+    struct pvi_device *it;
     int rc = 0, err;
 
-    for (it = d->devices; it; it = next) {
-        next = it->next;
-        if (it == dev || !move_concerns(dev, it)) {
-            continue;
+    for (it = d->devices; it; it = it->next) {
+        if (it != dev && move_concerns(dev, it)) {
+            device_settle(it, to);
+            context_leave(from, it->unit); /* equal to dev's, so not NULL: no listed device is without one */
+            err = regions_del(it, from, &d->gather);
+            rc = err != 0 ? err : rc;
         }
-        err = from ? (context_leave(from, it->unit), regions_del(it, from, &d->gather)) : 0;
-        it->ctx = to;
+    }
+    device_settle(dev, to);
+    if (from) {
+        context_leave(from, dev->unit);
+        err = regions_del(dev, from, &d->gather);
         rc = err != 0 ? err : rc;
     }
-    err = from ? (context_leave(from, dev->unit), regions_del(dev, from, &d->gather)) : 0;
-    dev->ctx = to;
-    return err != 0 ? err : rc;
+    return rc;
 }
 
 int pvi_device_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *to)
@@ -296,9 +320,9 @@ int pvi_device_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
         return rc;
     }
     rc = move_switch(d, dev, from, to);
-    err = rc == -PVI_EHW ? rc : move_wait(d, dev);
-    if (err != 0) {
-        return move_broken(d, from, to);
+    err = move_wait(d, dev); /* also after a failure: units that obey have forgotten then */
+    if (err != 0 || rc == -PVI_EHW) {
+        return move_broken(d, dev, from, to, rc == 0);
     }
     if (rc != 0) { /* everything points where it did; the units have forgotten the attempt */
         if (to) {
@@ -309,12 +333,40 @@ int pvi_device_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
     return move_finish(d, dev, from, to);
 }
 
-/* Both ends on the smallest page of the domain's tables. */
-static bool device_region_aligned(const struct pvi_domain *d, const struct pvi_region *r)
+/* Both ends on the smallest page of the domain's tables, within their reach, outside of all windows. */
+static bool region_valid(const struct pvi_domain *d, const struct pvi_region *r)
 {
-    uint64_t smallest = d->table.page_sizes & (0 - d->table.page_sizes);
+    uint64_t smallest = d->table.page_sizes & (0 - d->table.page_sizes), at;
 
-    return ((r->first | (r->last + 1)) & (smallest - 1)) == 0;
+    return r->first <= r->last && ((r->first | (r->last + 1)) & (smallest - 1)) == 0 && r->prot != 0 &&
+           (r->prot & ~PVI_RW) == 0 && (d->table.iova_bits == 64 || r->last >> d->table.iova_bits == 0) &&
+           r->last >> d->table.pa_bits == 0 && pvi_domain_clear(d, r->first, r->last, &at);
+}
+
+static bool device_has_rid(const struct pvi_device *dev, const struct pvi_unit *u, uint16_t rid)
+{
+    unsigned i;
+
+    for (i = 0; i < dev->nr_rids; i++) {
+        if (dev->unit == u && dev->rid[i] == rid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Another device that issues one of dev's requester ids. With `apart`, only one that need not move with it. */
+static bool device_shares(const struct pvi_domain *d, const struct pvi_device *dev, uint16_t rid, bool apart)
+{
+    const struct pvi_device *it;
+
+    for (it = d->devices; it; it = it->next) {
+        if (it != dev && device_has_rid(it, dev->unit, rid) &&
+            !(apart && dev->group != 0 && it->group == dev->group)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool device_valid(const struct pvi_domain *d, const struct pvi_device *dev)
@@ -327,12 +379,12 @@ static bool device_valid(const struct pvi_domain *d, const struct pvi_device *de
         return false;
     }
     for (i = 0; i < dev->nr_regions; i++) {
-        const struct pvi_region *r = &dev->region[i];
-
-        if (r->first > r->last || (r->first & PVI_PAGE_MASK) != 0 ||
-            (r->last & PVI_PAGE_MASK) != PVI_PAGE_MASK || r->prot == 0 || (r->prot & ~PVI_RW) != 0 ||
-            (d->table.iova_bits < 64 && r->last >> d->table.iova_bits != 0) ||
-            r->last >> d->table.pa_bits != 0 || !device_region_aligned(d, r)) {
+        if (!region_valid(d, &dev->region[i])) {
+            return false;
+        }
+    }
+    for (i = 0; i < dev->nr_rids; i++) {
+        if (device_shares(d, dev, dev->rid[i], true)) {
             return false;
         }
     }
@@ -345,83 +397,113 @@ static struct pvi_context *device_home(struct pvi_domain *d, const struct pvi_de
     const struct pvi_device *it;
 
     for (it = d->devices; it; it = it->next) {
-        if (dev->group != 0 && it->group == dev->group && it->ctx) {
+        if (dev->group != 0 && it->group == dev->group) {
             return it->ctx;
         }
     }
     return &d->default_ctx;
 }
 
-int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev)
-{
-    struct pvi_context *home;
-    int rc;
-
-    if (!d->has_iommu) {
-        return -PVI_ENOIOMMU;
-    }
-    if (!device_valid(d, dev)) {
-        return -PVI_EINVAL;
-    }
-    if (!pvi_domain_claim(d)) {
-        return -PVI_EPREEMPTED;
-    }
-    if (d->dying) {
-        rc = -PVI_EDYING;
-    } else if (pvi_device_find(d, dev->sbdf)) {
-        rc = -PVI_EEXIST;
-    } else if (home = device_home(d, dev), pvi_context_state(home) != PVI_CTX_LIVE) {
-        rc = pvi_context_state(home) == PVI_CTX_BUILDING ? -PVI_EBUSY : -PVI_EHW;
-    } else {
-        dev->ctx = NULL;
-        dev->next = d->devices;
-        d->devices = dev;
-        rc = pvi_device_move(d, dev, home);
-        if (rc != 0 && rc != -PVI_EHW) {
-            d->devices = dev->next;
-        }
-    }
-    pvi_domain_unclaim(d);
-    return rc;
-}
-
-/* The unit does not obey: its entries block if they still can, and the context's pages are never used again. */
-static void device_write_off(struct pvi_device *dev)
+/*
+ * The unit does not obey: the device's ids block if they still can, except those that another device has too. Its
+ * context keeps its bit and its id on the unit: context_end() then writes the root off.
+ */
+static void device_write_off(struct pvi_domain *d, struct pvi_device *dev)
 {
     struct pvi_dev_entry blocked = context_entry(NULL, dev->unit);
     bool was_absent;
     unsigned i;
 
     for (i = 0; i < dev->nr_rids; i++) {
-        if (pvi_host_dev_switch(dev->unit->host, dev->unit, dev->rid[i], &blocked, &was_absent) != 0) {
+        if (!device_shares(d, dev, dev->rid[i], false) &&
+            pvi_host_dev_switch(dev->unit->host, dev->unit, dev->rid[i], &blocked, &was_absent) != 0) {
             pvi_host_event(dev->unit->host, PVI_EVENT_UNIT_ERROR, dev->unit->index, dev->rid[i]);
         }
     }
-    /* The context keeps its bit and its id on this unit: context_end() then writes its tables off. */
-    if (dev->ctx) {
-        dev->ctx->nr_devices--;
+    device_settle(dev, NULL);
+}
+
+static int device_enter(struct pvi_domain *d, struct pvi_device *dev)
+{
+    struct pvi_context *home;
+    int rc;
+
+    if (!device_valid(d, dev)) {
+        return -PVI_EINVAL;
+    }
+    if (pvi_device_find(d, dev->sbdf)) {
+        return -PVI_EEXIST;
+    }
+    home = device_home(d, dev);
+    if (pvi_context_state(home) != PVI_CTX_LIVE) {
+        return -PVI_EBUSY;
     }
     dev->ctx = NULL;
+    dev->next = d->devices;
+    d->devices = dev;
+    rc = pvi_device_move(d, dev, home);
+    if (rc == -PVI_EHW) {
+        device_write_off(d, dev);
+    }
+    if (rc != 0) {
+        d->devices = dev->next;
+    }
+    return rc;
+}
+
+int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev)
+{
+    int rc;
+
+    if (!d->has_iommu) {
+        return -PVI_ENOIOMMU;
+    }
+    rc = pvi_domain_enter(d);
+    if (rc == 0) {
+        rc = device_enter(d, dev);
+        pvi_domain_unclaim(d);
+    }
+    return rc;
+}
+
+/* Moves out this device alone, and of its ids those that no other device has. */
+static int device_leave(struct pvi_domain *d, struct pvi_device *dev)
+{
+    uint16_t rid[PVI_MAX_RIDS];
+    uint8_t nr = dev->nr_rids, kept = 0, i;
+    uint32_t group = dev->group;
+    int rc;
+
+    memcpy(rid, dev->rid, sizeof(rid));
+    for (i = 0; i < nr; i++) {
+        if (!device_shares(d, dev, rid[i], false)) {
+            dev->rid[kept++] = rid[i];
+        }
+    }
+    dev->nr_rids = kept;
+    dev->group = 0;
+    rc = pvi_device_move(d, dev, NULL);
+    if (rc == -PVI_EHW) {
+        device_write_off(d, dev);
+    }
+    memcpy(dev->rid, rid, sizeof(rid));
+    dev->nr_rids = nr;
+    dev->group = group;
+    return rc;
 }
 
 int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev)
 {
     struct pvi_device **link;
-    uint32_t group = dev->group;
     int rc;
 
     if (!pvi_domain_claim(d)) {
         return -PVI_EPREEMPTED;
     }
-    dev->group = 0; /* this one alone: the host takes a group away one by one */
-    rc = pvi_device_move(d, dev, NULL);
-    dev->group = group;
-    if (rc == -PVI_EHW) {
-        device_write_off(dev);
+    for (link = &d->devices; *link && *link != dev; link = &(*link)->next) {
     }
-    if (rc == 0 || rc == -PVI_EHW) {
-        for (link = &d->devices; *link != dev; link = &(*link)->next) {
-        }
+    rc = *link ? device_leave(d, dev) : -PVI_ENODEV;
+    if (*link && (rc == 0 || rc == -PVI_EHW)) {
         *link = dev->next;
     }
     pvi_domain_unclaim(d);

@@ -10,6 +10,7 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
 {
     int rc;
 
+    PVI_ASSERT(ctx->state == PVI_CTX_FREE && ctx->nr_devices == 0 && ctx->units == 0);
     /* Pages of an earlier life may still wait in somebody's gather: the share counts them until they are back. */
     pvi_quota_limit(pool, &ctx->quota, quota);
     rc = pvi_pt_init(&ctx->pt, &d->table, pool, &ctx->quota);
@@ -17,12 +18,8 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
         return rc;
     }
     ctx->domain = d;
-    ctx->generation++;
+    ctx->generation += ctx->generation == UINT32_MAX ? 2 : 1; /* never 0 */
     ctx->id = id;
-    pvi_env_acquire(d->host, &ctx->lock);
-    ctx->units = 0;
-    pvi_env_release(d->host, &ctx->lock);
-    ctx->nr_devices = 0;
     ctx->identity = false;
     ctx->progress = 0;
     ctx->error = 0;
@@ -127,7 +124,7 @@ static void frames_put_from(const struct pvi_frames *frames, uint64_t from, stru
 int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, unsigned prot,
                            struct pvi_frames *frames, struct pvi_gather *g)
 {
-    const struct pvi_pt_cfg *cfg = &ctx->pt.cfg;
+    const struct pvi_pt_cfg *cfg = &ctx->domain->table;
     uint64_t smallest = cfg->page_sizes & (0 - cfg->page_sizes), last;
     uint64_t usable;
     int rc = pvi_host_frame_get(g->host, g->hdom, gfn, want, prot, frames);
@@ -177,48 +174,46 @@ int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pv
 /* The smallest page of the table, in frames, less one. */
 static uint64_t build_mask(const struct pvi_context *ctx)
 {
-    uint64_t sizes = ctx->pt.cfg.page_sizes;
+    uint64_t sizes = ctx->domain->table.page_sizes;
 
     return ((sizes & (0 - sizes)) >> PVI_PAGE_LG2) - 1;
 }
 
 /*
  * The next piece to map 1:1: what the host enumerates, less holes, what lies beyond the table, and ends that no
- * leaf of the table can map.
+ * leaf of the table can map. nr 0: a piece was stepped over.
  */
 static int build_next(struct pvi_context *ctx, struct pvi_identity_run *run)
 {
-    const struct pvi_pt_cfg *cfg = &ctx->pt.cfg;
+    const struct pvi_pt_cfg *cfg = &ctx->domain->table;
     uint64_t end = (uint64_t)1 << (cfg->iova_bits - PVI_PAGE_LG2), at, last, mask = build_mask(ctx);
     pvi_gfn from;
     int rc;
 
-    for (;;) {
-        from.f = ctx->progress;
-        rc = pvi_host_identity_next(ctx->domain->host, ctx->domain->cfg.hdom, from, run);
-        if (rc != 0 || run->first.f >= end) {
-            return -PVI_ENOENT;
-        }
-        PVI_ASSERT(run->nr > 0 && run->first.f >= from.f);
-        last = run->nr > end - run->first.f ? end - 1 : run->first.f + run->nr - 1;
-        if ((run->first.f & mask) != 0 || ((last + 1) & ~mask) <= run->first.f) {
-            ctx->progress = (run->first.f | mask) + 1;
-            continue;
-        }
-        last = ((last + 1) & ~mask) - 1;
-        if (last >> BUILD_FRAMES_LG2 != run->first.f >> BUILD_FRAMES_LG2) {
-            last = run->first.f | (((uint64_t)1 << BUILD_FRAMES_LG2) - 1);
-        }
-        if (pvi_domain_clear(ctx->domain, run->first.f << PVI_PAGE_LG2,
-                             (last << PVI_PAGE_LG2) | PVI_PAGE_MASK, &at)) {
-            break;
-        }
+    from.f = ctx->progress;
+    rc = pvi_host_identity_next(ctx->domain->host, ctx->domain->cfg.hdom, from, run);
+    if (rc != 0 || run->first.f >= end) {
+        return -PVI_ENOENT;
+    }
+    PVI_ASSERT(run->nr > 0 && run->first.f >= from.f);
+    last = run->nr > end - run->first.f ? end - 1 : run->first.f + run->nr - 1;
+    run->nr = 0;
+    if ((run->first.f & mask) != 0 || ((last + 1) & ~mask) <= run->first.f) {
+        ctx->progress = (run->first.f | mask) + 1;
+        return 0;
+    }
+    last = ((last + 1) & ~mask) - 1;
+    if (last >> BUILD_FRAMES_LG2 != run->first.f >> BUILD_FRAMES_LG2) {
+        last = run->first.f | (((uint64_t)1 << BUILD_FRAMES_LG2) - 1);
+    }
+    if (!pvi_domain_clear(ctx->domain, run->first.f << PVI_PAGE_LG2, (last << PVI_PAGE_LG2) | PVI_PAGE_MASK,
+                          &at)) {
         at = (at >> PVI_PAGE_LG2) & ~mask;
-        if (at > run->first.f) {
-            last = at - 1; /* up to the hole */
-            break;
+        if (at <= run->first.f) {
+            ctx->progress = pvi_domain_hole_end(ctx->domain, run->first.f << PVI_PAGE_LG2 | (mask << PVI_PAGE_LG2)) + 1;
+            return 0;
         }
-        ctx->progress = pvi_domain_hole_end(ctx->domain, at << PVI_PAGE_LG2) + 1;
+        last = at - 1; /* up to the hole */
     }
     run->nr = last - run->first.f + 1;
     return 0;
@@ -229,7 +224,12 @@ static int build_step(struct pvi_context *ctx, const struct pvi_identity_run *ru
     struct pvi_frames frames;
     uint64_t done = 0, at;
     pvi_dfn dfn;
-    int rc = pvi_context_get_frames(ctx, run->first, run->nr, run->prot, &frames, g);
+    int rc;
+
+    if (run->nr == 0) {
+        return 0;
+    }
+    rc = pvi_context_get_frames(ctx, run->first, run->nr, run->prot, &frames, g);
 
     if (rc != 0) { /* gone since it was enumerated, or beyond what the table can name */
         ctx->progress = run->first.f + build_mask(ctx) + 1;
@@ -268,15 +268,17 @@ static void context_end(struct pvi_context *ctx)
     if (ctx->units != 0) {
         pvi_pool_lose(ctx->pt.pool, ctx->pt.root);
         ctx->pt.root = NULL;
+        ctx->state = PVI_CTX_LOST; /* what other CPUs still gather for it must go on meeting the failure */
     } else {
         pvi_pt_fini(&ctx->pt);
+        ctx->state = PVI_CTX_FREE;
     }
-    ctx->state = PVI_CTX_FREE;
 }
 
 int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g)
 {
-    unsigned reach = ctx->pt.cfg.ops->iova_bits(ctx->pt.cfg.levels);
+    const struct pvi_pt_cfg *cfg = &ctx->domain->table;
+    unsigned reach = cfg->ops->iova_bits(cfg->levels);
     struct pvi_pt_unmap r;
     int rc = 0;
 
@@ -317,7 +319,7 @@ int pvi_context_usage(struct pvi_domain *d, uint16_t id, struct pvi_context_usag
     if (!ctx) {
         return -PVI_ENOCTX;
     }
-    out->pages_used = pvi_quota_used(ctx->pt.pool, &ctx->quota);
+    out->pages_used = pvi_quota_used(id == 0 ? &d->default_pool : &d->pool, &ctx->quota);
     out->pages_limit = ctx->quota.limit;
     out->devices = ctx->nr_devices;
     out->state = pvi_context_state(ctx);

@@ -63,6 +63,12 @@ static int batch_op(struct pvi_domain *caller, struct pvi_batch *b, struct pvi_o
     return pvi_op_run(d, caller, op, &b->gather);
 }
 
+/* Has the operation under way changed what the flush covered? For these two `done` counts what is changed. */
+static bool batch_changed(const struct pvi_op *op)
+{
+    return (op->code == PVI_OP_MAP || op->code == PVI_OP_UNMAP) && op->done != 0;
+}
+
 int pvi_submit(struct pvi_domain *d, struct pvi_batch *b)
 {
     int rc = 0;
@@ -89,7 +95,7 @@ int pvi_submit(struct pvi_domain *d, struct pvi_batch *b)
         }
     }
     if (batch_flush(b, b->next) != 0 && rc == -PVI_EPREEMPTED && b->next < b->nr &&
-        b->ops[b->next].done != 0) {
+        batch_changed(&b->ops[b->next])) {
         /* The operation under way has changed what could not be flushed: it ends here. */
         b->ops[b->next].status = -PVI_EHW;
         b->failed = true;

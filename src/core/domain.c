@@ -9,6 +9,7 @@
 struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id)
 {
     struct pvi_context *ctx = NULL;
+    uint8_t state;
 
     if (id == 0) {
         return d->has_iommu ? &d->default_ctx : NULL;
@@ -18,7 +19,11 @@ struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id)
         ctx = d->slot[id - 1];
     }
     pvi_env_release(d->host, &d->lock);
-    return ctx && pvi_context_state(ctx) != PVI_CTX_FREE ? ctx : NULL;
+    if (!ctx) {
+        return NULL;
+    }
+    state = pvi_context_state(ctx);
+    return state != PVI_CTX_FREE && state != PVI_CTX_LOST ? ctx : NULL;
 }
 
 bool pvi_domain_claim(struct pvi_domain *d)
@@ -204,7 +209,7 @@ static int domain_end_context(struct pvi_domain *d, struct pvi_context *ctx)
 {
     uint8_t state = pvi_context_state(ctx);
 
-    if (state == PVI_CTX_FREE) {
+    if (state == PVI_CTX_FREE || state == PVI_CTX_LOST) {
         return 0;
     }
     if (state != PVI_CTX_DYING) {

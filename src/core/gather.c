@@ -117,11 +117,14 @@ void pvi_gather_range(struct pvi_gather *g, struct pvi_context *ctx, uint64_t fi
 
 /* --- what waits for the flush --------------------------------------------------------------------- */
 
-bool pvi_gather_room(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quota *quota)
+bool pvi_gather_room(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quota *quota, uint64_t nr)
 {
     struct pvi_reserve reserve;
     struct pvi_page *list;
 
+    if (g->nr_frames != 0 && g->nr_frames + nr > PVI_GATHER_FRAMES) {
+        return false; /* releasing takes time, and nobody asks for the CPU in the middle of it */
+    }
     if (g->nr_runs < PVI_GATHER_RUNS || (g->lists && g->nr_list_runs < PVI_LIST_RUNS)) {
         return true;
     }
@@ -158,6 +161,7 @@ static void gather_append(struct pvi_gather_run *run, uint32_t *nr_runs, uint64_
 
 void pvi_gather_frames(struct pvi_gather *g, uint64_t pa, uint64_t nr, uint8_t owe)
 {
+    g->nr_frames += nr;
     if (!g->lists) {
         PVI_ASSERT(g->nr_runs < PVI_GATHER_RUNS);
         gather_append(g->run, &g->nr_runs, pa, nr, owe);
@@ -447,6 +451,7 @@ int pvi_gather_flush(struct pvi_gather *g)
     if (rc != 0) {
         pvi_host_event(g->host, PVI_EVENT_FLUSH_FAILED, g->failed_unit, lost);
     }
+    g->nr_frames = 0;
     g->nr_ranges = 0;
     g->nr_runs = 0;
     g->nr_list_runs = 0;

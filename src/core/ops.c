@@ -163,10 +163,10 @@ static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_conte
     uint32_t share = d->cfg.context_pages != 0 ? d->cfg.context_pages : UINT32_MAX;
     struct pvi_context *ctx;
     uint16_t id;
-    int rc = pvi_domain_enter(d);
+    int rc;
 
-    if (rc != 0) {
-        return rc;
+    if (op->ctx != 0) {
+        return -PVI_EINVAL;
     }
     rc = alloc_slot(d, &id, &ctx);
     if (rc == 0) {
@@ -179,41 +179,54 @@ static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_conte
         op->done = ctx->generation; /* from here on the number is this operation's: it resumes with it */
         *out = ctx;
     }
-    pvi_domain_unclaim(d);
     return rc;
 }
 
-static int op_alloc(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+/* Goes on building, or taking down what could not be built: then not even the number stays. */
+static int alloc_continue(struct pvi_op *op, struct pvi_context *ctx, struct pvi_gather *g)
 {
-    struct pvi_context *ctx;
     int rc = 0;
 
-    if ((op->flags & ~PVI_ALLOC_IDENTITY) != 0) {
-        return -PVI_EFLAGS;
-    }
-    if (op->done == 0) {
-        rc = op->ctx != 0 ? -PVI_EINVAL : alloc_begin(d, op, &ctx);
-    } else {
-        ctx = op->ctx != 0 ? pvi_domain_context(d, op->ctx) : NULL;
-        rc = ctx && ctx->generation == op->done ? 0 : -PVI_ENOCTX;
-    }
-    if (rc != 0) {
-        return rc;
-    }
     if (pvi_context_state(ctx) == PVI_CTX_BUILDING) {
         rc = pvi_context_build(ctx, g);
         if (rc != 0 && rc != -PVI_EPREEMPTED) {
             pvi_context_set_state(ctx, PVI_CTX_DYING, rc);
         }
     }
-    if (pvi_context_state(ctx) == PVI_CTX_DYING) { /* could not be built: not even its number stays */
+    if (pvi_context_state(ctx) == PVI_CTX_DYING) {
         rc = pvi_context_teardown(ctx, g);
         if (rc == 0) {
-            rc = ctx->error;
+            rc = ctx->error != 0 ? ctx->error : -PVI_ENOCTX;
             op->ctx = 0;
             op->done = 0;
         }
     }
+    return rc;
+}
+
+/* Who builds is alone: everybody else who makes, frees or attaches to contexts comes back later. */
+static int op_alloc(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_context *ctx = NULL;
+    int rc;
+
+    if ((op->flags & ~PVI_ALLOC_IDENTITY) != 0) {
+        return -PVI_EFLAGS;
+    }
+    rc = pvi_domain_enter(d);
+    if (rc != 0) {
+        return rc;
+    }
+    if (op->done == 0) {
+        rc = alloc_begin(d, op, &ctx);
+    } else {
+        ctx = op->ctx != 0 ? pvi_domain_context(d, op->ctx) : NULL;
+        rc = ctx && ctx->generation == op->done ? 0 : -PVI_ENOCTX;
+    }
+    if (rc == 0) {
+        rc = alloc_continue(op, ctx, g);
+    }
+    pvi_domain_unclaim(d);
     return rc;
 }
 
@@ -235,33 +248,29 @@ static int free_reattach(struct pvi_domain *d, struct pvi_context *ctx, struct p
     return rc;
 }
 
-static int free_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_context *ctx, struct pvi_gather *g)
+static int free_context(struct pvi_domain *d, struct pvi_op *op, struct pvi_context *ctx,
+                        struct pvi_gather *g)
 {
-    int rc = pvi_domain_enter(d);
-    uint8_t state;
+    uint8_t state = pvi_context_state(ctx);
+    int rc = 0;
 
-    if (rc != 0) {
-        return rc;
+    /* A context half built is nobody's: who builds has the claim, so its builder is gone or comes back to nothing. */
+    if (ctx->nr_devices != 0 && (op->flags & PVI_FREE_REATTACH) == 0) {
+        return -PVI_EBUSY;
     }
-    state = pvi_context_state(ctx);
-    if (state == PVI_CTX_BUILDING) {
-        rc = -PVI_EBUSY;
-    } else if (ctx->nr_devices != 0 && (op->flags & PVI_FREE_REATTACH) == 0) {
-        rc = -PVI_EBUSY;
-    } else if (state == PVI_CTX_LIVE || state == PVI_CTX_BROKEN) {
+    if (state != PVI_CTX_DYING) {
         rc = free_reattach(d, ctx, g);
         if (rc == 0) {
             pvi_context_set_state(ctx, PVI_CTX_DYING, 0);
         }
     }
-    pvi_domain_unclaim(d);
-    return rc;
+    return rc == 0 ? pvi_context_teardown(ctx, g) : rc;
 }
 
 static int op_free(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_context *ctx;
-    int rc = 0;
+    int rc;
 
     if ((op->flags & ~PVI_FREE_REATTACH) != 0) {
         return -PVI_EFLAGS;
@@ -269,18 +278,21 @@ static int op_free(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g
     if (op->ctx == 0) {
         return -PVI_EDEFAULT;
     }
+    rc = pvi_domain_enter(d);
+    if (rc != 0) {
+        return rc;
+    }
     ctx = pvi_domain_context(d, op->ctx);
-    if (!ctx) {
-        return -PVI_ENOCTX;
-    }
-    if (pvi_context_state(ctx) != PVI_CTX_DYING) {
-        rc = free_begin(d, op, ctx, g);
-    }
-    return rc == 0 ? pvi_context_teardown(ctx, g) : rc;
+    rc = ctx ? free_context(d, op, ctx, g) : -PVI_ENOCTX;
+    pvi_domain_unclaim(d);
+    return rc;
 }
 
 static int reattach(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx)
 {
+    if (!ctx) {
+        return -PVI_ENOCTX;
+    }
     if (!dev) {
         return -PVI_ENODEV;
     }
@@ -298,18 +310,14 @@ static int reattach(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
 
 static int op_reattach(struct pvi_domain *d, struct pvi_op *op)
 {
-    struct pvi_context *ctx = pvi_domain_context(d, op->ctx);
     int rc;
 
     if (op->flags != 0) {
         return -PVI_EFLAGS;
     }
-    if (!ctx) {
-        return -PVI_ENOCTX;
-    }
     rc = pvi_domain_enter(d);
     if (rc == 0) {
-        rc = reattach(d, pvi_device_find(d, op->u.reattach.sbdf), ctx);
+        rc = reattach(d, pvi_device_find(d, op->u.reattach.sbdf), pvi_domain_context(d, op->ctx));
         pvi_domain_unclaim(d);
     }
     return rc;
@@ -321,10 +329,9 @@ static int op_reattach(struct pvi_domain *d, struct pvi_op *op)
  * The one place where a guest's range is judged: length, wrap, alignment, reach, windows. *fault is the DFN at fault,
  * the first one if all is well.
  */
-static int range_check(const struct pvi_domain *d, const struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr,
-                       uint64_t *fault)
+static int range_check(const struct pvi_domain *d, pvi_dfn dfn, uint64_t nr, uint64_t *fault)
 {
-    const struct pvi_pt_cfg *cfg = &ctx->pt.cfg;
+    const struct pvi_pt_cfg *cfg = &d->table;
     uint64_t smallest = (cfg->page_sizes & (0 - cfg->page_sizes)) >> PVI_PAGE_LG2, last, at;
 
     *fault = dfn.f;
@@ -372,9 +379,9 @@ static uint64_t map_want(pvi_dfn dfn, pvi_gfn gfn, uint64_t left)
 }
 
 /* What a map says beside its range: the guest's side, and where it wants to go on. */
-static int map_check(const struct pvi_context *ctx, const struct pvi_op *op)
+static int map_check(const struct pvi_domain *d, const struct pvi_op *op)
 {
-    uint64_t sizes = ctx->pt.cfg.page_sizes, mask = ((sizes & (0 - sizes)) >> PVI_PAGE_LG2) - 1;
+    uint64_t sizes = d->table.page_sizes, mask = ((sizes & (0 - sizes)) >> PVI_PAGE_LG2) - 1;
 
     if (op->u.map.gfn.f + op->u.map.nr < op->u.map.gfn.f) {
         return -PVI_EWRAP;
@@ -397,9 +404,9 @@ static int op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     if ((op->flags & ~PVI_RW) != 0 || (op->flags & PVI_RW) == 0) {
         return -PVI_EFLAGS;
     }
-    rc = range_check(d, ctx, op->u.map.dfn, op->u.map.nr, &op->fault);
+    rc = range_check(d, op->u.map.dfn, op->u.map.nr, &op->fault);
     if (rc == 0) {
-        rc = map_check(ctx, op);
+        rc = map_check(d, op);
     }
     while (rc == 0 && op->done < op->u.map.nr) {
         struct pvi_frames frames;
@@ -428,7 +435,7 @@ static int op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
 {
     struct pvi_pt_unmap r;
     struct pvi_context *ctx;
-    uint64_t at;
+    uint64_t at, mask;
     int rc = range_context(d, op, &ctx);
 
     if (rc != 0) {
@@ -437,8 +444,9 @@ static int op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
     if (op->flags != 0) {
         return -PVI_EFLAGS;
     }
-    rc = range_check(d, ctx, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
-    if (rc == 0 && op->done >= op->u.unmap.nr) {
+    rc = range_check(d, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
+    mask = ((d->table.page_sizes & (0 - d->table.page_sizes)) >> PVI_PAGE_LG2) - 1;
+    if (rc == 0 && (op->done >= op->u.unmap.nr || (op->done & mask) != 0)) {
         rc = -PVI_EINVAL; /* no operation of ours stands there */
     }
     memset(&r, 0, sizeof(r));
@@ -471,13 +479,13 @@ static int op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather 
     if (op->flags != 0) {
         return -PVI_EFLAGS;
     }
-    smallest = (ctx->pt.cfg.page_sizes & (0 - ctx->pt.cfg.page_sizes)) >> PVI_PAGE_LG2;
+    smallest = (d->table.page_sizes & (0 - d->table.page_sizes)) >> PVI_PAGE_LG2;
     page.f = op->u.lookup.dfn.f & ~(smallest - 1);
-    rc = range_check(d, ctx, page, smallest, &op->fault);
+    op->fault = op->u.lookup.dfn.f;
+    rc = range_check(d, page, smallest, &at);
     if (rc != 0) {
         return rc;
     }
-    op->fault = op->u.lookup.dfn.f;
     pvi_env_acquire(g->host, &ctx->lock);
     if (ctx->state != PVI_CTX_LIVE) {
         rc = ctx->state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
@@ -520,10 +528,10 @@ static int op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
     last = ((op->u.unmap.dfn.f + op->u.unmap.nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
     if (op->u.unmap.nr == 0) {
         first = 0;
-        last = ctx->pt.cfg.iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << ctx->pt.cfg.iova_bits) - 1;
+        last = d->table.iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << d->table.iova_bits) - 1;
         rc = op->u.unmap.dfn.f != 0 ? -PVI_EINVAL : 0;
     } else {
-        rc = range_check(d, ctx, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
+        rc = range_check(d, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
     }
     rc = rc == 0 ? context_usable(ctx) : rc;
     if (rc == 0 && !pvi_gather_ready(g, ctx)) {

@@ -353,13 +353,14 @@ static int pt_split(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_walk *
 static bool pt_clear(struct pvi_pt *pt, struct pt_walk *w, uint64_t *slot, uint64_t old,
                      struct pvi_gather *g)
 {
+    uint64_t nr = pt_span(w->level) >> PVI_PAGE_LG2;
     unsigned owe = pt_owe(old, w->level);
 
     if (owe != PVI_OWE_NONE) {
-        if (!pvi_gather_room(g, pt->pool, pt->quota)) {
+        if (!pvi_gather_room(g, pt->pool, pt->quota, nr)) {
             return false;
         }
-        pvi_gather_frames(g, pt_leaf_pa(old, w->level), pt_span(w->level) >> PVI_PAGE_LG2, (uint8_t)owe);
+        pvi_gather_frames(g, pt_leaf_pa(old, w->level), nr, (uint8_t)owe);
         w->page[w->level]->owing--;
     }
     pvi_env_write64(pt->host, slot, 0);

@@ -137,7 +137,11 @@ int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, str
         pvi_env_release(g->host, &ctx->lock);
     }
     if (rc == 0) {
-        /* Units that cache absence must know before a device is switched over. */
+        /*
+         * Before a device is switched over: units that cache absence must know, and another CPU may have
+         * cleared old leaves here that it has not flushed yet.
+         */
+        pvi_gather_range(g, ctx, region->first, region->last, true, false);
         return pvi_gather_flush(g);
     }
     if (r.done > 0) {

@@ -61,6 +61,7 @@
 /* GCMD and GSTS: the same bit in both (hwspec 1.4) */
 #define VTD_GCMD_TE     VTD_BIT32(31) /* hwspec 1.4 */
 #define VTD_GCMD_SRTP   VTD_BIT32(30) /* hwspec 1.4, one-shot */
+#define VTD_GCMD_EAFL VTD_BIT32(28) /* hwspec 1.4 */
 #define VTD_GCMD_WBF    VTD_BIT32(27) /* hwspec 1.4, 1.12, one-shot; VT-d 6.8 */
 #define VTD_GCMD_QIE    VTD_BIT32(26) /* hwspec 1.4 */
 #define VTD_GSTS_LEVELS 0x96ffffffu   /* hwspec 1.4 rule 1: GSTS without the one-shot bits */

@@ -192,6 +192,9 @@ static int bring_up(struct pvi_vtd_unit *u)
     if (turn_off(u, VTD_GCMD_TE)) {
         return -PVI_EHW;
     }
+    if (turn_off(u, VTD_GCMD_EAFL)) { /* firmware's log lies in memory that is somebody else's by now */
+        return -PVI_EHW;
+    }
     clear_faults(u);
     mask_events(u);
     u->fault_drain = false;

@@ -83,6 +83,7 @@ struct fx {
     unsigned tolerate;                      /* ORC_TOLERATE_* */
     uint64_t recent[FX_RECENT];             /* device frames touched lately */
     unsigned at_recent;
+    unsigned check_every, batches;          /* fx_judge() looks at all tables after each so many batches; 0: after each */
     uint32_t held;                          /* pages of the pool that the test has promised to itself */
 };
 

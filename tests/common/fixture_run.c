@@ -168,7 +168,10 @@ void fx_judge(struct fx *f)
         }
         stopped |= (f->batch.flags & PVI_BATCH_STOP) != 0 && f->op[i].status != 0;
     }
-    fx_check(f);
+    f->batches++;
+    if (f->check_every == 0 || f->batches % f->check_every == 0) {
+        fx_check(f);
+    }
 }
 
 void fx_run(struct fx *f)

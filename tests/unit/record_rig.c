@@ -35,12 +35,13 @@ uint64_t rr_link_to(const struct rr *r, pvi_pa child, unsigned level)
                                     : child.a | 3;
 }
 
+/* Software's bits say that the leaf owes a plain reference. */
 uint64_t rr_leaf_to(const struct rr *r, uint64_t pa, unsigned level)
 {
     if ((r->flags & RR_AMD) != 0) {
-        return pa | 0x7000000000000001ull;
+        return pa | 0x7000000000000003ull;
     }
-    return pa | 3 | (level != 0 ? 0x80 : 0);
+    return pa | 0x10000000000003ull | (level != 0 ? 0x80 : 0);
 }
 
 void rr_write_back(struct rr *r, const void *p, size_t size)

@@ -56,7 +56,7 @@ static void invalidations_reach_the_unit(void **state)
     assert_int_equal(pvi_amdvi_unit_submit(&b.u, inv, 4), 0);
     assert_int_equal(pvi_amdvi_unit_wait(&b.u), 0);
     log = hwm_log(b.hw, &nr);
-    assert_int_equal(nr, 5);
+    assert_int_equal(nr, 6);
     assert_int_equal(log[0].kind, HWM_TLB_PAGE);
     assert_int_equal(log[0].did, 7);
     assert_int_equal(log[0].iova, 0x40000000);
@@ -72,7 +72,11 @@ static void invalidations_reach_the_unit(void **state)
     assert_false(log[2].leaf_only);
     assert_int_equal(log[3].kind, HWM_CTX_DEVICE);
     assert_int_equal(log[3].rid, 0x310);
+    /* Nothing may overtake the entry: a fence (F, and a store that nobody reads), then the wait itself. */
     assert_int_equal(log[4].kind, HWM_WAIT);
+    assert_int_equal(log[4].raw[0] & 7, 5);
+    assert_int_equal(log[5].kind, HWM_WAIT);
+    assert_int_equal(log[5].raw[0] & 7, 1);
 
     /* Nothing to tell: no command, and no second wait either. */
     inv[0].kind = PVI_INV_WBUF;

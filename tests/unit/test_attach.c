@@ -255,12 +255,13 @@ static void regions_in_identity(void **state)
         fx_begin(&fx);
         fx_alloc(&fx, PVI_ALLOC_IDENTITY);
         fx_reattach(&fx, 1, 1);
-        fx_unmap(&fx, 1, fx.dev[1].region[0].first >> 12, 1);
+        fx_unmap(&fx, 1, k < 2 ? fx.dev[1].region[0].first >> 12 : 0x20, 1);
+        fx_reattach(&fx, 1, 0);
         fx_run(&fx);
         CHECK_EQ(fx.op[1].status, k < 2 ? 0 : -PVI_EEXIST);
         CHECK(k == 2 || fx.op[2].status == -PVI_ERESERVED);
+        CHECK_EQ(fx_remove(&fx, 1), 0);
         fx_begin(&fx);
-        fx_reattach(&fx, 0, 1);
         fx_unmap(&fx, 1, 0x210, 1); /* the guest's own again */
         fx_expect(&fx, 0);
         fx_down(&fx);

@@ -258,6 +258,18 @@ static void frame_put_live(struct rr *r)
     rr_put(r, 2, 1);
 }
 
+/* A leaf that owes nothing leads to the same frame: an unused reference can still go. */
+static void frame_put_unused(struct rr *r)
+{
+    uint64_t owe = (r->flags & RR_AMD) != 0 ? 2 : 0x10000000000000ull;
+    struct pvi_frames f;
+    pvi_gfn g = {2};
+
+    rr_store(r, r->leaf, 5, rr_leaf_to(r, RR_FRAME + 0x2000, 0) & ~owe);
+    assert_int_equal(pvi_host_frame_get(r->h, r->d, g, 1, PVI_RW, &f), 0);
+    rr_put(r, 2, 1);
+}
+
 static void pool_put(struct rr *r)
 {
     struct pvi_pool pool = {.host = r->h};
@@ -336,6 +348,76 @@ static void unscrubbed_to_table(struct rr *r)
     rr_store(r, r->mid, 1, rr_link_to(r, pa, 1));
 }
 
+/* A large leaf becomes a table of small ones: the frames keep the references that they have. */
+static void split_large(struct rr *r)
+{
+    pvi_pa child = rr_new_page(r);
+    struct pvi_frames f;
+    pvi_gfn g = {512};
+    unsigned i;
+
+    assert_int_equal(pvi_host_frame_get(r->h, r->d, g, 512, PVI_RW, &f), 0);
+    rr_store(r, r->mid, 1, rr_leaf_to(r, RR_FRAME + 0x200000, 1));
+    rr_flush_pages(r, 0x200000, 21, false);
+    for (i = 0; i < 512; i++) {
+        rr_plain(r, child, i, rr_leaf_to(r, RR_FRAME + 0x200000 + i * PVI_PAGE_SIZE, 0));
+    }
+    rr_store(r, r->mid, 1, rr_link_to(r, child, 1));
+    rr_store(r, child, 7, 0);
+}
+
+static void split_in_order(struct rr *r)
+{
+    split_large(r);
+    rr_flush_pages(r, 0x200000, 21, false);
+    rr_put(r, 512 + 7, 1);
+    pvi_posix_checkpoint(r->h);
+}
+
+/* The large leaf that may still be cached leads to the page as well. */
+static void split_flushed_elsewhere(struct rr *r)
+{
+    split_large(r);
+    rr_flush_pages(r, 0x208000, 12, false);
+    rr_put(r, 512 + 7, 1);
+}
+
+/* Enough for the page that is put, not for the return to the guest. */
+static void split_flushed_in_part(struct rr *r)
+{
+    split_large(r);
+    rr_flush_pages(r, 0x207000, 12, false);
+    rr_put(r, 512 + 7, 1);
+    pvi_posix_checkpoint(r->h);
+}
+
+/* While the last device leaves, a change still needs what it needs, and no more. */
+static void changed_while_leaving(struct rr *r)
+{
+    rr_detach(r, RR_RID);
+    rr_store(r, r->leaf, 1, 0);
+    rr_flush_pages(r, 0x1000, 12, true);
+    rr_put(r, 1, 1);
+    rr_store(r, r->leaf, 2, 0);
+    rr_flush_device(r, RR_RID, false);
+    rr_flush_domain(r);
+    rr_put(r, 2, 1);
+    pvi_posix_checkpoint(r->h);
+}
+
+/* A device of another unit comes: the first one has nothing to hear of it. */
+static void second_unit_joins(struct rr *r)
+{
+    struct pvi_inv inv[2] = {{.kind = PVI_INV_DEVICE, .rid = RR_RID, .did = r->did},
+                             {.kind = PVI_INV_DOMAIN, .did = r->did}};
+
+    inv[0].was_absent = (r->flags & RR_AMD) == 0;
+    assert_int_equal(rr_attach(r, &r->other, RR_RID, 3), 0);
+    assert_int_equal(pvi_host_inv_submit(r->h, &r->other.unit, inv, 2), 0);
+    assert_int_equal(pvi_host_inv_wait(r->h, &r->other.unit), 0);
+    pvi_posix_checkpoint(r->h);
+}
+
 #define CASE(run, rule, need, never)                                                               \
     {                                                                                              \
 #run, run, PVI_RULE_##rule, need, never                                                    \
@@ -372,6 +454,7 @@ static const struct rr_case cases[] = {
     CASE(frame_put_unflushed, R4, 0, 0),
     CASE(frame_put_other_page_flushed, R4, 0, 0),
     CASE(frame_of_dropped_table_put, R4, 0, 0),
+    CASE(frame_put_unused, NONE, 0, 0),
     CASE(frame_put_live, R16, 0, 0),
     CASE(pool_put, R4, 0, 0),
     CASE(pool_put_as_clean, R22, 0, 0),
@@ -379,6 +462,11 @@ static const struct rr_case cases[] = {
     CASE(model_caches_frame, R4, 0, 0),
     CASE(unscrubbed_to_host, R22, 0, 0),
     CASE(unscrubbed_to_table, R22, 0, 0),
+    CASE(split_in_order, NONE, 0, 0),
+    CASE(split_flushed_elsewhere, R4, 0, 0),
+    CASE(split_flushed_in_part, R5, 0, 0),
+    CASE(changed_while_leaving, NONE, 0, 0),
+    CASE(second_unit_joins, NONE, 0, 0),
 };
 
 static void each_case(void **state)

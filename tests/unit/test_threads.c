@@ -98,6 +98,7 @@ static void machine_end(struct machine *m)
         fail_msg("%s", why);
     }
     pvi_posix_free(m->host);
+    pvi_posix_null_fini(&m->unit);
 }
 
 static void any_op(struct vcpu *v, struct pvi_op *op)

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * usage: sweep_random [operations per machine [seed]]
+ *
+ * Random batches on every kind of machine, preempted at random. The oracle judges each answer and the tables; the
+ * hardware model, whose caches never forget on their own, judges what devices reach after each batch.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fixture.h"
+
+#define WINDOWS 6u
+
+static struct fx fx;
+static struct rnd rnd;
+static uint64_t nr_ops = 15000, seed = 1;
+static uint64_t right[PVI_OP_NR], refused[PVI_OP_NR];
+
+static uint64_t below(uint64_t n)
+{
+    return rnd_below(&rnd, n);
+}
+
+static bool one_in(uint64_t n)
+{
+    return below(n) == 0;
+}
+
+/* --- operations ----------------------------------------------------------------------------------- */
+
+/* Device frames: the beginning, around a GiB, around the window of interrupts and a region, the end, far off. */
+static uint64_t some_dfn(void)
+{
+    uint64_t last = fx.orc.last_pfn, at;
+
+    switch (below(WINDOWS)) {
+    case 0:
+        at = 0;
+        break;
+    case 1:
+        at = 0x40000 - 0x400;
+        break;
+    case 2:
+        at = (FX_MSI_FIRST >> 12) - 0x400;
+        break;
+    case 3:
+        at = 0x90000 - 0x200; /* the region of device 2, which is no memory of the guest */
+        break;
+    case 4:
+        at = last - 0x7ff;
+        break;
+    default:
+        at = last / 3 * 2;
+        break;
+    }
+    at += below(0x800);
+    return one_in(3) ? at & ~0x1ffull : at;
+}
+
+static uint64_t some_nr(void)
+{
+    switch (below(8)) {
+    case 0:
+        return 0x200 * (1 + below(4));
+    case 1:
+        return 1 + below(3000);
+    case 2:
+        return one_in(8) ? 0x40000 : 0x200;
+    default:
+        return 1 + below(12);
+    }
+}
+
+static uint64_t some_gfn(uint64_t dfn)
+{
+    switch (below(9)) {
+    case 0:
+        return GUEST_HVM + below(GUEST_HVM_NR);
+    case 1:
+        return GUEST_KEPT + below(GUEST_KEPT_NR);
+    case 2:
+        return GUEST_SCATTER + below(GUEST_SCATTER_NR);
+    case 3:
+        return GUEST_RO + below(GUEST_RO_NR);
+    case 4:
+        return below(GUEST_LOW_NR);
+    case 5:
+        /* above the window of interrupts: VT-d takes no address in it for the target of a translation */
+        return one_in(4) ? GUEST_NONE + below(100) : GUEST_MMIO + 0xf00 + below(0x1100);
+    default: /* congruent: large leaves fit */
+        return GUEST_PV + (dfn & 0x3ffff) + 0x40000 * below(6);
+    }
+}
+
+/* A page that the context maps, if there is one behind some place; else that place. */
+static uint64_t some_mapped(unsigned ctx, uint64_t *left)
+{
+    uint64_t dfn = some_dfn();
+    struct flat_run run;
+
+    *left = 1;
+    if (ctx >= ORC_CONTEXTS || !fx.orc.ctx[ctx].live || !flat_next(fx.orc.ctx[ctx].map, dfn, &run)) {
+        return dfn;
+    }
+    dfn = run.first > dfn ? run.first : dfn;
+    *left = run.last - dfn + 1;
+    return dfn;
+}
+
+static unsigned some_ctx(void)
+{
+    return (unsigned)(one_in(12) ? below(10) : 1 + below(3));
+}
+
+static void some_range(struct pvi_op *op, bool map)
+{
+    uint64_t dfn = some_dfn(), nr = some_nr(), left;
+
+    if (!map && !one_in(3)) {
+        dfn = some_mapped(op->ctx, &left);
+        nr = nr > left && !one_in(6) ? left : nr;
+    }
+
+    if (map) {
+        op->flags = 1 + (unsigned)below(3);
+        op->u.map.dfn.f = dfn;
+        op->u.map.gfn.f = some_gfn(dfn);
+        op->u.map.nr = nr;
+    } else {
+        op->u.unmap.dfn.f = dfn;
+        op->u.unmap.nr = nr;
+    }
+}
+
+/* Something that a guest should not send. */
+static void spoil(struct pvi_op *op)
+{
+    switch (below(7)) {
+    case 0:
+        op->flags ^= 1u << below(32);
+        break;
+    case 1:
+        op->pad = (uint16_t)(1 + below(0xffff));
+        break;
+    case 2:
+        op->u.map.dfn.f = rnd_next(&rnd);
+        break;
+    case 3:
+        op->u.map.nr = rnd_next(&rnd);
+        break;
+    case 4:
+        op->ctx = (uint16_t)rnd_next(&rnd);
+        break;
+    case 5:
+        op->u.map.gfn.f = rnd_next(&rnd);
+        break;
+    default:
+        op->code = (uint16_t)below(20);
+        break;
+    }
+}
+
+static void some_op(void)
+{
+    unsigned ctx = some_ctx();
+    uint64_t pick = below(100), left;
+
+    if (pick < 38) {
+        some_range(fx_op(&fx, PVI_OP_MAP, ctx), true);
+    } else if (pick < 76) {
+        some_range(fx_op(&fx, PVI_OP_UNMAP, ctx), false);
+    } else if (pick < 84) {
+        fx_lookup(&fx, ctx, one_in(3) ? some_dfn() : some_mapped(ctx, &left));
+    } else if (pick < 87) {
+        fx_flush(&fx, ctx, one_in(2) ? 0 : some_dfn(), one_in(2) ? 0 : 1 + below(600));
+    } else if (pick < 94) {
+        fx_reattach(&fx, one_in(4) ? 0 : ctx, (unsigned)below(fx.nr_devs));
+    } else if (pick < 97) {
+        fx_alloc(&fx, one_in(6) ? PVI_ALLOC_IDENTITY : 0);
+    } else if (pick < 99) {
+        fx_free(&fx, ctx, one_in(3) ? 0 : PVI_FREE_REATTACH);
+    } else {
+        fx_op(&fx, one_in(2) ? PVI_OP_NOOP : PVI_OP_QUERY_CAPS, 0);
+    }
+    if (one_in(30)) {
+        spoil(&fx.op[fx.nr_ops - 1]);
+    }
+}
+
+/* --- one machine ---------------------------------------------------------------------------------- */
+
+static bool sometimes(void *opaque, uint64_t nr)
+{
+    (void)opaque;
+    (void)nr;
+    return one_in(9);
+}
+
+static void devices(void)
+{
+    for (unsigned i = 1; i < 5; i++) {
+        struct pvi_device *d = fx_device(&fx, i, i % fx.nr_units);
+
+        d->group = i >= 3 ? 9 : 0;
+        if (i == 1) {
+            d->nr_rids = 2;
+            d->rid[1] = 0x777;
+        } else if (i == 2) {
+            d->nr_regions = 1;
+            d->region[0] = (struct pvi_region){0x90000000, 0x90004fff, PVI_RW};
+        }
+        CHECK_EQ(fx_add(&fx, i), 0);
+    }
+}
+
+static void machine(const struct fx_cfg *cfg, const char *name)
+{
+    struct fx_cfg own = *cfg;
+    uint64_t done = 0;
+
+    check_case("%s, seed %llu", name, (unsigned long long)seed);
+    rnd.state = seed * 7919 + 1;
+    own.devices = 1;
+    own.contexts = 4;
+    own.pages = 3900;
+    fx_up(&fx, &own);
+    devices();
+    fx.check_every = 8;
+    for (unsigned i = 0; i < fx.nr_units && fx.unit[i].model; i++) {
+        hwm_set_fracture(fx.unit[i].model, i % 2 != 0);
+        hwm_set_lazy(fx.unit[i].model, one_in(2), 3);
+    }
+    pvi_posix_preempt_call(fx.host, sometimes, NULL);
+    while (done < nr_ops) {
+        unsigned n = 1 + (unsigned)below(16);
+
+        if (one_in(50)) { /* a device comes or goes */
+            unsigned i = 1 + (unsigned)below(4);
+            const struct orc_dev *od = orc_dev(&fx.orc, fx.dev[i].sbdf.v);
+            int rc = od ? fx_remove(&fx, i) : fx_add(&fx, i);
+
+            CHECK(rc == 0 || (!od && rc == -PVI_EEXIST)); /* its region may be in a mapping's way */
+        }
+        fx_begin(&fx);
+        while (fx.nr_ops < n) {
+            some_op();
+        }
+        pvi_posix_hdom_max_run(fx.hdom, one_in(4) ? 1 + below(700) : 0);
+        fx_run(&fx);
+        done += n;
+        for (unsigned i = 0; i < n; i++) {
+            unsigned code = fx.sent[i].code < PVI_OP_NR ? fx.sent[i].code : 0;
+
+            right[code] += fx.op[i].status == 0;
+            refused[code] += fx.op[i].status != 0;
+        }
+    }
+    pvi_posix_preempt_call(fx.host, NULL, NULL);
+    fx_check(&fx);
+    fx_down(&fx);
+}
+
+#define MACHINE(test, ...)                                                                                             \
+    static void test(void **state)                                                                                     \
+    {                                                                                                                  \
+        const struct fx_cfg cfg = {__VA_ARGS__};                                                                       \
+                                                                                                                       \
+        (void)state;                                                                                                   \
+        machine(&cfg, #test);                                                                                          \
+    }
+
+MACHINE(vtd_4_levels, .kind = FX_VTD)
+MACHINE(vtd_3_levels, .kind = FX_VTD, .levels = 3)
+MACHINE(vtd_5_levels, .kind = FX_VTD, .levels = 5, .iova_bits = 57)
+MACHINE(vtd_caching_mode, .kind = FX_VTD, .np_cache = true, .units = 2)
+MACHINE(vtd_not_coherent, .kind = FX_VTD, .incoherent = true)
+MACHINE(vtd_not_coherent_caching_mode, .kind = FX_VTD, .incoherent = true, .np_cache = true, .trim = true)
+MACHINE(vtd_write_buffer, .kind = FX_VTD, .write_buffer = true, .units = 3)
+MACHINE(vtd_no_page_selective, .kind = FX_VTD, .no_pages = true, .levels = 3, .trim = true)
+MACHINE(vtd_small_pages, .kind = FX_VTD, .page_sizes = 1u << 12 | 1u << 21, .default_identity = true)
+MACHINE(amd_4_levels, .kind = FX_AMD)
+MACHINE(amd_3_levels_trim, .kind = FX_AMD, .levels = 3, .trim = true)
+MACHINE(amd_6_levels, .kind = FX_AMD, .levels = 6, .iova_bits = 64, .units = 2)
+MACHINE(amd_np_cache, .kind = FX_AMD, .np_cache = true, .units = 3)
+MACHINE(amd_np_cache_5_levels, .kind = FX_AMD, .np_cache = true, .levels = 5, .iova_bits = 57)
+MACHINE(amd_identity, .kind = FX_AMD, .default_identity = true)
+MACHINE(null_unit, .kind = FX_NULL, .units = 2)
+
+/* Both sides of every operation were met often: the machines have not been idling at errors. */
+static void nothing_is_rare(void **state)
+{
+    static const char *const name[PVI_OP_NR] = {"noop",     "query", "init",  "alloc",  "free",
+                                                "reattach", "map",   "unmap", "lookup", "flush"};
+
+    (void)state;
+    check_case("how often");
+    for (unsigned i = PVI_OP_ALLOC_CONTEXT; i < PVI_OP_NR; i++) {
+        print_message("%s: %llu done, %llu refused\n", name[i], (unsigned long long)right[i],
+                      (unsigned long long)refused[i]);
+        CHECK(right[i] * 5 >= refused[i] && refused[i] * 50 >= right[i]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(vtd_4_levels),        cmocka_unit_test(vtd_3_levels),
+        cmocka_unit_test(vtd_5_levels),        cmocka_unit_test(vtd_caching_mode),
+        cmocka_unit_test(vtd_not_coherent),    cmocka_unit_test(vtd_not_coherent_caching_mode),
+        cmocka_unit_test(vtd_write_buffer),    cmocka_unit_test(vtd_no_page_selective),
+        cmocka_unit_test(vtd_small_pages),     cmocka_unit_test(amd_4_levels),
+        cmocka_unit_test(amd_3_levels_trim),   cmocka_unit_test(amd_6_levels),
+        cmocka_unit_test(amd_np_cache),        cmocka_unit_test(amd_np_cache_5_levels),
+        cmocka_unit_test(amd_identity),        cmocka_unit_test(null_unit),
+        cmocka_unit_test(nothing_is_rare),
+    };
+
+    nr_ops = argc > 1 ? strtoull(argv[1], NULL, 0) : nr_ops;
+    seed = argc > 2 ? strtoull(argv[2], NULL, 0) : seed;
+    return cmocka_run_group_tests_name("random", tests, NULL, NULL);
+}
