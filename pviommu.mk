@@ -16,6 +16,7 @@ PVIOMMU_CORE_SRCS += src/core/dispatch.c
 PVIOMMU_CORE_SRCS += src/core/domain.c
 PVIOMMU_CORE_SRCS += src/core/gather.c
 PVIOMMU_CORE_SRCS += src/core/ops.c
+PVIOMMU_CORE_SRCS += src/core/ops_range.c
 PVIOMMU_CORE_SRCS += src/core/pagetable.c
 PVIOMMU_CORE_SRCS += src/core/region.c
 PVIOMMU_CORE_SRCS += src/core/system.c

@@ -163,8 +163,8 @@ struct pvi_ivrs_ivmd {
     uint16_t first; /**< first requester id */
     uint16_t last;  /**< last one, inclusive; 23h: equal to first, the unit's id */
     uint16_t segment;
-    uint64_t base;
-    uint64_t len; /**< base + len does not wrap */
+    uint64_t base; /**< as firmware gives it: who maps it rounds outward to whole pages */
+    uint64_t len;  /**< base + len does not wrap; may be 0 */
 };
 
 /** One block. */
@@ -232,7 +232,6 @@ struct pvi_amdvi_cfg {
     uint8_t iova_bits;   /**< limit of IOVAs beside that of the levels; 0: none */
     uint8_t levels_mask; /**< bit n: offer tables of n levels; 0: three up to what the unit has */
     bool np_cache;       /**< PCI capability: not-present entries are cached */
-    bool iotlb_sup;      /**< PCI capability: remote IOTLBs */
     bool efr_sup;        /**< PCI capability: the feature register exists */
     bool efr_copy;
     bool hat_dis; /**< IVHD: v1 tables must not be used */

@@ -78,7 +78,10 @@ enum pvi_opcode {
 #define PVI_CAP_DEFAULT_IDENTITY 0x2u /**< the default context is identity */
 #define PVI_CAP_INITED 0x4u           /**< init has been done */
 
-/** One operation. Fields that an operation does not name must be zero. */
+/**
+ * One operation, in the hypervisor's own copy. pad is zero; other fields that an operation does not name are ignored, as
+ * outputs are on the way in: what a guest's structure must hold is its decoder's business.
+ */
 struct pvi_op {
     uint16_t code;  /**< enum pvi_opcode */
     uint16_t domid; /**< PVI_DOMID_SELF, or the domain on whose behalf */

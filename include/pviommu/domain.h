@@ -67,6 +67,7 @@ struct pvi_domain {
     struct pvi_gather gather; /**< of whoever has claimed the domain */
     uint32_t nr_contexts; /**< limit given at init */
     uint32_t init_pages;  /**< pages asked for at init */
+    uint32_t slot_hint;   /**< no number below slot_hint + 1 is free */
     uint8_t state;        /**< enum pvi_domain_state */
     bool has_iommu;
     bool moving; /**< somebody moves devices, initialises or destroys: everybody else comes back later */
@@ -90,15 +91,16 @@ enum pvi_domain_state {
 PVI_MUST_CHECK int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_domain_cfg *cfg);
 
 /**
- * Builds the identity of the default context, if it has one. Resumable.
- * @return 0, -PVI_EPREEMPTED (call again), -PVI_ENOMEM or -PVI_EQUOTA (what is mapped stays; call again after growing
- *         default_pool), or what pvi_host_frame_get() answered.
+ * Builds the identity of the default context, if it has one. Resumable. Frames that the host does not pin are left out.
+ * @return 0; -PVI_EPREEMPTED (call again); -PVI_ENOMEM (what is mapped stays; call again after growing default_pool);
+ *         -PVI_EHW (the default context is broken); -PVI_EDYING.
  */
 PVI_MUST_CHECK int pvi_domain_start(struct pvi_domain *d);
 
 /**
  * Gives a device to a domain: all its requester ids go to the context of its group, or to the default one. Devices that
- * share a requester id (an alias behind a bridge) are of one group.
+ * share a requester id (an alias behind a bridge) are of one group. Reserved regions of two devices in one context are
+ * equal or do not overlap. The caller holds no lock that its own pvi_host_frame_get() or pvi_host_identity_next() takes.
  * @return 0; -PVI_EINVAL (malformed description, regions that no context can map, an id shared outside of the group),
  *         -PVI_EEXIST (sbdf there already, or something is mapped inside a reserved region of the device),
  *         -PVI_ENOIOMMU, -PVI_EDYING, -PVI_EBUSY (that context is being built, or broken), -PVI_EPREEMPTED (another

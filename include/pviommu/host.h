@@ -69,7 +69,7 @@ struct pvi_identity_run {
 
 /**
  * Gives one 4 KiB page for tables, rings or pools; its content may be anything. pvi_env_page() must know it.
- * No library lock is held but, in unit bring-up, none either.
+ * No lock of the library is held.
  * @return 0 or -PVI_ENOMEM.
  */
 PVI_MUST_CHECK int pvi_host_page_alloc(struct pvi_host *h, pvi_pa *pa);
@@ -98,7 +98,8 @@ bool pvi_host_poll(struct pvi_host *h, uint64_t turns);
 /**
  * Pins the frames behind [gfn, gfn + nr) for DMA of domain d with rights prot. Called with no lock held,
  * before any table is touched. May succeed for a prefix only: the longest run contiguous in
- * host-physical memory that the host can pin at once.
+ * host-physical memory that the host can pin at once. What is given in one call may be asked back in one call (when
+ * the range turns out to be mapped, or the CPU is wanted): a host that pins frame by frame bounds the prefix.
  * @return 0 with out->nr in 1..nr; -PVI_ENOFRAME, -PVI_EPERM: nothing is pinned.
  */
 PVI_MUST_CHECK int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn, uint64_t nr,
@@ -110,7 +111,10 @@ PVI_MUST_CHECK int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pv
  * those of PVI_GATHER_OWING tables are released, and what one pvi_host_frame_get() gave.
  */
 void pvi_host_frame_put(struct pvi_host *h, struct pvi_hdom *d, const struct pvi_frames *run);
-/** The guest frame behind a host-physical address that d has mapped. @return 0 or -PVI_ENOFRAME. */
+/**
+ * The guest frame behind a host-physical address that d had mapped a moment ago. No lock is held: d may have given the
+ * frame up meanwhile, so the host checks the owner. @return 0 or -PVI_ENOFRAME.
+ */
 PVI_MUST_CHECK int pvi_host_frame_gfn(struct pvi_host *h, struct pvi_hdom *d, pvi_pa pa, pvi_gfn *gfn);
 /**
  * Enumerates what d may have mapped 1:1: the first run that ends after `from` (clipped to begin at or after it).
@@ -146,7 +150,10 @@ void pvi_host_did_free(struct pvi_host *h, struct pvi_unit *u, uint16_t did);
  */
 PVI_MUST_CHECK int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
                                        const struct pvi_dev_entry *to, bool *was_absent);
-/** Queues invalidations on u, in order. @return 0 or -PVI_EHW. */
+/**
+ * Queues invalidations on u, in order. PVI_INV_WBUF is over when this returns; the others when the next wait does.
+ * @return 0 or -PVI_EHW.
+ */
 PVI_MUST_CHECK int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv,
                                        unsigned nr);
 /**
@@ -155,7 +162,7 @@ PVI_MUST_CHECK int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u, c
  */
 PVI_MUST_CHECK int pvi_host_inv_wait(struct pvi_host *h, struct pvi_unit *u);
 
-/** Something happened. Never called with a lock held but PVI_LOCK_UNIT's. */
+/** Something happened. May be called with locks of the library held: it only takes note. */
 void pvi_host_event(struct pvi_host *h, enum pvi_event what, uint64_t a, uint64_t b);
 
 /* Registers: only for hosts that link src/vtd/unit.c or src/amdvi/unit.c ------------------------- */

@@ -79,8 +79,8 @@ struct pvi_pt_ops {
     /**
      * Maps one slice of r, from r->iova + r->done.
      * @return 0 (r->done grew; the request is complete when r->done == r->len), -PVI_EEXIST (something is
-     *         mapped at r->iova + r->done), -PVI_ENOMEM or -PVI_EQUOTA. On an error this slice changed
-     *         nothing, but for -PVI_EEXIST: what lies before the address at fault is mapped.
+     *         mapped at r->iova + r->done), -PVI_ENOMEM or -PVI_EQUOTA. What lies before the address at fault is
+     *         mapped; nothing else has changed for a device, though empty tables may have been unlinked.
      */
     int (*map)(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g);
 

@@ -107,8 +107,8 @@ void pvi_pool_cancel(struct pvi_reserve *r);
 
 /**
  * Takes a page back that no unit can reach or cache any more (R4).
- * A page that is not in use in this pool (double free, foreign) is refused: assertion in debug builds of the
- * host, else reported by PVI_EVENT_POOL_FOREIGN and left alone.
+ * A page that is not in use in this pool (double free, foreign) is refused: reported by PVI_EVENT_POOL_FOREIGN and left
+ * alone.
  */
 void pvi_pool_put(struct pvi_pool *pool, struct pvi_page *page);
 

@@ -118,7 +118,7 @@ const char *pvi_strerror(int err);
 #define PVI_MUST_CHECK
 #endif
 
-/** Marks functions whose address is taken (indirect-branch tracking); an env header may define it. */
+/** Marks functions whose address is taken (indirect-branch tracking). A host defines it on the command line. */
 #ifndef PVI_CALLBACK
 #define PVI_CALLBACK
 #endif

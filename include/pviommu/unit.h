@@ -36,7 +36,7 @@ struct pvi_unit_caps {
     bool write_buffer;               /**< additions need a write-buffer flush (VT-d RWBF) */
     bool page_selective;             /**< PVI_INV_PAGES is available */
     bool snoop;                      /**< leaves carry a force-coherent bit (VT-d SC, AMD FC) */
-    uint8_t inv_max_lg2;             /**< largest PVI_INV_PAGES, log2 of bytes */
+    uint8_t inv_max_lg2;             /**< largest PVI_INV_PAGES, log2 of bytes: 12 .. 63 */
     uint8_t inv_max_nr;              /**< page invalidations that cost as much as one of the domain */
     uint8_t nr_holes;
     struct pvi_range hole[PVI_MAX_HOLES]; /**< IOVAs never translated as DMA, 4 KiB granular */
@@ -48,7 +48,7 @@ struct pvi_unit {
     struct pvi_unit_caps caps;
     struct pvi_host *host;
     uint8_t index; /**< place in struct pvi_system, set by pvi_system_add_unit() */
-    bool broken;   /**< a flush failed: nothing that it covers is ever released */
+    bool broken;   /**< a flush or the way back of a switch failed: nothing that it covers is ever released */
 };
 
 /** All units of the machine. The host fills it before the first domain and never changes it after. */

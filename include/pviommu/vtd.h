@@ -245,8 +245,8 @@ PVI_MUST_CHECK int pvi_vtd_unit_init(struct pvi_vtd_unit *u, struct pvi_host *h,
  */
 PVI_MUST_CHECK int pvi_vtd_unit_enable(struct pvi_vtd_unit *u);
 /**
- * Turns translation and the queue off, then gives all pages back, scrubbed; domain ids are void
- * after it. From then on DMA passes untranslated: the host has silenced the devices. Nobody else
+ * Turns translation and the queue off, then gives all pages back, scrubbed. No context of any domain
+ * may be attached to the unit: domain ids are void after it. From then on DMA passes untranslated: the host has silenced the devices. Nobody else
  * may use the unit during the call.
  * @return 0, also if the unit was not enabled; -PVI_EHW as for pvi_vtd_unit_enable().
  */

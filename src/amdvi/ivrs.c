@@ -3,8 +3,7 @@
  * IVRS, the ACPI table that describes AMD-Vi units (hwspec 8.2): a reader that trusts no length.
  *
  * Firmware writes the table, so pvi_ivrs_open() reads it whole once before anybody acts on a part
- * of it. The iterators check every bound again: they cost nothing and hold even if the memory
- * changes.
+ * of it. The iterators check every bound again; the memory must not change meanwhile.
  */
 #include <pviommu/amdvi.h>
 
@@ -343,7 +342,6 @@ void pvi_amdvi_cfg_from_ivhd(struct pvi_amdvi_cfg *cfg, const struct pvi_ivrs *t
     cfg->ivhd_flags = ivhd->flags;
     cfg->pa_bits = t->pa_bits;
     cfg->iova_bits = t->va_bits;
-    cfg->iotlb_sup = (cap_header & AMDVI_CAP_IOTLB_SUP) != 0;
     cfg->np_cache = (cap_header & AMDVI_CAP_NP_CACHE) != 0;
     cfg->efr_sup = (cap_header & AMDVI_CAP_EFR_SUP) != 0;
 }

@@ -15,7 +15,6 @@
 #define AMDVI_MASK(hi, lo) ((~(uint64_t)0 >> (63u - (hi))) & (~(uint64_t)0 << (lo)))
 
 /* PCI capability header: hwspec 6.1 */
-#define AMDVI_CAP_IOTLB_SUP ((uint32_t)1 << 24) /* remote IOTLBs (ATS) */
 #define AMDVI_CAP_NP_CACHE  ((uint32_t)1 << 26) /* not-present entries are cached */
 #define AMDVI_CAP_EFR_SUP   ((uint32_t)1 << 27) /* the feature register exists */
 
@@ -107,23 +106,12 @@
 
 /* v1 page-table entry: hwspec 6.9, AMD 48882 2.2.3 */
 #define AMDVI_PTE_PR            AMDVI_BIT(0)
-#define AMDVI_PTE_A             AMDVI_BIT(5)
-#define AMDVI_PTE_D             AMDVI_BIT(6) /* leaf only */
 #define AMDVI_PTE_NEXT_LEVEL_LO 9u
-/* NextLevel: 1..6 table, 0 leaf of default size, 7 leaf of encoded size */
-#define AMDVI_PTE_NEXT_LEVEL       AMDVI_MASK(11, 9)
-#define AMDVI_PTE_NEXT_LEVEL_SIZED 7u
-#define AMDVI_PTE_ADDR             AMDVI_MASK(51, 12)
-#define AMDVI_PTE_IGN              AMDVI_MASK(4, 1) /* ignored by hardware, with 8:7 and 63 */
-#define AMDVI_PTE_IGN_MID          AMDVI_MASK(8, 7)
-#define AMDVI_PTE_U                AMDVI_BIT(59) /* leaf: translation requests get U */
-#define AMDVI_PTE_FC               AMDVI_BIT(60) /* leaf: force coherent */
-#define AMDVI_PTE_IR               AMDVI_BIT(61)
-#define AMDVI_PTE_IW               AMDVI_BIT(62)
-#define AMDVI_PTE_IGN_TOP          AMDVI_BIT(63)
-#define AMDVI_PTE_PDE_RSVD         AMDVI_MASK(60, 52) /* one source */
-/* One source; 58:57 are PMC in the newest manual, one source again. */
-#define AMDVI_PTE_LEAF_RSVD AMDVI_MASK(58, 52)
+#define AMDVI_PTE_NEXT_LEVEL    AMDVI_MASK(11, 9) /* 1..6 table, 0 leaf of default size */
+#define AMDVI_PTE_ADDR          AMDVI_MASK(51, 12)
+#define AMDVI_PTE_FC            AMDVI_BIT(60) /* leaf: force coherent */
+#define AMDVI_PTE_IR            AMDVI_BIT(61)
+#define AMDVI_PTE_IW            AMDVI_BIT(62)
 
 #define AMDVI_LEVELS_MIN  3u /* offered by default; modes 1 and 2 reach 2 MiB and 1 GiB only */
 #define AMDVI_LEVELS_BASE 4u /* levels with HATS = 0: hwspec 6.9 */

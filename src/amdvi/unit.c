@@ -200,6 +200,14 @@ static int unit_stop(const struct pvi_amdvi_unit *u)
     return (pvi_amdvi_read(u, AMDVI_REG_CONTROL) & AMDVI_CONTROL_IOMMU_EN) == 0 ? 0 : -PVI_EHW;
 }
 
+/* A stopped unit names no page of ours any more: whoever starts it next must not run on freed memory. */
+static void unit_forget_bases(struct pvi_amdvi_unit *u)
+{
+    pvi_amdvi_write(u, AMDVI_REG_DEV_TAB_BASE, 0);
+    pvi_amdvi_write(u, AMDVI_REG_CMD_BUF_BASE, 0);
+    pvi_amdvi_write(u, AMDVI_REG_EVT_LOG_BASE, 0);
+}
+
 /* Bases, heads and tails, of a stopped unit. Size and base go in one store. */
 static void unit_program(struct pvi_amdvi_unit *u)
 {
@@ -293,6 +301,7 @@ int pvi_amdvi_unit_enable(struct pvi_amdvi_unit *u)
     pvi_amdvi_break(u);
     u->enabled = false;
     if (unit_stop(u) == 0) {
+        unit_forget_bases(u);
         memory_put(u);
     } else {
         pvi_host_event(u->unit.host, PVI_EVENT_FLUSH_FAILED, u->unit.index, UNIT_PAGES);
@@ -319,9 +328,7 @@ int pvi_amdvi_unit_disable(struct pvi_amdvi_unit *u)
         pvi_host_event(u->unit.host, PVI_EVENT_FLUSH_FAILED, u->unit.index, UNIT_PAGES);
         return err;
     }
-    pvi_amdvi_write(u, AMDVI_REG_DEV_TAB_BASE, 0);
-    pvi_amdvi_write(u, AMDVI_REG_CMD_BUF_BASE, 0);
-    pvi_amdvi_write(u, AMDVI_REG_EVT_LOG_BASE, 0);
+    unit_forget_bases(u);
     u->enabled = false;
     memory_put(u);
     return 0;

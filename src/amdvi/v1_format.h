@@ -26,7 +26,6 @@
 #define AMDVI_V1_OWE ((uint64_t)3 << AMDVI_V1_OWE_SHIFT)
 #define AMDVI_V1_PAGE_SIZES (((uint64_t)1 << 12) | ((uint64_t)1 << 21) | ((uint64_t)1 << 30))
 #define AMDVI_V1_LEVELS 0x7eu /* modes 1 to 6 (hwspec 6.7) */
-#define AMDVI_V1_NEXT_LEVEL_SHIFT 9u
 
 static inline unsigned pt_shift(unsigned level)
 {
@@ -68,7 +67,7 @@ static inline uint64_t pt_leaf_step(unsigned level)
 
 static inline uint64_t pt_table(uint64_t pa, unsigned level)
 {
-    return pa | AMDVI_PTE_PR | ((uint64_t)level << AMDVI_V1_NEXT_LEVEL_SHIFT) | AMDVI_PTE_IR | AMDVI_PTE_IW;
+    return pa | AMDVI_PTE_PR | ((uint64_t)level << AMDVI_PTE_NEXT_LEVEL_LO) | AMDVI_PTE_IR | AMDVI_PTE_IW;
 }
 
 static inline uint64_t pt_leaf_pa(uint64_t entry, unsigned level)

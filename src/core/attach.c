@@ -210,7 +210,10 @@ static int device_switch(struct pvi_device *dev, const struct pvi_context *from,
         if (err == 0) {
             err = forget(dev->unit, dev->rid[i], to, from, was_absent);
         }
-        rc = err != 0 ? -PVI_EHW : rc;
+        if (err != 0) {
+            dev->unit->broken = true; /* some entry points where nobody books the device: trust nothing it says */
+            rc = -PVI_EHW;
+        }
     }
     return rc;
 }
@@ -405,22 +408,50 @@ static struct pvi_context *device_home(struct pvi_domain *d, const struct pvi_de
 }
 
 /*
- * The unit does not obey: the device's ids block if they still can, except those that another device has too. Its
- * context keeps its bit and its id on the unit: context_end() then writes the root off.
+ * The unit does not obey: the device's ids block if they still can. Its context keeps its bit and its id on the unit:
+ * context_end() then writes the root off.
  */
-static void device_write_off(struct pvi_domain *d, struct pvi_device *dev)
+static void device_write_off(struct pvi_device *dev)
 {
     struct pvi_dev_entry blocked = context_entry(NULL, dev->unit);
     bool was_absent;
     unsigned i;
 
     for (i = 0; i < dev->nr_rids; i++) {
-        if (!device_shares(d, dev, dev->rid[i], false) &&
-            pvi_host_dev_switch(dev->unit->host, dev->unit, dev->rid[i], &blocked, &was_absent) != 0) {
+        if (pvi_host_dev_switch(dev->unit->host, dev->unit, dev->rid[i], &blocked, &was_absent) != 0) {
             pvi_host_event(dev->unit->host, PVI_EVENT_UNIT_ERROR, dev->unit->index, dev->rid[i]);
         }
     }
     device_settle(dev, NULL);
+}
+
+/*
+ * Moves one device alone, and of its ids those that no other device has: the others are where their group is, and stay
+ * there.
+ */
+static int device_move_own(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *to)
+{
+    uint16_t rid[PVI_MAX_RIDS];
+    uint8_t nr = dev->nr_rids, kept = 0, i;
+    uint32_t group = dev->group;
+    int rc;
+
+    memcpy(rid, dev->rid, sizeof(rid));
+    for (i = 0; i < nr; i++) {
+        if (!device_shares(d, dev, rid[i], false)) {
+            dev->rid[kept++] = rid[i];
+        }
+    }
+    dev->nr_rids = kept;
+    dev->group = 0;
+    rc = pvi_device_move(d, dev, to);
+    if (rc == -PVI_EHW) {
+        device_write_off(dev);
+    }
+    memcpy(dev->rid, rid, sizeof(rid));
+    dev->nr_rids = nr;
+    dev->group = group;
+    return rc;
 }
 
 static int device_enter(struct pvi_domain *d, struct pvi_device *dev)
@@ -441,10 +472,7 @@ static int device_enter(struct pvi_domain *d, struct pvi_device *dev)
     dev->ctx = NULL;
     dev->next = d->devices;
     d->devices = dev;
-    rc = pvi_device_move(d, dev, home);
-    if (rc == -PVI_EHW) {
-        device_write_off(d, dev);
-    }
+    rc = device_move_own(d, dev, home);
     if (rc != 0) {
         d->devices = dev->next;
     }
@@ -466,32 +494,6 @@ int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev)
     return rc;
 }
 
-/* Moves out this device alone, and of its ids those that no other device has. */
-static int device_leave(struct pvi_domain *d, struct pvi_device *dev)
-{
-    uint16_t rid[PVI_MAX_RIDS];
-    uint8_t nr = dev->nr_rids, kept = 0, i;
-    uint32_t group = dev->group;
-    int rc;
-
-    memcpy(rid, dev->rid, sizeof(rid));
-    for (i = 0; i < nr; i++) {
-        if (!device_shares(d, dev, rid[i], false)) {
-            dev->rid[kept++] = rid[i];
-        }
-    }
-    dev->nr_rids = kept;
-    dev->group = 0;
-    rc = pvi_device_move(d, dev, NULL);
-    if (rc == -PVI_EHW) {
-        device_write_off(d, dev);
-    }
-    memcpy(dev->rid, rid, sizeof(rid));
-    dev->nr_rids = nr;
-    dev->group = group;
-    return rc;
-}
-
 int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev)
 {
     struct pvi_device **link;
@@ -502,7 +504,7 @@ int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev)
     }
     for (link = &d->devices; *link && *link != dev; link = &(*link)->next) {
     }
-    rc = *link ? device_leave(d, dev) : -PVI_ENODEV;
+    rc = *link ? device_move_own(d, dev, NULL) : -PVI_ENODEV;
     if (*link && (rc == 0 || rc == -PVI_EHW)) {
         *link = dev->next;
     }

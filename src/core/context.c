@@ -64,6 +64,9 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
     int rc;
 
     *at = r->iova + r->done;
+    if (pvi_domain_dying(ctx->domain)) {
+        return -PVI_EDYING;
+    }
     if (!pvi_gather_ready(g, ctx)) {
         rc = pvi_gather_flush(g);
         if (rc != 0) {
@@ -272,6 +275,9 @@ static void context_end(struct pvi_context *ctx)
     } else {
         pvi_pt_fini(&ctx->pt);
         ctx->state = PVI_CTX_FREE;
+        if (ctx->id != 0 && ctx->domain->slot_hint > ctx->id - 1u) {
+            ctx->domain->slot_hint = ctx->id - 1u;
+        }
     }
 }
 

@@ -13,8 +13,11 @@ bool pvi_gather_ready(const struct pvi_gather *g, const struct pvi_context *ctx)
 struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id);
 /* Claims the right to move devices, initialise or end; false: somebody has it, come back later. */
 bool pvi_domain_claim(struct pvi_domain *d);
-/* The same for an operation of a guest: 0, -PVI_EPREEMPTED, or -PVI_EDYING. */
+/* The same where a dying domain has nothing to do: 0, -PVI_EPREEMPTED, or -PVI_EDYING. */
 int pvi_domain_enter(struct pvi_domain *d);
+bool pvi_domain_dying(struct pvi_domain *d);
+uint8_t pvi_domain_state(struct pvi_domain *d);
+void pvi_domain_set_state(struct pvi_domain *d, enum pvi_domain_state state);
 void pvi_domain_unclaim(struct pvi_domain *d);
 /* Is [first, last] free of MSI and HyperTransport windows of all units? Else *at is the first byte inside one. */
 bool pvi_domain_clear(const struct pvi_domain *d, uint64_t first, uint64_t last, uint64_t *at);
@@ -59,6 +62,12 @@ int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, str
 /* Moves a device and its whole group, or nothing. */
 int pvi_device_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *to);
 struct pvi_device *pvi_device_find(struct pvi_domain *d, pvi_sbdf sbdf);
+
+/* ops_range.c, each from op->done on */
+int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+int pvi_op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+int pvi_op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+int pvi_op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 
 /* ops.c: one operation, from where it stands. */
 int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g);

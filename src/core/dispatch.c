@@ -53,7 +53,7 @@ static int batch_op(struct pvi_domain *caller, struct pvi_batch *b, struct pvi_o
     if (rc != 0) {
         return rc;
     }
-    if (d->dying) {
+    if (pvi_domain_dying(d)) {
         return -PVI_EDYING;
     }
     if (b->gather.hdom != d->cfg.hdom || b->gather.host != d->host) {

@@ -49,11 +49,38 @@ int pvi_domain_enter(struct pvi_domain *d)
     if (!pvi_domain_claim(d)) {
         return -PVI_EPREEMPTED;
     }
-    if (d->dying) {
+    if (pvi_domain_dying(d)) {
         pvi_domain_unclaim(d);
         return -PVI_EDYING;
     }
     return 0;
+}
+
+bool pvi_domain_dying(struct pvi_domain *d)
+{
+    bool dying;
+
+    pvi_env_acquire(d->host, &d->lock);
+    dying = d->dying;
+    pvi_env_release(d->host, &d->lock);
+    return dying;
+}
+
+uint8_t pvi_domain_state(struct pvi_domain *d)
+{
+    uint8_t state;
+
+    pvi_env_acquire(d->host, &d->lock);
+    state = d->state;
+    pvi_env_release(d->host, &d->lock);
+    return state;
+}
+
+void pvi_domain_set_state(struct pvi_domain *d, enum pvi_domain_state state)
+{
+    pvi_env_acquire(d->host, &d->lock);
+    d->state = (uint8_t)state;
+    pvi_env_release(d->host, &d->lock);
 }
 
 bool pvi_domain_clear(const struct pvi_domain *d, uint64_t first, uint64_t last, uint64_t *at)
@@ -183,15 +210,20 @@ int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_d
 
 int pvi_domain_start(struct pvi_domain *d)
 {
+    uint8_t state;
     int rc, flush;
 
-    if (!d->has_iommu || d->default_ctx.state != PVI_CTX_BUILDING) {
+    if (!d->has_iommu) {
         return 0;
     }
-    if (!pvi_domain_claim(d)) {
-        return -PVI_EPREEMPTED;
+    rc = pvi_domain_enter(d);
+    if (rc != 0) {
+        return rc;
     }
-    rc = pvi_context_build(&d->default_ctx, &d->gather);
+    state = pvi_context_state(&d->default_ctx);
+    rc = state == PVI_CTX_BUILDING ? pvi_context_build(&d->default_ctx, &d->gather)
+         : state == PVI_CTX_BROKEN ? -PVI_EHW
+                                   : 0;
     flush = pvi_gather_flush(&d->gather);
     pvi_domain_unclaim(d);
     return flush != 0 ? flush : rc;
@@ -246,7 +278,7 @@ int pvi_domain_destroy(struct pvi_domain *d)
     uint32_t i;
     int rc;
 
-    PVI_ASSERT(d->dying);
+    PVI_ASSERT(pvi_domain_dying(d));
     if (d->devices) {
         return -PVI_EBUSY;
     }

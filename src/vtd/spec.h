@@ -13,7 +13,6 @@
 #define VTD_BIT32(n) ((uint32_t)1 << (n))
 
 /* Registers (hwspec 1.1; VT-d 10.4 / 11.4) */
-#define VTD_REG_VER    0x00u  /* hwspec 1.1; 32 bits */
 #define VTD_REG_CAP    0x08u  /* hwspec 1.2; 64 bits */
 #define VTD_REG_ECAP   0x10u  /* hwspec 1.3; 64 bits */
 #define VTD_REG_GCMD   0x18u  /* hwspec 1.4; VT-d 10.4.4; 32 bits, write-only */
@@ -124,13 +123,8 @@
 #define VTD_SSPTE_R        VTD_BIT(0)  /* hwspec 3.1 */
 #define VTD_SSPTE_W        VTD_BIT(1)  /* hwspec 3.1 */
 #define VTD_SSPTE_PS       VTD_BIT(7)  /* hwspec 3.1: leaf at levels 2 and 3; reserved above */
-#define VTD_SSPTE_A        VTD_BIT(8)  /* hwspec 3.1: only with SSADE */
-#define VTD_SSPTE_D        VTD_BIT(9)  /* hwspec 3.1: only with SSADE */
 #define VTD_SSPTE_SNP      VTD_BIT(11) /* hwspec 3.1: leaves, only with ECAP.SC; 10 item 4 */
 #define VTD_SSPTE_ADDR     ((uint64_t)0x000ffffffffff000) /* hwspec 3.1, 51:12; 10 item 25 */
-#define VTD_SSPTE_IGN_LG2  52u                     /* hwspec 3.1: 61:52 ignored, for software */
-#define VTD_SSPTE_IGN_MASK ((uint64_t)0x3ff << 52) /* hwspec 3.1; 62 stays 0, 10 item 5 */
-#define VTD_SS_STRIDE_LG2  9u                      /* hwspec 3.1: index width of each level */
 
 /* Writes here are interrupt requests, never translated (hwspec 3.3) */
 #define VTD_MSI_FIRST ((uint64_t)0xfee00000) /* hwspec 3.3 */

@@ -42,6 +42,15 @@ static void prepare_displace(struct fx *f)
     }
     fx_map(f, 1, GIB + 0x200 * 14, GUEST_HVM, 1, PVI_RW);
     fx_expect(f, 0);
+    /* Two GiB with empty tables below; in the second one a live leaf behind some of them. */
+    fx_begin(f);
+    for (unsigned i = 0; i < 12; i++) {
+        fx_map(f, 1, 4 * GIB + GIB / 8 * i + i, GUEST_HVM + i, 1, PVI_RW);
+    }
+    for (unsigned i = 0; i < 11; i++) {
+        fx_unmap(f, 1, 4 * GIB + GIB / 8 * i + i, 1);
+    }
+    fx_expect(f, 0);
 }
 
 static void batch_displace(struct fx *f)
@@ -49,6 +58,7 @@ static void batch_displace(struct fx *f)
     fx_begin(f);
     fx_map(f, 1, GIB, GUEST_PV, 0x200 * 10 + 7, PVI_RW);
     fx_map(f, 1, GIB + 0x200 * 11, GUEST_PV, 0x200 * 4, PVI_RW); /* meets the live one */
+    fx_map(f, 1, 4 * GIB, GUEST_PV, 2 * GIB, PVI_RW); /* so does this, after a leaf of 1 GiB */
 }
 
 /* --- unmaps --------------------------------------------------------------------------------------- */

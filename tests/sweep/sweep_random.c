@@ -197,6 +197,33 @@ static bool sometimes(void *opaque, uint64_t nr)
     return one_in(9);
 }
 
+/*
+ * Between any two stores, and around each command that a unit executes, some device asks for some page at the edges of
+ * what the batch changes: whatever a unit can cache at that moment, it has cached.
+ */
+static void between_stores(void *opaque, enum pvi_posix_point at, bool after)
+{
+    const struct pvi_device *d = &fx.dev[below(fx.nr_devs)];
+
+    (void)opaque;
+    (void)at;
+    for (unsigned i = 0; after && i < fx.nr_units; i++) {
+        if (fx.unit[i].unit == d->unit) {
+            (void)hwm_speculate(fx.unit[i].model, d->rid[0], fx.recent[below(FX_RECENT)] << 12, NULL);
+        }
+    }
+}
+
+static void watch_edges(void)
+{
+    for (unsigned i = 0; i < fx.nr_units; i++) {
+        hwm_watch_clear(fx.unit[i].model);
+        for (unsigned k = 0; k < 3; k++) {
+            hwm_watch(fx.unit[i].model, fx.dev[below(fx.nr_devs)].rid[0], fx.recent[below(FX_RECENT)] << 12);
+        }
+    }
+}
+
 static void devices(void)
 {
     for (unsigned i = 1; i < 5; i++) {
@@ -231,6 +258,9 @@ static void machine(const struct fx_cfg *cfg, const char *name)
         hwm_set_fracture(fx.unit[i].model, i % 2 != 0);
         hwm_set_lazy(fx.unit[i].model, one_in(2), 3);
     }
+    if (cfg->kind != FX_NULL) {
+        pvi_posix_hook(fx.host, PVI_AT_BIT(PVI_AT_WRITE) | PVI_AT_BIT(PVI_AT_DEV_SWITCH), between_stores, NULL);
+    }
     pvi_posix_preempt_call(fx.host, sometimes, NULL);
     while (done < nr_ops) {
         unsigned n = 1 + (unsigned)below(16);
@@ -246,6 +276,9 @@ static void machine(const struct fx_cfg *cfg, const char *name)
         while (fx.nr_ops < n) {
             some_op();
         }
+        if (cfg->kind != FX_NULL) {
+            watch_edges();
+        }
         pvi_posix_hdom_max_run(fx.hdom, one_in(4) ? 1 + below(700) : 0);
         fx_run(&fx);
         done += n;
@@ -257,6 +290,7 @@ static void machine(const struct fx_cfg *cfg, const char *name)
         }
     }
     pvi_posix_preempt_call(fx.host, NULL, NULL);
+    pvi_posix_hook(fx.host, 0, NULL, NULL);
     fx_check(&fx);
     fx_down(&fx);
 }

@@ -103,7 +103,6 @@ void bench_open(struct bench *b, const struct hwm_amd_cfg *hw)
     b->cfg.reg_pa = BENCH_REGS;
     b->cfg.efr_sup = (cap >> 27 & 1) != 0;
     b->cfg.np_cache = (cap >> 26 & 1) != 0;
-    b->cfg.iotlb_sup = (cap >> 24 & 1) != 0;
 }
 
 void bench_up(struct bench *b, const struct hwm_amd_cfg *hw)

@@ -113,6 +113,8 @@ void lab_down(struct lab *r)
     lab_check(r);
     CHECK_EQ(r->quota.used, 1);
     CHECK_EQ(r->quota.reserved, 0);
+    /* No slice stored to more than one table's worth of entries, a split and the way up (R14). */
+    CHECK(r->most_stores <= PVI_TABLE_ENTRIES + 1 + PVI_MAX_LEVELS);
     pvi_posix_check_all(r->host);
     pvi_posix_unbind_root(r->host, &r->unit.unit, LAB_DID, r->pt.root->pa);
     CHECK_EQ(pvi_host_inv_submit(r->host, &r->unit.unit, &all, 1), 0);

@@ -301,7 +301,6 @@ static void configuration(void **state)
     assert_false(cfg.efr_copy);
     assert_true(cfg.efr_sup);
     assert_false(cfg.np_cache);
-    assert_false(cfg.iotlb_sup);
     assert_int_equal(cfg.pa_bits, 48);
     assert_int_equal(cfg.iova_bits, 64);
     assert_int_equal(cfg.levels_mask, 0);
@@ -311,7 +310,6 @@ static void configuration(void **state)
     assert_int_equal(cfg.efr, 0xFFEE);
     assert_false(cfg.efr_sup);
     assert_true(cfg.np_cache);
-    assert_true(cfg.iotlb_sup);
     assert_false(cfg.hat_dis);
 
     /* Without EFRSup the copies mean nothing. */

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* The operations on a context's address range: map, unmap, lookup, flush. */
+#include "core.h"
+
+/*
+ * The one place where a guest's range is judged: length, wrap, alignment, reach, windows. *fault is the DFN at fault,
+ * the first one if all is well.
+ */
+static int range_check(const struct pvi_domain *d, pvi_dfn dfn, uint64_t nr, uint64_t *fault)
+{
+    const struct pvi_pt_cfg *cfg = &d->table;
+    uint64_t smallest = (cfg->page_sizes & (0 - cfg->page_sizes)) >> PVI_PAGE_LG2, last, at;
+
+    *fault = dfn.f;
+    if (nr == 0) {
+        return -PVI_ELENGTH;
+    }
+    if (dfn.f >> (64 - PVI_PAGE_LG2) != 0 || nr >> (64 - PVI_PAGE_LG2) != 0 ||
+        (dfn.f + nr - 1) >> (64 - PVI_PAGE_LG2) != 0) {
+        return -PVI_EWRAP;
+    }
+    if (((dfn.f | nr) & (smallest - 1)) != 0) {
+        return -PVI_EALIGN;
+    }
+    last = ((dfn.f + nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
+    if (cfg->iova_bits < 64 && last >> cfg->iova_bits != 0) {
+        return -PVI_ERANGE;
+    }
+    if (!pvi_domain_clear(d, dfn.f << PVI_PAGE_LG2, last, &at)) {
+        *fault = at >> PVI_PAGE_LG2;
+        return -PVI_ERESERVED;
+    }
+    return 0;
+}
+
+/* The context of a range operation, or why there is none. */
+static int range_context(struct pvi_domain *d, const struct pvi_op *op, struct pvi_context **ctx)
+{
+    if (op->ctx == 0) {
+        return -PVI_EDEFAULT;
+    }
+    *ctx = pvi_domain_context(d, op->ctx);
+    return *ctx && pvi_context_state(*ctx) != PVI_CTX_BUILDING ? 0 : -PVI_ENOCTX;
+}
+
+/* Can the frames behind gfn become large leaves at dfn? Only the host knows: one frame is asked for and given back. */
+static bool map_congruent(pvi_dfn dfn, pvi_gfn gfn, uint64_t left, unsigned prot, struct pvi_gather *g)
+{
+    struct pvi_frames probe;
+
+    if (((dfn.f ^ gfn.f) & 0x1ff) != 0 || left <= 0x200 ||
+        pvi_host_frame_get(g->host, g->hdom, gfn, 1, prot, &probe) != 0) {
+        return false;
+    }
+    if (probe.owe != PVI_OWE_NONE) {
+        pvi_host_frame_put(g->host, g->hdom, &probe);
+    }
+    return (((probe.pa.a >> PVI_PAGE_LG2) ^ dfn.f) & 0x1ff) == 0;
+}
+
+/*
+ * Frames to ask for at once: as many as one slice can take, so that a preemption has few to give back. With frames
+ * congruent modulo 2 MiB large leaves are possible and a slice reaches up to 1 GiB, else it ends with the 2 MiB of
+ * one table.
+ */
+static uint64_t map_want(pvi_dfn dfn, uint64_t left, bool congruent)
+{
+    uint64_t reach = congruent ? 0x40000 : 0x200;
+    uint64_t want = reach - (dfn.f & (reach - 1));
+
+    return want < left ? want : left;
+}
+
+/* What a map says beside its range: the guest's side, and where it wants to go on. */
+static int map_check(const struct pvi_domain *d, const struct pvi_op *op)
+{
+    uint64_t sizes = d->table.page_sizes, mask = ((sizes & (0 - sizes)) >> PVI_PAGE_LG2) - 1;
+
+    if (op->u.map.gfn.f + op->u.map.nr < op->u.map.gfn.f) {
+        return -PVI_EWRAP;
+    }
+    if ((op->u.map.gfn.f & mask) != 0) {
+        return -PVI_EALIGN;
+    }
+    return op->done < op->u.map.nr && (op->done & mask) == 0 ? 0 : -PVI_EINVAL;
+}
+
+int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_context *ctx;
+    uint64_t at;
+    int rc = range_context(d, op, &ctx);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if ((op->flags & ~PVI_RW) != 0 || (op->flags & PVI_RW) == 0) {
+        return -PVI_EFLAGS;
+    }
+    rc = range_check(d, op->u.map.dfn, op->u.map.nr, &op->fault);
+    if (rc == 0) {
+        rc = map_check(d, op);
+    }
+    while (rc == 0 && op->done < op->u.map.nr) {
+        struct pvi_frames frames;
+        uint64_t want, done;
+        pvi_dfn dfn;
+        pvi_gfn gfn;
+
+        dfn.f = op->u.map.dfn.f + op->done;
+        gfn.f = op->u.map.gfn.f + op->done;
+        want = map_want(dfn, op->u.map.nr - op->done,
+                        map_congruent(dfn, gfn, op->u.map.nr - op->done, op->flags, g));
+        op->fault = dfn.f;
+        rc = pvi_context_get_frames(ctx, gfn, want, op->flags, &frames, g);
+        if (rc == 0) {
+            rc = pvi_context_map_frames(ctx, dfn, &frames, op->flags, &done, g, &at);
+            op->done += done;
+            op->fault = at >> PVI_PAGE_LG2;
+        }
+        if (rc == 0 && op->done < op->u.map.nr) {
+            rc = pvi_checkpoint(g);
+        }
+    }
+    return rc;
+}
+
+int pvi_op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_pt_unmap r;
+    struct pvi_context *ctx;
+    uint64_t at, mask;
+    int rc = range_context(d, op, &ctx);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (op->flags != 0) {
+        return -PVI_EFLAGS;
+    }
+    rc = range_check(d, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
+    mask = ((d->table.page_sizes & (0 - d->table.page_sizes)) >> PVI_PAGE_LG2) - 1;
+    if (rc == 0 && (op->done >= op->u.unmap.nr || (op->done & mask) != 0)) {
+        rc = -PVI_EINVAL; /* no operation of ours stands there */
+    }
+    memset(&r, 0, sizeof(r));
+    r.first = op->u.unmap.dfn.f << PVI_PAGE_LG2;
+    r.last = ((op->u.unmap.dfn.f + op->u.unmap.nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
+    r.next = r.first + (op->done << PVI_PAGE_LG2);
+    while (rc == 0 && !r.complete) {
+        rc = pvi_context_unmap_slice(ctx, &r, g, &at);
+        op->done = r.complete ? op->u.unmap.nr : (r.next - r.first) >> PVI_PAGE_LG2;
+        op->fault = at >> PVI_PAGE_LG2;
+        if (rc == 0 && !r.complete) {
+            rc = pvi_checkpoint(g);
+        }
+    }
+    return rc;
+}
+
+int pvi_op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_context *ctx;
+    struct pvi_pt_leaf leaf;
+    uint64_t at, iova = op->u.lookup.dfn.f << PVI_PAGE_LG2, smallest;
+    pvi_dfn page;
+    pvi_pa pa;
+    int rc = range_context(d, op, &ctx);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (op->flags != 0) {
+        return -PVI_EFLAGS;
+    }
+    smallest = (d->table.page_sizes & (0 - d->table.page_sizes)) >> PVI_PAGE_LG2;
+    page.f = op->u.lookup.dfn.f & ~(smallest - 1);
+    op->fault = op->u.lookup.dfn.f;
+    rc = range_check(d, page, smallest, &at);
+    if (rc != 0) {
+        return rc;
+    }
+    pvi_env_acquire(g->host, &ctx->lock);
+    if (ctx->state != PVI_CTX_LIVE) {
+        rc = ctx->state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
+    } else if (pvi_region_meets(ctx, iova, iova | PVI_PAGE_MASK, &at)) {
+        rc = -PVI_ERESERVED;
+    } else {
+        rc = ctx->pt.cfg.ops->lookup(&ctx->pt, iova, &leaf);
+    }
+    pvi_env_release(g->host, &ctx->lock);
+    if (rc != 0) {
+        return rc;
+    }
+    pa.a = leaf.pa + (iova - leaf.iova);
+    op->u.lookup.prot = leaf.prot;
+    op->u.lookup.lg2 = leaf.lg2;
+    return pvi_host_frame_gfn(g->host, g->hdom, pa, &op->u.lookup.gfn);
+}
+
+/* A broken context refuses everything but being freed. */
+static int context_usable(struct pvi_context *ctx)
+{
+    uint8_t state = pvi_context_state(ctx);
+
+    return state == PVI_CTX_LIVE ? 0 : state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
+}
+
+int pvi_op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_context *ctx;
+    uint64_t first, last;
+    int rc = range_context(d, op, &ctx);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (op->flags != 0) {
+        return -PVI_EFLAGS;
+    }
+    first = op->u.unmap.dfn.f << PVI_PAGE_LG2;
+    last = ((op->u.unmap.dfn.f + op->u.unmap.nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
+    if (op->u.unmap.nr == 0) {
+        first = 0;
+        last = d->table.iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << d->table.iova_bits) - 1;
+        rc = op->u.unmap.dfn.f != 0 ? -PVI_EINVAL : 0;
+    } else {
+        rc = range_check(d, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
+    }
+    rc = rc == 0 ? context_usable(ctx) : rc;
+    if (rc == 0 && !pvi_gather_ready(g, ctx)) {
+        rc = pvi_gather_flush(g);
+    }
+    if (rc == 0) {
+        pvi_gather_range(g, ctx, first, last, true, false);
+        rc = pvi_gather_flush(g); /* a barrier: what comes later in the batch finds it done */
+    }
+    op->done = rc == 0 ? op->u.unmap.nr : 0;
+    return rc;
+}
