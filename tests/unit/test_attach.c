@@ -134,6 +134,28 @@ static void malformed_devices(void **state)
 
 /* --- reserved regions ----------------------------------------------------------------------------- */
 
+/* While a device needs them, a guest can neither map, unmap nor see into them. */
+static void regions_refused(struct fx *f)
+{
+    fx_begin(f);
+    fx_map(f, 1, RMRR, GUEST_PV, 1, PVI_RW);
+    fx_map(f, 1, RMRR + 0x1000 - 5, GUEST_PV, 6, PVI_RW);
+    fx_map(f, 1, RMRR + RMRR_NR - 1, GUEST_PV, 2, PVI_RW);
+    fx_map(f, 1, RMRR - 700, GUEST_PV, 2000, PVI_RW);
+    fx_map(f, 1, RMRR + 0x1000, GUEST_PV, 3, PVI_RW);
+    fx_unmap(f, 1, RMRR, 1);
+    fx_unmap(f, 1, RMRR + RMRR_NR - 1, 1);
+    fx_unmap(f, 1, RMRR - 1, RMRR_NR + 2);
+    fx_lookup(f, 1, RMRR + 3);
+    fx_run(f);
+    for (unsigned i = 0; i < f->nr_ops; i++) {
+        CHECK_EQ(f->op[i].status, -PVI_ERESERVED);
+    }
+    CHECK_EQ(f->op[1].fault, RMRR + 0x1000);
+    CHECK_EQ(f->op[3].fault, RMRR);
+    CHECK_EQ(f->op[7].fault, RMRR);
+}
+
 /* Counted, mapped before the switch, refused to the guest, gone after the last leaver (R10, R18). */
 static void regions(struct fx *f, const struct fx_cfg *cfg)
 {
@@ -161,23 +183,7 @@ static void regions(struct fx *f, const struct fx_cfg *cfg)
     fx_reattach(f, 1, 1);
     fx_reattach(f, 1, 3);
     fx_expect(f, 0);
-    fx_begin(f);
-    fx_map(f, 1, RMRR, GUEST_PV, 1, PVI_RW);
-    fx_map(f, 1, RMRR + 0x1000 - 5, GUEST_PV, 6, PVI_RW);
-    fx_map(f, 1, RMRR + RMRR_NR - 1, GUEST_PV, 2, PVI_RW);
-    fx_map(f, 1, RMRR - 700, GUEST_PV, 2000, PVI_RW);
-    fx_map(f, 1, RMRR + 0x1000, GUEST_PV, 3, PVI_RW);
-    fx_unmap(f, 1, RMRR, 1);
-    fx_unmap(f, 1, RMRR + RMRR_NR - 1, 1);
-    fx_unmap(f, 1, RMRR - 1, RMRR_NR + 2);
-    fx_lookup(f, 1, RMRR + 3);
-    fx_run(f);
-    for (unsigned i = 0; i < f->nr_ops; i++) {
-        CHECK_EQ(f->op[i].status, -PVI_ERESERVED);
-    }
-    CHECK_EQ(f->op[1].fault, RMRR + 0x1000);
-    CHECK_EQ(f->op[3].fault, RMRR);
-    CHECK_EQ(f->op[7].fault, RMRR);
+    regions_refused(f);
     fx_begin(f);
     fx_reattach(f, 0, 1); /* 3 still needs it */
     fx_map(f, 1, RMRR, GUEST_PV, 1, PVI_RW);
