@@ -78,7 +78,8 @@ struct pvi_pt_ops {
 
     /**
      * Maps one slice of r, from r->iova + r->done.
-     * @return 0 (r->done grew; the request is complete when r->done == r->len), -PVI_EEXIST (something is
+     * @return 0 (r->done grew, or empty tables in the way were unlinked; the request is complete when
+     *         r->done == r->len), -PVI_EEXIST (something is
      *         mapped at r->iova + r->done), -PVI_ENOMEM or -PVI_EQUOTA. What lies before the address at fault is
      *         mapped; nothing else has changed for a device, though empty tables may have been unlinked.
      */

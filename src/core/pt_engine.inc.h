@@ -135,11 +135,10 @@ static unsigned pt_fill_live(struct pvi_pt *pt, struct pvi_context *ctx, struct 
     struct pvi_page *page = w->page[level];
     uint64_t *slot = &w->table[level][at];
     uint64_t leaf = pt_leaf(&pt->cfg, r->pa + (iova - r->iova), level, r->prot, r->owe);
-    bool displaced = false, pruned = false;
+    bool displaced = false;
 
-    /* One table's worth of pruning is a slice's work. */
-    for (i = 0; i < nr && !pruned; i++, leaf += pt_leaf_step(level)) {
-        uint64_t old = pvi_env_read64(&slot[i]), first = iova + i * pt_span(level);
+    for (i = 0; i < nr; i++, leaf += pt_leaf_step(level)) {
+        uint64_t old = pvi_env_read64(&slot[i]);
 
         if (pt_kind(old, level) == PT_TABLE) {
             struct pvi_page *child;
@@ -147,8 +146,7 @@ static unsigned pt_fill_live(struct pvi_pt *pt, struct pvi_context *ctx, struct 
 
             pa.a = pt_table_pa(old, level);
             child = pvi_env_page(pt->host, pa);
-            pruned = child->live != 0;
-            if (!pt_prune(pt, ctx, child, first, g)) {
+            if (child->live != 0) { /* the next slice looks what can be pruned from it */
                 break;
             }
             /* One store turns link into leaf: a walker sees the empty table or the leaf. */
@@ -233,14 +231,21 @@ static int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_walk *
     return 0;
 }
 
-/* May a large leaf go where a table is? Also the address at which the answer was no. */
+/* May a large leaf go where a table is? *pruned: finding out has unlinked tables, which is a slice's work. */
 static bool pt_displaceable(struct pvi_pt *pt, struct pvi_context *ctx, uint64_t link, unsigned level,
-                            uint64_t iova, struct pvi_gather *g)
+                            uint64_t iova, struct pvi_gather *g, bool *pruned)
 {
+    struct pvi_page *page;
+    unsigned live;
     pvi_pa pa;
+    bool empty;
 
     pa.a = pt_table_pa(link, level);
-    return pt_prune(pt, ctx, pvi_env_page(pt->host, pa), iova, g);
+    page = pvi_env_page(pt->host, pa);
+    live = page->live;
+    empty = pt_prune(pt, ctx, page, iova, g);
+    *pruned = page->live != live;
+    return empty;
 }
 
 static int PVI_CALLBACK pt_map(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r,
@@ -250,6 +255,7 @@ static int PVI_CALLBACK pt_map(struct pvi_pt *pt, struct pvi_context *ctx, struc
     unsigned leaf_level = pt_fit(pt, pt->cfg.levels - 1u, iova, r->pa + r->done, left);
     struct pt_walk w;
     uint64_t entry, nr;
+    bool pruned = false;
     int rc = 0;
 
     pt_walk_begin(pt, &w);
@@ -259,7 +265,7 @@ static int PVI_CALLBACK pt_map(struct pvi_pt *pt, struct pvi_context *ctx, struc
             break;
         }
         if (w.level == leaf_level) {
-            if (pt_displaceable(pt, ctx, entry, w.level, iova, g)) {
+            if (pt_displaceable(pt, ctx, entry, w.level, iova, g, &pruned) || pruned) {
                 break;
             }
             leaf_level = pt_fit(pt, leaf_level - 1, iova, r->pa + r->done, left);
@@ -270,7 +276,9 @@ static int PVI_CALLBACK pt_map(struct pvi_pt *pt, struct pvi_context *ctx, struc
     if (nr > pt_entries(leaf_level) - pt_index(iova, leaf_level)) {
         nr = pt_entries(leaf_level) - pt_index(iova, leaf_level);
     }
-    if (pt_kind(entry, w.level) == PT_LEAF) {
+    if (pruned) {
+        rc = 0; /* the next slice finds the place empty, or smaller leaves to try */
+    } else if (pt_kind(entry, w.level) == PT_LEAF) {
         rc = -PVI_EEXIST;
     } else if (w.level > leaf_level) {
         rc = pt_chain(pt, ctx, &w, r, iova, leaf_level, (unsigned)nr, g);

@@ -78,7 +78,7 @@ struct orc_dev *orc_dev(struct orc *o, uint32_t sbdf)
 void orc_build(struct orc *o, unsigned ctx)
 {
     for (unsigned i = 0; i < o->nr_identity; i++) {
-        uint64_t end = o->identity[i][0] + o->identity[i][1], gfn, hole;
+        uint64_t end = o->identity[i][0] + o->identity[i][1], gfn, hole = 0;
         unsigned prot = o->identity_prot[i];
         struct guest_frame f;
 

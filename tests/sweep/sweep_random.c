@@ -257,6 +257,7 @@ static void machine(const struct fx_cfg *cfg, const char *name)
     for (unsigned i = 0; i < fx.nr_units && fx.unit[i].model; i++) {
         hwm_set_fracture(fx.unit[i].model, i % 2 != 0);
         hwm_set_lazy(fx.unit[i].model, one_in(2), 3);
+        hwm_set_reorder(fx.unit[i].model, one_in(2) ? (uint32_t)rnd_next(&rnd) : 0);
     }
     if (cfg->kind != FX_NULL) {
         pvi_posix_hook(fx.host, PVI_AT_BIT(PVI_AT_WRITE) | PVI_AT_BIT(PVI_AT_DEV_SWITCH), between_stores, NULL);

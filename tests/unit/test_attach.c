@@ -90,6 +90,44 @@ static void everything_that_belongs_together(void **state)
     fx_each(moves);
 }
 
+/* Two functions behind a bridge share its requester id: it is where their group is, until the last of them leaves. */
+static void alias(struct fx *f, const struct fx_cfg *cfg)
+{
+    struct fx_cfg own = *cfg;
+
+    own.devices = 1;
+    fx_up(f, &own);
+    for (unsigned i = 1; i < 4; i++) {
+        struct pvi_device *d = fx_device(f, i, 0);
+
+        d->group = 6;
+        d->nr_rids = i == 3 ? 1 : 2; /* the last one has nothing but the bridge's id */
+        d->rid[d->nr_rids - 1] = 0x500;
+        CHECK_EQ(fx_add(f, i), 0);
+    }
+    fx_begin(f);
+    fx_alloc(f, 0);
+    fx_map(f, 1, 0x100, GUEST_PV, 32, PVI_RW);
+    fx_reattach(f, 1, 3);
+    fx_expect(f, 0);
+    for (unsigned i = 2; i > 0; i--) {
+        CHECK_EQ(fx_remove(f, i), 0);
+        f->dev[i].nr_rids = 1; /* the bridge's id belongs to those that are left */
+        fx_check(f);
+        fx_dma(f);
+    }
+    CHECK_EQ(fx_remove(f, 3), 0);
+    fx_check(f);
+    fx_dma(f);
+    fx_down(f);
+}
+
+static void shared_requester_id(void **state)
+{
+    (void)state;
+    fx_each(alias);
+}
+
 static void malformed_devices(void **state)
 {
     static struct pvi_posix_null stranger;
@@ -97,7 +135,7 @@ static void malformed_devices(void **state)
     (void)state;
     check_case("malformed");
     fx_up(&fx, &(struct fx_cfg){.kind = FX_NULL, .devices = 1, .page_sizes = 1u << 21});
-    for (unsigned k = 0; k < 17; k++) {
+    for (unsigned k = 0; k < 20; k++) {
         struct pvi_device *d = fx_device(&fx, 1, 0);
         int want = -PVI_EINVAL;
 
@@ -119,13 +157,14 @@ static void malformed_devices(void **state)
         case 13: d->region[0].first += 0x1000; break; /* not on a page of the context */
         case 14: d->region[0].last -= 0x1000; break;
         case 15: d->sbdf = fx.dev[0].sbdf; want = -PVI_EEXIST; break;
+        case 16: set_region(d, 0, FX_MSI_FIRST >> 12 & ~0x1ffull, 512, PVI_RW); break; /* the window of interrupts */
+        case 17: d->rid[0] = fx.dev[0].rid[0]; break; /* an id of a device that need not move with it */
+        case 18: d->rid[0] = fx.dev[0].rid[0]; d->group = 5; break;
         default: want = 0; break;
         }
         check_step("description %u", k);
         CHECK_EQ(pvi_device_add(&fx.dom, d), want);
-        if (want == 0) {
-            CHECK_EQ(pvi_device_remove(&fx.dom, d), 0);
-        }
+        CHECK_EQ(pvi_device_remove(&fx.dom, d), want == 0 ? 0 : -PVI_ENODEV);
         fx.nr_devs = 1;
         fx_check(&fx);
     }
@@ -488,6 +527,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_that_belongs_together),
+        cmocka_unit_test(shared_requester_id),
         cmocka_unit_test(malformed_devices),
         cmocka_unit_test(reserved_regions),
         cmocka_unit_test(regions_never_merge),

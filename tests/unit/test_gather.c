@@ -429,6 +429,26 @@ static void list_pages(void **state)
     fx_down(&fx);
 }
 
+/* A release is bounded: a batch that frees more frames than one leaf of 1 GiB has flushes on its way (R14). */
+static void bounded_release(void **state)
+{
+    (void)state;
+    check_case("bounded");
+    up((struct fx_cfg){.kind = FX_NULL}, 0);
+    map(1, 0x100000, GUEST_PV, 3 * 0x40000);
+    map(1, 0x400000, GUEST_PV + 0x40000 + 0x200, 0x200);
+    watch_on();
+    fx_begin(&fx);
+    fx_unmap(&fx, 1, 0x100000, 3 * 0x40000);
+    fx_unmap(&fx, 1, 0x400000, 0x200);
+    fx_expect(&fx, 0);
+    pvi_posix_hook(fx.host, 0, NULL, NULL);
+    CHECK_EQ(order.waits, 4);
+    CHECK_EQ(order.puts, 4);
+    CHECK_EQ(order.early, 0);
+    fx_down(&fx);
+}
+
 /* No page for a list: flushed early, as often as it takes, and everything is right. */
 static void no_list_pages(void **state)
 {
@@ -457,6 +477,7 @@ int main(void)
         cmocka_unit_test(scope),                cmocka_unit_test(additions),
         cmocka_unit_test(one_wait_per_unit),    cmocka_unit_test(release_after_completion),
         cmocka_unit_test(list_pages),           cmocka_unit_test(no_list_pages),
+        cmocka_unit_test(bounded_release),
     };
 
     return cmocka_run_group_tests_name("gather", tests, NULL, NULL);
