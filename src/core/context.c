@@ -17,7 +17,6 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     if (rc != 0) {
         return rc;
     }
-    ctx->domain = d;
     ctx->generation += ctx->generation == UINT32_MAX ? 2 : 1; /* never 0 */
     ctx->id = id;
     ctx->identity = false;

@@ -189,6 +189,7 @@ int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_d
         return 0;
     }
     pvi_env_lock_init(h, &ctx->lock, PVI_LOCK_CONTEXT);
+    ctx->domain = d;
     rc = domain_table_cfg(cfg, &d->table, &ctx->flush_adds);
     if (rc != 0) {
         return rc;
