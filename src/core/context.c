@@ -82,7 +82,7 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
         *at = r->iova + r->done;
     }
     pvi_env_release(g->host, &ctx->lock);
-    return rc;
+    return pvi_gather_recover(g, rc);
 }
 
 int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
@@ -107,7 +107,7 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
         *at = r->next;
     }
     pvi_env_release(g->host, &ctx->lock);
-    return rc == -PVI_EBUSY ? pvi_gather_flush(g) : rc;
+    return rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
 }
 
 /* Gives back the frames of a run from number `from` on: they never reached a table. */

@@ -7,6 +7,11 @@
 
 /* gather.c: is there a range left for this context? If not, flush before the next slice on it. */
 bool pvi_gather_ready(const struct pvi_gather *g, const struct pvi_context *ctx);
+/*
+ * After a shortage of pages: those that the gather itself holds are flushed out, and 0 says try again. So what a batch
+ * can do never depends on whether it was preempted, and thereby flushed, before. Any other rc comes back.
+ */
+int pvi_gather_recover(struct pvi_gather *g, int rc);
 
 /* domain.c */
 /* The context of that number in any state but free, or NULL. */

@@ -91,6 +91,14 @@ bool pvi_gather_ready(const struct pvi_gather *g, const struct pvi_context *ctx)
     return g->nr_ranges < PVI_GATHER_RANGES || gather_knows(g, ctx);
 }
 
+int pvi_gather_recover(struct pvi_gather *g, int rc)
+{
+    if ((rc != -PVI_ENOMEM && rc != -PVI_EQUOTA) || (!g->tables && !g->lists)) {
+        return rc;
+    }
+    return pvi_gather_flush(g);
+}
+
 void pvi_gather_range(struct pvi_gather *g, struct pvi_context *ctx, uint64_t first, uint64_t last,
                       bool tables, bool added)
 {

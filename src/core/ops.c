@@ -156,7 +156,8 @@ static int alloc_slot(struct pvi_domain *d, uint16_t *id, struct pvi_context **o
     return 0;
 }
 
-static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_context **out)
+static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_context **out,
+                       struct pvi_gather *g)
 {
     uint32_t share = d->cfg.context_pages != 0 ? d->cfg.context_pages : UINT32_MAX;
     struct pvi_context *ctx;
@@ -167,8 +168,13 @@ static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_conte
         return -PVI_EINVAL;
     }
     rc = alloc_slot(d, &id, &ctx);
-    if (rc == 0) {
-        rc = pvi_context_init(ctx, d, id, &d->pool, share);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = pvi_context_init(ctx, d, id, &d->pool, share);
+    if (rc != 0) { /* a context freed by the same batch may have left its pages in the gather */
+        rc = pvi_gather_recover(g, rc);
+        rc = rc == 0 ? pvi_context_init(ctx, d, id, &d->pool, share) : rc;
     }
     if (rc == 0) {
         ctx->identity = (op->flags & PVI_ALLOC_IDENTITY) != 0;
@@ -216,7 +222,7 @@ static int op_alloc(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
         return rc;
     }
     if (op->done == 0) {
-        rc = alloc_begin(d, op, &ctx);
+        rc = alloc_begin(d, op, &ctx, g);
     } else {
         ctx = op->ctx != 0 ? pvi_domain_context(d, op->ctx) : NULL;
         rc = ctx && ctx->generation == op->done ? 0 : -PVI_ENOCTX;
@@ -306,8 +312,10 @@ static int reattach(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
     }
 }
 
-static int op_reattach(struct pvi_domain *d, struct pvi_op *op)
+static int op_reattach(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
+    struct pvi_context *ctx;
+    struct pvi_device *dev;
     int rc;
 
     if (op->flags != 0) {
@@ -315,7 +323,13 @@ static int op_reattach(struct pvi_domain *d, struct pvi_op *op)
     }
     rc = pvi_domain_enter(d);
     if (rc == 0) {
-        rc = reattach(d, pvi_device_find(d, op->u.reattach.sbdf), pvi_domain_context(d, op->ctx));
+        dev = pvi_device_find(d, op->u.reattach.sbdf);
+        ctx = pvi_domain_context(d, op->ctx);
+        rc = reattach(d, dev, ctx);
+        if (rc == -PVI_ENOMEM || rc == -PVI_EQUOTA) { /* no page for a reserved region */
+            rc = pvi_gather_recover(g, rc);
+            rc = rc == 0 ? reattach(d, dev, ctx) : rc;
+        }
         pvi_domain_unclaim(d);
     }
     return rc;
@@ -356,7 +370,7 @@ int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *o
     case PVI_OP_FREE_CONTEXT:
         return op_free(d, op, g);
     case PVI_OP_REATTACH_DEVICE:
-        return op_reattach(d, op);
+        return op_reattach(d, op, g);
     case PVI_OP_MAP:
         return pvi_op_map(d, op, g);
     case PVI_OP_UNMAP:

@@ -106,9 +106,7 @@ static int region_unmap(struct pvi_context *ctx, uint64_t first, uint64_t last, 
         pvi_env_acquire(g->host, &ctx->lock);
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, &u, g);
         pvi_env_release(g->host, &ctx->lock);
-        if (rc == -PVI_EBUSY) {
-            rc = pvi_gather_flush(g);
-        }
+        rc = rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
     }
     return rc;
 }
@@ -135,6 +133,7 @@ int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, str
         pvi_env_acquire(g->host, &ctx->lock);
         rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, &r, g);
         pvi_env_release(g->host, &ctx->lock);
+        rc = pvi_gather_recover(g, rc);
     }
     if (rc == 0) {
         /*

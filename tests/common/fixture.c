@@ -376,6 +376,11 @@ static void all_is_back(struct fx *f)
 {
     const char *why = NULL;
 
+    for (unsigned i = 0; i < f->nr_units && f->cfg.kind == FX_NULL; i++) {
+        for (unsigned did = 0; did < 65536u; did++) {
+            CHECK(!f->unit[i].null.did_used[did]);
+        }
+    }
     units_down(f, true);
     if (!pvi_posix_balanced(f->host, &why)) {
         check_step("%s", why);
