@@ -158,7 +158,7 @@ int demo_speed(json_t *rows)
     bool ok = mem != NULL;
 
     if (!rows) {
-        printf("\nthroughput, ns per 4 KiB page (median of %u; judge the ratio, not the digits)\n", SPEED_RUNS);
+        printf("\nthroughput, ns per 4 KiB page (median of %u; shared machines move both sides)\n", SPEED_RUNS);
         printf("  %-10s %-28s %8s %8s %8s %10s\n", "format", "work", "map", "unmap", "floor", "map/floor");
     }
     ok = ok && speed_format(rows, &pvi_vtd_ss_ops, mem) && speed_format(rows, &pvi_amdvi_v1_ops, mem);

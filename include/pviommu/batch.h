@@ -22,7 +22,8 @@
 enum pvi_opcode {
     /** Nothing. */
     PVI_OP_NOOP = 0,
-    /** Fills u.caps. A domain without IOMMU gets all zero: no context can be made. Never fails. */
+    /** Fills u.caps. A domain without IOMMU gets all zero: no context can be made. Never fails. Pages
+     * that the same batch has freed count as free only after its flush. */
     PVI_OP_QUERY_CAPS,
     /**
      * Sets contexts and pool pages aside, once. ELENGTH: a count of 0; ELIMIT: more than the host grants; EPERM: only another domain
@@ -54,7 +55,7 @@ enum pvi_opcode {
      * Maps guest frames gfn .. at dfn .. with the rights in flags. EDEFAULT, ENOCTX; ELENGTH: nr is 0; EWRAP; EALIGN: dfn, gfn or nr is
      * not a multiple of the context's smallest page, or the host's frames are not; ERANGE: beyond caps.max_iova, or frames beyond
      * what entries can name; ERESERVED: a window or a device's reserved region lies inside (fault says where, nothing is mapped).
-     * With `done` frames mapped: EEXIST at fault; ENOFRAME, EPERM: the host has no such frame or forbids it; ENOMEM, EQUOTA. Resumable.
+     * With `done` frames mapped: EEXIST at fault (frames are pinned first: ENOFRAME and EPERM win over it); ENOFRAME, EPERM: the host has no such frame or forbids it; ENOMEM, EQUOTA. Resumable.
      */
     PVI_OP_MAP,
     /**
@@ -127,7 +128,7 @@ struct pvi_op {
 
 #define PVI_BATCH_STOP 0x1u /**< operations after the first that fails are not run (ECANCELED) */
 
-/** A batch under way. Zero all of it, then set the first four. */
+/** A batch under way. Zero all of it, then set the first four. More than 2 KiB: not for a hypervisor's stack. */
 struct pvi_batch {
     struct pvi_op *ops;
     uint32_t nr;
@@ -146,7 +147,7 @@ struct pvi_batch {
  * changed has been flushed and what it freed has been released: nothing is pending while the guest runs.
  *
  * @return 0 when every operation has its status; -PVI_EPREEMPTED: call again with the same batch;
- *         -PVI_EINVAL: malformed batch flags, nothing was run.
+ *         -PVI_EINVAL: malformed batch (flags, or next beyond nr), nothing was run.
  */
 PVI_MUST_CHECK int pvi_submit(struct pvi_domain *d, struct pvi_batch *b);
 

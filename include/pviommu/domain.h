@@ -83,7 +83,7 @@ enum pvi_domain_state {
 };
 
 /**
- * Sets a domain up with its default context, all of d zeroed before.
+ * Sets a domain up with its default context; overwrites all of d.
  * Identity defaults are built by pvi_domain_start().
  * @return 0; -PVI_ELIMIT (cfg beyond the library's limits), -PVI_EOPNOTSUPP (units that cannot walk one
  *         common table), -PVI_ENOMEM: nothing changed.

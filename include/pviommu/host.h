@@ -20,8 +20,14 @@
  *        PVI_ASSERT(condition)                                a caller's bug; never reached by a guest
  *        memcpy, memset, memmove, memcmp                      declared; all of libc that the library uses
  *
- * 2. The functions below, which the library calls by name.
- * 3. `struct pvi_unit_caps` of each unit.
+ *    struct pvi_page is defined only after this header is read (pool.h): an env header forward-declares it, and indexes records
+ *    by a stride of its own that is no smaller. Mapping cannot fail or sleep; at most PVI_MAX_LEVELS + 2 pages are mapped at once
+ *    by one call, some of them with PVI_LOCK_CONTEXT held, and not always unmapped in reverse order. Nothing here is called from an
+ *    interrupt unless the host does so; where it does, its locks keep interrupts off.
+ *
+ * 2. The functions below, which the library calls by name. No lock of the library is held at any of them but where said; calls for
+ *    one unit may come from several CPUs at once, and a host with a driver of its own serialises them.
+ * 3. `struct pvi_unit` of each unit: caps and host, all else zero (a unit driver of the library fills them).
  *
  * `struct pvi_host` is the host's own: the library only hands it back.
  */
@@ -68,7 +74,8 @@ struct pvi_identity_run {
 /* Memory ---------------------------------------------------------------------------------------- */
 
 /**
- * Gives one 4 KiB page for tables, rings or pools; its content may be anything. pvi_env_page() must know it.
+ * Gives one 4 KiB page for tables, rings or pools; its content may be anything. pvi_env_page() finds a record for it, zeroed
+ * when it is given out the first time.
  * No lock of the library is held.
  * @return 0 or -PVI_ENOMEM.
  */
@@ -151,7 +158,7 @@ void pvi_host_did_free(struct pvi_host *h, struct pvi_unit *u, uint16_t did);
 PVI_MUST_CHECK int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
                                        const struct pvi_dev_entry *to, bool *was_absent);
 /**
- * Queues invalidations on u, in order. PVI_INV_WBUF is over when this returns; the others when the next wait does.
+ * Queues invalidations on u, in order, at most 16 at once. PVI_INV_WBUF is over when this returns; the others when the next wait does.
  * @return 0 or -PVI_EHW.
  */
 PVI_MUST_CHECK int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u, const struct pvi_inv *inv,

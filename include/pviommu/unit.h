@@ -39,16 +39,19 @@ struct pvi_unit_caps {
     uint8_t inv_max_lg2;             /**< largest PVI_INV_PAGES, log2 of bytes: 12 .. 63 */
     uint8_t inv_max_nr;              /**< page invalidations that cost as much as one of the domain */
     uint8_t nr_holes;
-    struct pvi_range hole[PVI_MAX_HOLES]; /**< IOVAs never translated as DMA, 4 KiB granular */
+    /** IOVAs never translated as DMA, whole pages. Guests can map what is not listed: 0xFEE00000-0xFEEFFFFF (MSI) is a hole on
+     * every x86 unit, on AMD-Vi HyperTransport's window too (hwspec 6.11). The unit drivers fill it. */
+    struct pvi_range hole[PVI_MAX_HOLES];
     uint32_t nr_dids;                /**< domain ids 1 .. nr_dids - 1 can be given out */
 };
 
 /** The vendor-free head of a unit; unit drivers embed it. */
 struct pvi_unit {
     struct pvi_unit_caps caps;
-    struct pvi_host *host;
+    struct pvi_host *host; /**< set before pvi_system_add_unit(): by a unit driver's init, else by the host */
     uint8_t index; /**< place in struct pvi_system, set by pvi_system_add_unit() */
-    bool broken;   /**< a flush or the way back of a switch failed: nothing that it covers is ever released */
+    bool broken;   /**< a flush or the way back of a switch failed: nothing that it covers is ever released. A
+                        host with a driver of its own may leave it: each failing flush is then judged by itself */
 };
 
 /** All units of the machine. The host fills it before the first domain and never changes it after. */
@@ -63,7 +66,7 @@ enum pvi_inv_kind {
     PVI_INV_DOMAIN, /**< all translations of domain id did, tables included */
     PVI_INV_DEVICE, /**< the context entry or device table entry of requester id rid */
     PVI_INV_WBUF,   /**< nothing but the write buffer (RWBF) */
-    PVI_INV_ALL     /**< everything that the unit holds */
+    PVI_INV_ALL     /**< everything that the unit holds; unit drivers use it at bring-up, the core never */
 };
 
 /** One invalidation. */

@@ -217,7 +217,10 @@ const unsigned nr_scenarios = sizeof(scenarios) / sizeof(scenarios[0]);
 
 void scenario_up(struct fx *f, const struct scenario *s)
 {
-    fx_up(f, &s->cfg);
+    struct fx_cfg cfg = s->cfg;
+
+    cfg.pages = cfg.pages != 0 ? cfg.pages : 300; /* machines are made by the thousand */
+    fx_up(f, &cfg);
     if (s->prepare) {
         s->prepare(f);
     }
