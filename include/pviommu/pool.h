@@ -37,7 +37,7 @@ struct pvi_page {
     uint16_t owing; /**< leaves among them that owe a frame */
     uint8_t state;  /**< enum pvi_page_state */
     uint8_t level;  /**< of a table; 0 is the last */
-    bool dirty;     /**< may hold old content */
+    bool dirty;     /**< may hold content that live does not count; who scrubs or fills a table clears it */
 };
 
 /** Share of one context. */

@@ -50,6 +50,7 @@ int pvi_pt_init(struct pvi_pt *pt, const struct pvi_pt_cfg *cfg, struct pvi_pool
     pt->root->level = (uint8_t)(cfg->levels - 1);
     content = pvi_env_map(pt->host, pt->root->pa);
     memset(content, 0, PVI_PAGE_SIZE);
+    pt->root->dirty = false;
     if (!cfg->coherent) {
         pvi_env_writeback(pt->host, content, PVI_PAGE_SIZE);
     }

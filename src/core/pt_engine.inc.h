@@ -219,7 +219,7 @@ static int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_walk *
             table[pt_index(iova, level)] = pt_table(below, level);
             page->live = 1;
         }
-        page->dirty = true;
+        page->dirty = false; /* it holds what it counts, and nothing else */
         pt_sync(pt, table, PVI_TABLE_ENTRIES);
         pvi_env_unmap(pt->host, table);
         below = page->pa.a;
@@ -342,7 +342,7 @@ static int pt_split(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_walk *
     }
     page->live = (uint16_t)pt_entries(level - 1);
     page->owing = owe != PVI_OWE_NONE ? page->live : 0;
-    page->dirty = true;
+    page->dirty = false;
     pt_sync(pt, table, PVI_TABLE_ENTRIES);
     pvi_env_unmap(pt->host, table);
     pvi_env_write64(pt->host, slot, pt_table(page->pa.a, level));

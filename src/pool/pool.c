@@ -175,7 +175,7 @@ void pvi_pool_put(struct pvi_pool *pool, struct pvi_page *page)
     owned = pool_owns(pool, page);
     if (owned) {
         /* A table whose entries were all cleared one by one holds nothing but zeros. */
-        page->dirty = page->live != 0 || page->state == PVI_PAGE_LIST;
+        page->dirty = page->dirty || page->live != 0 || page->state == PVI_PAGE_LIST;
         page->quota->used--;
         pool_push(pool, page);
     }
