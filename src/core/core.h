@@ -14,7 +14,7 @@ bool pvi_gather_ready(const struct pvi_gather *g, const struct pvi_context *ctx)
 int pvi_gather_recover(struct pvi_gather *g, int rc);
 
 /* domain.c */
-/* The context of that number in any state but free, or NULL. */
+/* The context of that number in any state but free or lost, or NULL. */
 struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id);
 /* Claims the right to move devices, initialise or end; false: somebody has it, come back later. */
 bool pvi_domain_claim(struct pvi_domain *d);
@@ -52,9 +52,9 @@ int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, 
  */
 int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pvi_frames *frames,
                            unsigned prot, uint64_t *done, struct pvi_gather *g, uint64_t *at);
-/* Maps the identity runs, resumable; LIVE at its end. On an error the context is DYING with ctx->error. */
+/* Maps the identity runs, resumable; LIVE at its end. On an error the caller takes it down. */
 int pvi_context_build(struct pvi_context *ctx, struct pvi_gather *g);
-/* Takes the table down, resumable; FREE at its end. No units are attached. */
+/* Takes the table down, resumable; FREE at its end, or LOST if some unit was never made to forget it. */
 int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g);
 
 /* region.c, with the context's lock not held */

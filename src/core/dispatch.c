@@ -7,6 +7,12 @@
  */
 #include "core.h"
 
+/* Has the operation changed tables? For these two `done` counts what is changed, also when they end with an error. */
+static bool batch_changed(const struct pvi_op *op)
+{
+    return (op->code == PVI_OP_MAP || op->code == PVI_OP_UNMAP) && op->done != 0;
+}
+
 /* Flushes what the batch has gathered. A failure is reported by every operation that it covered. */
 static int batch_flush(struct pvi_batch *b, uint32_t end)
 {
@@ -18,7 +24,7 @@ static int batch_flush(struct pvi_batch *b, uint32_t end)
     rc = b->gather.failed ? -PVI_EHW : 0;
     b->gather.failed = false;
     for (i = b->flushed; rc != 0 && i < end; i++) {
-        if (b->ops[i].status == 0) {
+        if (b->ops[i].status == 0 || batch_changed(&b->ops[i])) {
             b->ops[i].status = -PVI_EHW;
             b->failed = true;
         }
@@ -61,12 +67,6 @@ static int batch_op(struct pvi_domain *caller, struct pvi_batch *b, struct pvi_o
         pvi_gather_init(&b->gather, d->host, d->cfg.hdom, d->has_iommu ? d->table.ops : NULL);
     }
     return pvi_op_run(d, caller, op, &b->gather);
-}
-
-/* Has the operation under way changed what the flush covered? For these two `done` counts what is changed. */
-static bool batch_changed(const struct pvi_op *op)
-{
-    return (op->code == PVI_OP_MAP || op->code == PVI_OP_UNMAP) && op->done != 0;
 }
 
 int pvi_submit(struct pvi_domain *d, struct pvi_batch *b)

@@ -89,7 +89,7 @@ uint64_t qt_pci_enable(struct qt *qt, uint16_t bdf, uint64_t bar)
     if (!addr) {
         size = bar_size(qt, bdf);
         if (!size)
-            qt_fatal(qt, "BAR 0 of %04x is not implemented", bdf);
+            qt_fatal(qt, "function %04x has no BAR 0", bdf);
         addr = bar ? bar : qt_alloc_mmio(qt, size);
         qt_pci_write32(qt, bdf, PCI_BAR0, (uint32_t)addr);
         if ((now & BAR_TYPE) == BAR_TYPE_64)

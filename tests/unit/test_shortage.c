@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A batch must be able to use the pages that it has itself freed, preempted or not (I12, I14): the same statuses with a pool
- * that is exactly large enough, whatever the host does at its checkpoints.
+ * What a batch reports when its own gather matters: pages that it has freed itself are there for it, preempted or not
+ * (I12, I14), and a flush that fails is the failure of everything that it covered (I4, I7).
  */
 #include <pviommu/batch.h>
 #include <pviommu_posix.h>
@@ -174,11 +174,36 @@ static void context_freed_by_the_batch(void **state)
     }
 }
 
+/* An operation that stops at a hole has changed what lies before it: the failed flush is its failure too. */
+static void failed_flush_covers_what_stopped_early(void **state)
+{
+    struct pvi_op op[2];
+
+    (void)state;
+    up(LEVELS + 1, false);
+    op[0] = map_of(1, 0x200, 4);
+    run(op, 1);
+    assert_int_equal(op[0].status, 0);
+    pvi_posix_count_violations(host, true); /* the unit is given up: what it holds is nobody's account any more */
+    unit.fail_wait = true;
+    op[0] = unmap_of(1, 0x200, 6);
+    op[1] = op_of(PVI_OP_LOOKUP, 2);
+    run(op, 2);
+    assert_int_equal(op[0].done, 4);
+    assert_int_equal(op[0].status, -PVI_EHW);
+    assert_int_equal(op[1].status, -PVI_ENOCTX); /* it changed nothing, so its own answer stands */
+    assert_false(pvi_posix_hdom_balanced(owner)); /* frames that may be cached are never given back */
+    pvi_posix_hdom_free(owner);
+    pvi_posix_free(host);
+    pvi_posix_null_fini(&unit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_dropped_by_the_batch),
         cmocka_unit_test(context_freed_by_the_batch),
+        cmocka_unit_test(failed_flush_covers_what_stopped_early),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
