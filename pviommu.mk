@@ -15,6 +15,7 @@ PVIOMMU_CORE_SRCS += src/core/did.c
 PVIOMMU_CORE_SRCS += src/core/dispatch.c
 PVIOMMU_CORE_SRCS += src/core/domain.c
 PVIOMMU_CORE_SRCS += src/core/gather.c
+PVIOMMU_CORE_SRCS += src/core/lock.c
 PVIOMMU_CORE_SRCS += src/core/ops.c
 PVIOMMU_CORE_SRCS += src/core/ops_range.c
 PVIOMMU_CORE_SRCS += src/core/pagetable.c
@@ -28,7 +29,9 @@ PVIOMMU_VTD_SRCS += src/vtd/caps.c
 PVIOMMU_VTD_SRCS += src/vtd/context.c
 PVIOMMU_VTD_SRCS += src/vtd/dmar.c
 PVIOMMU_VTD_SRCS += src/vtd/fault.c
+PVIOMMU_VTD_SRCS += src/vtd/fs.c
 PVIOMMU_VTD_SRCS += src/vtd/inval.c
+PVIOMMU_VTD_SRCS += src/vtd/pasid.c
 PVIOMMU_VTD_SRCS += src/vtd/ss.c
 
 # VT-d: drives a unit; only for a host without a driver of its own.
@@ -41,8 +44,10 @@ PVIOMMU_AMDVI_SRCS :=
 PVIOMMU_AMDVI_SRCS += src/amdvi/command.c
 PVIOMMU_AMDVI_SRCS += src/amdvi/devtab.c
 PVIOMMU_AMDVI_SRCS += src/amdvi/event.c
+PVIOMMU_AMDVI_SRCS += src/amdvi/gcr3.c
 PVIOMMU_AMDVI_SRCS += src/amdvi/ivrs.c
 PVIOMMU_AMDVI_SRCS += src/amdvi/v1.c
+PVIOMMU_AMDVI_SRCS += src/amdvi/v2.c
 
 # AMD-Vi: drives a unit; only for a host without a driver of its own.
 PVIOMMU_AMDVI_UNIT_SRCS :=

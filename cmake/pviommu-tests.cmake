@@ -4,7 +4,8 @@
 
 set(PVI_SANITIZER_ENV
     "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
-    "UBSAN_OPTIONS=print_stacktrace=1")
+    "UBSAN_OPTIONS=print_stacktrace=1"
+    "TSAN_OPTIONS=suppressions=${PVIOMMU_ROOT}/tests/tsan.supp:history_size=7")
 
 find_program(PVI_VALGRIND valgrind)
 set(PVI_VALGRIND_COMMAND "${PVI_VALGRIND}" -q --error-exitcode=99 --leak-check=full

@@ -18,6 +18,8 @@
 
 /** v1 tables, modes 1 to 6 (hwspec 6.9). */
 extern const struct pvi_pt_ops pvi_amdvi_v1_ops;
+/** v2 (guest) tables, 4 or 5 levels, the lower half of the addresses. */
+extern const struct pvi_pt_ops pvi_amdvi_v2_ops;
 
 /* Device table entries (hwspec 6.7) ------------------------------------------------------------ */
 
@@ -75,6 +77,100 @@ void pvi_amdvi_dte_decode(const uint64_t w[4], struct pvi_amdvi_dte *dte);
  */
 void pvi_amdvi_dte_switch(const uint64_t old[2], const struct pvi_dev_entry *to, uint64_t w[2]);
 
+/* Tables and the entries that name them (hwspec 6.4, 6.7, 6.8, 6.10) ---------------------------- */
+
+/** What a unit's translation can do. */
+struct pvi_amdvi_features {
+    bool guest;           /**< EFR.GTSup: v2 tables */
+    bool giov;            /**< EFR.GIoSup: v2 tables for requests without PASID too */
+    bool accessed;        /**< EFR.HASup: v1 tables note accesses */
+    bool dirty;           /**< EFR.HDSup: v1 tables note what devices write */
+    uint8_t host_levels;  /**< bit n: v1 tables of n levels; 0: no v1 translation */
+    uint8_t guest_levels; /**< bit n: v2 tables of n levels */
+    uint8_t gcr3_levels;  /**< most levels of a GCR3 table, 1 .. 3 */
+    uint8_t pasid_bits;   /**< width of PASIDs */
+    uint8_t pa_bits;
+};
+
+/** @param pa_bits host-physical width; 0: 52. */
+void pvi_amdvi_features(uint64_t efr, unsigned pa_bits, struct pvi_amdvi_features *out);
+
+/**
+ * The entry for a v1 table of the engine: mode from its levels, and hardware notes writes where its
+ * leaves begin clean.
+ * @return 0; -PVI_EINVAL (domain id 0); -PVI_EOPNOTSUPP (format, levels, widths or properties of
+ *         the table that the unit does not have).
+ */
+PVI_MUST_CHECK int pvi_amdvi_dte_host(const struct pvi_amdvi_features *f, const struct pvi_pt *pt,
+                                      uint16_t did, struct pvi_amdvi_dte *out);
+
+/**
+ * A GCR3 table: v2 tables by PASID. All of them have the same number of levels, since the device
+ * table entry says it once for all. The caller serialises the calls on one; what is set or cleared
+ * becomes true once pvi_amdvi_cmd_guest_all() has completed.
+ */
+struct pvi_amdvi_gcr3 {
+    pvi_pa root;
+    uint8_t depth;  /**< levels of the GCR3 table itself, 1 .. 3: 2^9, 2^18, 2^20 PASIDs */
+    uint8_t levels; /**< of the v2 tables that it may name */
+    uint8_t pa_bits;
+};
+
+/**
+ * Makes an empty GCR3 table of a page that no unit reads yet; it may hold anything.
+ * @return 0; -PVI_EOPNOTSUPP (depth or levels that the unit does not have), -PVI_EINVAL (the page).
+ */
+PVI_MUST_CHECK int pvi_amdvi_gcr3_init(struct pvi_host *h, const struct pvi_amdvi_features *f,
+                                       struct pvi_amdvi_gcr3 *g, pvi_pa page, unsigned depth,
+                                       unsigned levels);
+/**
+ * Links a page, which may hold anything, where the way to pasid ends.
+ * @return 0; -PVI_EEXIST (no page is missing), -PVI_ERANGE (pasid): the page was not touched.
+ */
+PVI_MUST_CHECK int pvi_amdvi_gcr3_add(struct pvi_host *h, const struct pvi_amdvi_gcr3 *g,
+                                      uint32_t pasid, pvi_pa page);
+/**
+ * Takes a page other than the root out again, for teardown: no unit reads or caches the table any
+ * more.
+ * @return whether there was one left.
+ */
+bool pvi_amdvi_gcr3_take(struct pvi_host *h, const struct pvi_amdvi_gcr3 *g, pvi_pa *page);
+/**
+ * Makes pasid translate through a v2 table of the engine, by one store.
+ * @return 0; -PVI_ERANGE (pasid), -PVI_ENOENT (a page is missing: pvi_amdvi_gcr3_add(), then
+ *         again), -PVI_EOPNOTSUPP (format, levels or properties of the table that this GCR3 table
+ *         cannot name): nothing changed.
+ */
+PVI_MUST_CHECK int pvi_amdvi_gcr3_set(struct pvi_host *h, const struct pvi_amdvi_gcr3 *g,
+                                      uint32_t pasid, const struct pvi_pt *pt);
+/** Blocks pasid. @return 0, -PVI_ERANGE, -PVI_ENOENT (nothing is set). */
+PVI_MUST_CHECK int pvi_amdvi_gcr3_clear(struct pvi_host *h, const struct pvi_amdvi_gcr3 *g,
+                                        uint32_t pasid);
+/** @return 0 with the root of the table of pasid, -PVI_ERANGE, -PVI_ENOENT. */
+PVI_MUST_CHECK int pvi_amdvi_gcr3_get(struct pvi_host *h, const struct pvi_amdvi_gcr3 *g,
+                                      uint32_t pasid, pvi_pa *root);
+
+/**
+ * The entry for a GCR3 table: its depth, the levels of its tables. Requests without PASID use PASID
+ * 0; without that feature of the unit they would reach all memory, so a unit without it is refused.
+ * Cached translations of a PASID are told apart by domain id: each GCR3 table has one of its own.
+ * @return 0; -PVI_EINVAL (domain id 0); -PVI_EOPNOTSUPP.
+ */
+PVI_MUST_CHECK int pvi_amdvi_dte_guest(const struct pvi_amdvi_features *f,
+                                       const struct pvi_amdvi_gcr3 *g, uint16_t did,
+                                       struct pvi_amdvi_dte *out);
+/**
+ * Puts an entry into a table that hardware may be reading: the half that decides last, by one store
+ * of 128 bits. What the host keeps in it (w1 as for pvi_amdvi_dte_switch(), interrupts) stays.
+ * @param entry the 32 bytes of the entry, aligned to them.
+ * @return 0; -PVI_EINVAL (an entry that lets DMA pass untranslated), -PVI_EBUSY (the old one names
+ *         v2 tables of another number of levels: block it with pvi_amdvi_dte_switch(), invalidate,
+ *         then put), -PVI_EHW (somebody else has written the entry): no request translates
+ *         otherwise than before.
+ */
+PVI_MUST_CHECK int pvi_amdvi_dte_put(struct pvi_host *h, uint64_t *entry,
+                                     const struct pvi_amdvi_dte *to);
+
 /* Commands (hwspec 7.2) ------------------------------------------------------------------------ */
 
 struct pvi_amdvi_cmd {
@@ -84,7 +180,10 @@ struct pvi_amdvi_cmd {
 /** COMPLETION_WAIT: stores data at `store` (8-byte aligned) once all commands before it are done.
  */
 struct pvi_amdvi_cmd pvi_amdvi_cmd_wait(pvi_pa store, uint64_t data);
-/** COMPLETION_WAIT that later commands do not overtake (F); writes 0 at `store`, which nobody need read. */
+/**
+ * COMPLETION_WAIT that later commands do not overtake (F); writes 0 at `store`, which nobody need
+ * read.
+ */
 struct pvi_amdvi_cmd pvi_amdvi_cmd_fence(pvi_pa store);
 /** INVALIDATE_DEVTAB_ENTRY. */
 struct pvi_amdvi_cmd pvi_amdvi_cmd_devtab(uint16_t rid);
@@ -94,6 +193,11 @@ struct pvi_amdvi_cmd pvi_amdvi_cmd_intr(uint16_t rid);
 struct pvi_amdvi_cmd pvi_amdvi_cmd_pages(uint16_t did, uint64_t iova, unsigned lg2, bool leaf_only);
 /** INVALIDATE_IOMMU_PAGES of everything of a domain, tables included. */
 struct pvi_amdvi_cmd pvi_amdvi_cmd_domain(uint16_t did);
+/** INVALIDATE_IOMMU_PAGES of v2 translations of a PASID, as pvi_amdvi_cmd_pages(). */
+struct pvi_amdvi_cmd pvi_amdvi_cmd_guest_pages(uint16_t did, uint32_t pasid, uint64_t iova,
+                                               unsigned lg2, bool leaf_only);
+/** INVALIDATE_IOMMU_PAGES of everything of a PASID, its GCR3 entry included. */
+struct pvi_amdvi_cmd pvi_amdvi_cmd_guest_all(uint16_t did, uint32_t pasid);
 /** INVALIDATE_IOMMU_ALL; only with EFR.IASup. */
 struct pvi_amdvi_cmd pvi_amdvi_cmd_all(void);
 
@@ -109,8 +213,9 @@ uint32_t pvi_amdvi_inv_nr(const struct pvi_inv *inv, uint64_t efr);
 struct pvi_amdvi_cmd pvi_amdvi_inv_cmd(const struct pvi_inv *inv, uint64_t efr, uint32_t i);
 
 /**
- * Must a fence follow command i? After device table entries: a page invalidation that overtook them could be undone by
- * a DMA that still goes through the old entry, under the old DomainID (hwspec 6.8).
+ * Must a fence follow command i? After device table entries: a page invalidation that overtook them
+ * could be undone by a DMA that still goes through the old entry, under the old DomainID (hwspec
+ * 6.8).
  */
 bool pvi_amdvi_inv_fence(const struct pvi_inv *inv, uint64_t efr, uint32_t i);
 

@@ -30,9 +30,17 @@ struct pvi_ctx_region {
     bool inherited; /**< was mapped 1:1 already (identity): nothing to map, nothing to remove */
 };
 
+/** Locks that a context's gigabytes share; powers of two. */
+#define PVI_CTX_STRIPES 16u
+
 struct pvi_context {
     struct pvi_domain *domain;
-    pvi_env_lock lock; /**< table, state, regions */
+    pvi_env_lock lock; /**< state, units, regions; with `alone` set, all of it */
+    uint32_t alone;    /**< somebody has, or waits for, the context alone */
+    struct {
+        pvi_env_lock lock;       /**< the table's gigabytes n, n + PVI_CTX_STRIPES, ... */
+        unsigned char apart[64]; /* CPUs in different gigabytes write different cache lines */
+    } stripe[PVI_CTX_STRIPES];
     struct pvi_pt pt;
     struct pvi_quota quota;
     uint64_t units;                 /**< bit n: attached to unit n; cleared only after its last flush */
@@ -40,10 +48,10 @@ struct pvi_context {
     uint16_t nr_dev[PVI_MAX_UNITS]; /**< devices on unit n */
     uint32_t nr_devices;
     struct pvi_ctx_region region[PVI_MAX_CTX_REGIONS];
+    uint32_t nr_regions; /**< in use */
+    uint32_t state;      /**< enum pvi_context_state; read without a lock */
     uint16_t id;
-    uint8_t state; /**< enum pvi_context_state */
     bool identity;
-    bool flush_adds;   /**< some unit caches not-present entries, or buffers writes */
     uint64_t progress; /**< of building (next frame) or of teardown (next byte) */
     uint32_t generation; /**< how often the object has become a context: a resumed operation knows its own */
     int error;         /**< why building failed, while it is taken down again */

@@ -68,10 +68,13 @@ struct pvi_domain {
     uint32_t nr_contexts; /**< limit given at init */
     uint32_t init_pages;  /**< pages asked for at init */
     uint32_t slot_hint;   /**< no number below slot_hint + 1 is free */
-    uint8_t state;        /**< enum pvi_domain_state */
+    uint32_t nr_slots;    /**< contexts that have been made, numbers 1 .. nr_slots; read without a lock */
+    uint32_t state;       /**< enum pvi_domain_state; read without a lock */
+    uint32_t dying;       /**< read without a lock */
+    uint32_t nr_holes;
+    struct pvi_range hole[PVI_MAX_UNITS * PVI_MAX_HOLES]; /**< what no unit translates, each once */
     bool has_iommu;
     bool moving; /**< somebody moves devices, initialises or destroys: everybody else comes back later */
-    bool dying;
 };
 
 /** States of a domain. */

@@ -52,7 +52,7 @@ struct pvi_gather {
     struct pvi_gather_run run[PVI_GATHER_RUNS];
     struct pvi_page *tables; /**< unlinked, by next */
     struct pvi_page *lists;  /**< list pages, newest first, by next */
-    uint64_t nr_frames; /**< in runs */
+    uint64_t nr_frames; /**< in runs, and owed by tables */
     uint32_t nr_ranges, nr_runs, nr_list_runs, nr_lists, nr_owing;
     uint8_t failed_unit; /**< the last one that failed */
     bool failed; /**< some flush since pvi_gather_init() has failed */
@@ -84,11 +84,11 @@ bool pvi_gather_room(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quo
 /** Adds a run; pvi_gather_room() said yes since the last run that did not merge. */
 void pvi_gather_frames(struct pvi_gather *g, uint64_t pa, uint64_t nr, uint8_t owe);
 
-/** May one more unlinked table that owes frames be added? */
-bool pvi_gather_table_room(const struct pvi_gather *g);
+/** May one more unlinked table be added, whose leaves owe nr frames? An empty gather always has room. */
+bool pvi_gather_table_room(const struct pvi_gather *g, uint64_t nr);
 
-/** Adds an unlinked table. Its entries stay as they are until the flush has completed. */
-void pvi_gather_table(struct pvi_gather *g, struct pvi_page *table);
+/** Adds an unlinked table whose leaves owe nr frames. Its entries stay as they are until the flush has completed. */
+void pvi_gather_table(struct pvi_gather *g, struct pvi_page *table, uint64_t nr);
 
 /**
  * Invalidates what the ranges cover, each thing once per unit, waits, then releases tables and frames. Called

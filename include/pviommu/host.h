@@ -10,6 +10,8 @@
  *        struct pvi_page *pvi_env_page(struct pvi_host *, pvi_pa)   record of a page that pvi_host_page_alloc() gave, NULL for any other
  *        uint64_t  pvi_env_read64(const uint64_t *)           one single-copy atomic load
  *        uint32_t  pvi_env_read32(const uint32_t *)
+ *        void      pvi_env_write32(uint32_t *, uint32_t)      one store, ordered after all stores before it
+ *        uint32_t  pvi_env_add32(uint32_t *, uint32_t)        atomic addition, modulo 2^32; the sum
  *        void      pvi_env_write64(struct pvi_host *, uint64_t *, uint64_t)  one single-copy atomic store, ordered after all stores before it
  *        bool      pvi_env_cmpxchg64(struct pvi_host *, uint64_t *, uint64_t old, uint64_t new)
  *        bool      pvi_env_cmpxchg128(struct pvi_host *, uint64_t *, const uint64_t old[2], const uint64_t new_[2])   16-byte aligned, inline
@@ -22,7 +24,7 @@
  *
  *    struct pvi_page is defined only after this header is read (pool.h): an env header forward-declares it, and indexes records
  *    by a stride of its own that is no smaller. Mapping cannot fail or sleep; at most PVI_MAX_LEVELS + 2 pages are mapped at once
- *    by one call, some of them with PVI_LOCK_CONTEXT held, and not always unmapped in reverse order. Nothing here is called from an
+ *    by one call, some of them with PVI_LOCK_CONTEXT or PVI_LOCK_STRIPE held, and not always unmapped in reverse order. Nothing here is called from an
  *    interrupt unless the host does so; where it does, its locks keep interrupts off.
  *
  * 2. The functions below, which the library calls by name. No lock of the library is held at any of them but where said; calls for
@@ -45,7 +47,8 @@ struct pvi_device;
 /** Lock classes, outermost first; taking one while holding a later one is a bug. See docs/design.md. */
 enum pvi_lock_class {
     PVI_LOCK_DOMAIN = 0, /**< contexts' life, device moves */
-    PVI_LOCK_CONTEXT,    /**< one context's table */
+    PVI_LOCK_CONTEXT,    /**< one context: state, units, regions, and who has its table alone */
+    PVI_LOCK_STRIPE,     /**< some of a context's gigabytes */
     PVI_LOCK_POOL,       /**< one pool's free list and counts */
     PVI_LOCK_UNIT        /**< one unit's queue and device entries */
 };

@@ -8,7 +8,9 @@
  * how far it came; calling again with the same request continues. What a slice removed or replaced goes
  * into the gather; nothing that hardware may still reach is given back here.
  *
- * Locking: the owner of the table serialises all calls on it (contexts do).
+ * Locking: the caller serialises calls on one table (contexts do), with two exceptions. Lookups need no lock at all. Maps
+ * and unmaps with `shared` set may run at the same time as others that have it set too, as long as no two of them are in
+ * the same naturally aligned gigabyte of IOVA; where one needs the table for itself it says PVI_PT_ALONE.
  */
 #ifndef PVIOMMU_PGTABLE_H
 #define PVIOMMU_PGTABLE_H
@@ -30,6 +32,10 @@ struct pvi_pt_cfg {
     bool coherent;       /**< walks snoop: no write-backs */
     bool snoop;          /**< set the force-coherent bit in leaves */
     bool trim;           /**< give empty tables back at once, not only when a removal covers them whole */
+    bool adds;           /**< absence may be cached, or writes buffered: additions go to the gather too */
+    bool dirty;          /**< hardware notes what devices write (VT-d SSADE, AMD-Vi HAD): leaves begin clean; needs coherent */
+    bool no_read_only;   /**< quirk: no leaf may be read-only (parent of nested tables on VT-d erratum 772415) */
+    bool fixed_sizes;    /**< quirk: a live mapping never changes its size: no split, no collapse */
 };
 
 /** One table. */
@@ -39,16 +45,29 @@ struct pvi_pt {
     struct pvi_pool *pool;
     struct pvi_quota *quota;
     struct pvi_page *root;
+    /* What follows from the above, at hand. */
+    pvi_pa root_pa;      /**< 0: there is no table (any more) */
+    uint64_t page_mask;  /**< smallest page, less one */
+    uint64_t iova_last;  /**< last byte that may be mapped */
+    uint64_t table_last; /**< last byte that the levels translate */
+    uint64_t pa_last;    /**< last byte that a leaf may name */
+    uint8_t prots;       /**< bit n: leaves may have rights n */
 };
+
+/** A shared call needs the table for itself: drop what excludes others only from its gigabyte, call again with shared unset. */
+#define PVI_PT_ALONE 1
 
 /** A request to map; `done` is where it stands. */
 struct pvi_pt_map {
     uint64_t iova;  /**< first byte; aligned to the smallest page */
-    uint64_t pa;
-    uint64_t len;   /**< bytes, > 0; iova + len - 1 does not wrap */
+    uint64_t pa;    /**< of the first byte; unused with a list */
+    uint64_t len;   /**< bytes, > 0; iova + len - 1 does not wrap, pa + len - 1 is within pa_bits */
+    const pvi_pa *list; /**< NULL, or one address for each smallest page of the range, scattered or not */
+    uint64_t done;  /**< bytes mapped so far, exact whatever is returned */
     uint8_t prot;   /**< PVI_READ, PVI_WRITE */
     uint8_t owe;    /**< enum pvi_owe */
-    uint64_t done;  /**< bytes mapped so far, exact whatever is returned */
+    bool replace;   /**< what is mapped in the range is replaced, instead of an overlap being refused */
+    bool shared;    /**< others may map and unmap in other gigabytes at the same time */
 };
 
 /** A request to unmap; `next` is where it stands. Bounds are inclusive: 2^64 has no representation. */
@@ -56,8 +75,48 @@ struct pvi_pt_unmap {
     uint64_t first; /**< first byte */
     uint64_t last;  /**< last byte, inclusive */
     uint64_t next;  /**< first byte still to do; begins as first */
+    uint64_t removed; /**< bytes that were mapped and are not any more */
     bool complete;  /**< all of it is done; next is then meaningless */
     bool holes;     /**< step over what is not mapped, instead of stopping there */
+    bool whole;     /**< refuse to cut through a larger leaf (EPART), instead of splitting it */
+    bool shared;    /**< others may map and unmap in other gigabytes at the same time */
+    bool climb;     /**< the engine's own: empty tables at the last byte done wait for a call that is alone */
+};
+
+/** A request to change what is mapped, in place; bounds as in struct pvi_pt_unmap. */
+struct pvi_pt_change {
+    uint64_t first, last;
+    uint64_t next;  /**< first byte still to do; begins as first */
+    bool complete;  /**< all of it is done; next is then meaningless */
+    bool whole;     /**< rights: refuse to cut through a larger leaf (EPART), instead of splitting it */
+    uint8_t prot;   /**< rights: the new ones */
+    uint8_t owe;    /**< rights: what each leaf owes from now on; what it owed goes to the gather. PVI_PT_KEEP: as before */
+    uint8_t lg2;    /**< split: no leaf is larger than 2^lg2 bytes afterwards */
+};
+
+/** Leaves go on owing what they owe. */
+#define PVI_PT_KEEP 0xffu
+
+/** A request for what devices have written; bounds as in struct pvi_pt_unmap. */
+struct pvi_pt_dirty {
+    uint64_t first, last;
+    uint64_t next;  /**< first byte still to do; begins as first */
+    bool complete;  /**< all of it is done; next is then meaningless */
+    bool clear;     /**< leaves in the range are clean afterwards; one that lies in it only partly is reported, not cleaned */
+    uint64_t *bitmap; /**< bit n % 64 of word n / 64 is set for frame n from first on, in 4 KiB; no bit is ever cleared */
+};
+
+/** A walk over what is mapped; bounds as in struct pvi_pt_unmap. */
+struct pvi_pt_scan {
+    uint64_t first, last;
+    uint64_t next;  /**< first byte still to visit; begins as first */
+    bool complete;  /**< nothing follows; next is then meaningless */
+    struct pvi_pt_run {
+        uint64_t iova, pa;
+        uint64_t len;  /**< bytes; 0: none found yet */
+        uint8_t prot, owe;
+    } run;          /**< leaves that continue each other in address, frame, rights and debt are one run */
+    uint64_t leaves[64]; /**< [n]: leaves of 2^n bytes seen so far, each counted where it begins in the range */
 };
 
 /** What is mapped at an address. */
@@ -74,37 +133,85 @@ struct pvi_pt_ops {
     const char *name;
     uint64_t page_sizes;  /**< leaves that the format can encode */
     uint8_t levels_mask;  /**< bit n: tables of n levels exist */
+    uint8_t prots;        /**< bit n: leaves with rights n (PVI_READ, PVI_WRITE, both) exist */
     uint8_t (*iova_bits)(unsigned levels);
+    uint64_t (*usable)(const struct pvi_pt_cfg *cfg); /**< see pvi_pt_page_sizes() */
 
     /**
-     * Maps one slice of r, from r->iova + r->done.
-     * @return 0 (r->done grew, or empty tables in the way were unlinked; the request is complete when
-     *         r->done == r->len), -PVI_EEXIST (something is
-     *         mapped at r->iova + r->done), -PVI_ENOMEM or -PVI_EQUOTA. What lies before the address at fault is
-     *         mapped; nothing else has changed for a device, though empty tables may have been unlinked.
+     * Maps one slice of r, from r->iova + r->done, with the largest leaves that fit.
+     * @return 0 (r->done grew, or tables in the way were unlinked or a leaf split; the request is complete when
+     *         r->done == r->len), PVI_PT_ALONE, -PVI_EEXIST (something is mapped at r->iova + r->done), -PVI_ENOMEM or
+     *         -PVI_EQUOTA, -PVI_EOPNOTSUPP (the format or a quirk has no such rights), -PVI_EPART (replacing, and a
+     *         quirk forbids to split a leaf that lies only partly in the range), -PVI_EALIGN (length or frame), -PVI_ERANGE (frame), -PVI_EBUSY (replacing only: the gather is
+     *         full, flush it and call again). What lies before the address at fault is mapped; nothing else has changed
+     *         for a device, though empty tables may have been unlinked.
      */
     int (*map)(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g);
 
     /**
      * Unmaps one slice of r, from r->next. Cuts through large leaves by splitting them in place.
-     * @return 0 (r->next grew, a leaf was split, or r->complete), -PVI_ENOENT (nothing is mapped at r->next), -PVI_ENOMEM or
+     * @return 0 (r->next grew, a leaf was split, or r->complete), PVI_PT_ALONE (perhaps with r->complete: then only empty
+     *         tables are left to take away), -PVI_ENOENT (nothing is mapped at r->next),
+     *         -PVI_EPART (r->whole, or a quirk, and a leaf at r->next lies only partly in the range), -PVI_ENOMEM or
      *         -PVI_EQUOTA (no page to split the leaf at r->next with), -PVI_EBUSY (the gather is full: flush it
      *         and call again). What lies before r->next is unmapped whatever is returned.
      */
     int (*unmap)(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g);
 
-    /** Finds the leaf that maps iova. @return 0 or -PVI_ENOENT. Changes nothing. */
+    /**
+     * Gives one slice of leaves other rights, each by one store. Rights that are lost are lost once the gather is flushed.
+     * @return 0, -PVI_ENOENT, -PVI_EPART, -PVI_ENOMEM, -PVI_EQUOTA, -PVI_EBUSY: as unmap; -PVI_EOPNOTSUPP (the format or a
+     *         quirk has no such rights: nothing changed). What lies before r->next has the new rights.
+     */
+    int (*rights)(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_change *r, struct pvi_gather *g);
+
+    /**
+     * Splits the leaves of one slice down to 2^r->lg2 bytes, each by stores that keep its translation; holes are
+     * stepped over, and a leaf that begins before the range is split whole.
+     * @return 0, -PVI_EOPNOTSUPP (no such size here, or a quirk), -PVI_ENOMEM, -PVI_EQUOTA (what lies before r->next is split).
+     */
+    int (*split)(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_change *r, struct pvi_gather *g);
+
+    /**
+     * The reverse, for one slice: leaves that continue each other become larger ones wherever one fits whole in the range,
+     * without a moment in which a device would fault; needs no page. Holes are stepped over.
+     * @return 0, or -PVI_EOPNOTSUPP (a quirk), nothing changed.
+     */
+    int (*collapse)(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_change *r, struct pvi_gather *g);
+
+    /**
+     * Reports, and with r->clear forgets, what devices wrote in one slice. A page is reported whole-leaf; after a
+     * clear the gather is flushed before the device's next write is sure to be noted.
+     * @return 0, or -PVI_EOPNOTSUPP (the table does not note writes, or is not coherent), nothing changed.
+     */
+    int (*dirty)(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_dirty *r, struct pvi_gather *g);
+
+    /**
+     * Visits one slice, from r->next to the end of the first run or of the slice. A run that ends with the slice may go on
+     * in the next. @return 0 always; r->run.len tells whether there is a run.
+     */
+    int (*scan)(const struct pvi_pt *pt, struct pvi_pt_scan *r);
+
+    /**
+     * Finds the leaf that maps iova. Takes no lock and changes nothing: whatever others do to the table meanwhile, the
+     * answer was true at some moment of the call. @return 0; -PVI_ENOENT (also for what lies beyond the table's reach);
+     * -PVI_EBUSY (pages of the pool came back again and again meanwhile: try again, or exclude the others).
+     */
     int (*lookup)(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out);
 
     /**
-     * Hands out what each leaf of an unlinked last-level table owes, run by run.
+     * Hands out what each leaf of an unlinked table owes, run by run.
      * @param[in,out] from entry to begin at; on return where the next call begins.
      * @return 1 with *run, 0 when no leaf from there on owes anything.
      */
     int (*owed)(struct pvi_host *h, const struct pvi_page *table, unsigned *from, struct pvi_frames *run);
 };
 
-/** The leaf sizes that a table of this configuration really uses: no gaps, none that no level can hold. */
+/**
+ * The leaf sizes that a table of this configuration really uses. The smallest is one that a single entry maps. Every larger
+ * leaf can be cut: sizes of a level are dropped if the level below has neither that of a single entry nor that of half a table,
+ * and so is what lies above. Sizes of several entries are used where cfg->page_sizes names them.
+ */
 uint64_t pvi_pt_page_sizes(const struct pvi_pt_cfg *cfg);
 
 /**
@@ -113,6 +220,9 @@ uint64_t pvi_pt_page_sizes(const struct pvi_pt_cfg *cfg);
  */
 PVI_MUST_CHECK int pvi_pt_init(struct pvi_pt *pt, const struct pvi_pt_cfg *cfg, struct pvi_pool *pool,
                                struct pvi_quota *quota);
+
+/** A new empty table in place of one that pvi_pt_fini() has ended, for the same configuration. @return 0, -PVI_ENOMEM, -PVI_EQUOTA. */
+PVI_MUST_CHECK int pvi_pt_renew(struct pvi_pt *pt);
 
 /** Gives the root back. The table is empty and no unit can reach or cache it any more. */
 void pvi_pt_fini(struct pvi_pt *pt);

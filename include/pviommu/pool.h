@@ -29,12 +29,13 @@ enum pvi_page_state {
  * owns the content while the page is in a pool. The host hands it over zeroed.
  */
 struct pvi_page {
-    struct pvi_page *next;  /**< free list or gather */
+    struct pvi_page *next;  /**< free list, what pvi_pool_take() gave, or gather */
     struct pvi_pool *pool;  /**< NULL: not in a pool */
     struct pvi_quota *quota; /**< charged while in use */
     pvi_pa pa;
-    uint16_t live;  /**< entries that are not empty */
-    uint16_t owing; /**< leaves among them that owe a frame */
+    uint32_t live;  /**< entries that are not empty */
+    uint32_t links; /**< entries among them that point to tables */
+    uint16_t owing; /**< leaf entries among them that owe a frame */
     uint8_t state;  /**< enum pvi_page_state */
     uint8_t level;  /**< of a table; 0 is the last */
     bool dirty;     /**< may hold content that live does not count; who scrubs or fills a table clears it */
@@ -43,8 +44,8 @@ struct pvi_page {
 /** Share of one context. */
 struct pvi_quota {
     uint32_t limit;
-    uint32_t used;     /**< pages in use, gathered ones included */
-    uint32_t reserved; /**< promised to a slice that runs */
+    uint32_t used;       /**< pages in use, gathered ones included */
+    uint32_t generation; /**< changes before a page that was in use here can be used again: lookups without a lock compare it */
 };
 
 /** A domain's pages. */
@@ -52,17 +53,9 @@ struct pvi_pool {
     struct pvi_host *host;
     pvi_env_lock lock;
     struct pvi_page *free;
-    uint32_t nr_pages;    /**< all that the pool holds, lost ones included */
-    uint32_t nr_free;     /**< on the free list */
-    uint32_t nr_reserved; /**< of these, promised */
-    uint32_t nr_lost;     /**< never to be used again: their flush failed */
-};
-
-/** Pages promised to one slice. */
-struct pvi_reserve {
-    struct pvi_pool *pool;
-    struct pvi_quota *quota;
-    uint32_t nr;
+    uint32_t nr_pages; /**< all that the pool holds, lost ones included */
+    uint32_t nr_free;  /**< on the free list */
+    uint32_t nr_lost;  /**< never to be used again: their flush failed */
 };
 
 /** Figures of a pool at one moment. */
@@ -87,23 +80,18 @@ uint32_t pvi_quota_used(struct pvi_pool *pool, const struct pvi_quota *quota);
 PVI_MUST_CHECK int pvi_pool_grow(struct pvi_pool *pool, uint32_t nr, uint32_t *done);
 
 /**
- * Gives up to nr free, unpromised pages back to the host, scrubbed.
+ * Gives up to nr free pages back to the host, scrubbed.
  * @return how many.
  */
 uint32_t pvi_pool_shrink(struct pvi_pool *pool, uint32_t nr);
 
 /**
- * Promises nr pages to a slice. Nothing changes on an error.
- * @return 0, -PVI_ENOMEM (pool) or -PVI_EQUOTA (the context's share).
+ * Takes nr pages at once, or none. Their content is anything where page->dirty is set, else zero; live, links and owing are 0.
+ * @param[out] first the pages, linked by next.
+ * @return 0, -PVI_ENOMEM (pool) or -PVI_EQUOTA (the context's share): nothing changed.
  */
-PVI_MUST_CHECK int pvi_pool_reserve(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr,
-                                    struct pvi_reserve *out);
-
-/** Takes one promised page. Its content is anything when page->dirty is set, else zero. Cannot fail. */
-struct pvi_page *pvi_pool_commit(struct pvi_reserve *r, enum pvi_page_state state);
-
-/** Drops what is left of a promise. */
-void pvi_pool_cancel(struct pvi_reserve *r);
+PVI_MUST_CHECK int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr,
+                                 enum pvi_page_state state, struct pvi_page **first);
 
 /**
  * Takes a page back that no unit can reach or cache any more (R4).
@@ -111,6 +99,9 @@ void pvi_pool_cancel(struct pvi_reserve *r);
  * alone.
  */
 void pvi_pool_put(struct pvi_pool *pool, struct pvi_page *page);
+
+/** The same for pages linked by next, up to NULL. */
+void pvi_pool_put_list(struct pvi_pool *pool, struct pvi_page *first);
 
 /** Writes a page off: the flush that covers it failed. It stays counted, is charged to nobody and is never used again. */
 void pvi_pool_lose(struct pvi_pool *pool, struct pvi_page *page);

@@ -97,7 +97,8 @@ typedef struct {
     X(EOPNOTSUPP, 26, "the hardware lacks it")                                                     \
     X(ECANCELED, 27, "not run: an earlier operation of the batch failed")                          \
     X(ENODOM, 28, "no such domain")                                                                \
-    X(EFORMAT, 29, "malformed firmware table")
+    X(EFORMAT, 29, "malformed firmware table")                                                     \
+    X(EPART, 30, "only part of a larger leaf, which is not to be split")
 
 enum pvi_err {
 #define PVI_ERR_ENUM(name, value, text) PVI_##name = (value),

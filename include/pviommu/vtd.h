@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file
- * VT-d in legacy mode, a second-stage table for each requester id: table entries, invalidation
- * descriptors, fault records, the DMAR table, and a driver for one unit.
+ * VT-d: table entries of legacy mode (a second-stage table for each requester id) and of scalable
+ * mode (PASID tables), invalidation descriptors, fault records, the DMAR table, and a driver for
+ * one unit in legacy mode.
  *
  * The encoders, the decoders and the DMAR iterator are pure functions for hosts with a driver of
  * their own. The unit driver wants pvi_host_mmio_*(), pvi_host_page_alloc() and pvi_host_poll().
@@ -19,6 +20,8 @@
 
 /** Second-stage tables of 3 to 5 levels (hwspec 3.1). */
 extern const struct pvi_pt_ops pvi_vtd_ss_ops;
+/** First-stage tables, 4 or 5 levels, the lower half of the addresses. */
+extern const struct pvi_pt_ops pvi_vtd_fs_ops;
 
 /* Entries -------------------------------------------------------------------------------------- */
 
@@ -53,11 +56,21 @@ struct pvi_vtd_entry pvi_vtd_context_encode(const struct pvi_vtd_context *c);
 /** Fields of an absent entry are decoded as they stand. */
 void pvi_vtd_context_decode(const struct pvi_vtd_entry *e, struct pvi_vtd_context *c);
 
+/**
+ * The legacy context entry behind which a device translates, or blocks, as `to` says: what the unit
+ * cannot name is refused, so no entry can name another number of levels than its table has.
+ * @return 0, or -PVI_EOPNOTSUPP (levels, domain id or root that the unit cannot take).
+ */
+PVI_MUST_CHECK int pvi_vtd_context_of(const struct pvi_unit_caps *caps,
+                                      const struct pvi_dev_entry *to, struct pvi_vtd_entry *out);
+
 /* Capabilities --------------------------------------------------------------------------------- */
 
 /** Things that a unit does not say of itself. */
 #define PVI_VTD_QUIRK_WBUF        0x1u /**< needs write-buffer flushes although CAP.RWBF is 0 */
 #define PVI_VTD_QUIRK_SMALL_PAGES 0x2u /**< must not be given leaves above 4 KiB */
+/** no read-only leaf in the parent of a nested table (erratum 772415) */
+#define PVI_VTD_QUIRK_PARENT_RW 0x4u
 
 /**
  * Turns the capability registers into the core's terms.
@@ -72,6 +85,165 @@ PVI_MUST_CHECK int pvi_vtd_caps(uint64_t cap, uint64_t ecap, unsigned haw_bits, 
 
 /** Bytes of registers that such a unit has; more than the DRHD says on some machines. */
 uint64_t pvi_vtd_reg_size(uint64_t cap);
+
+/* Scalable mode (hwspec 2.3 to 2.6) ------------------------------------------------------------ */
+
+/** What a unit can do in scalable mode. */
+struct pvi_vtd_sm_caps {
+    bool second_stage;  /**< ECAP.SSTS */
+    bool first_stage;   /**< ECAP.FSTS */
+    bool nested;        /**< ECAP.NEST */
+    bool pass;          /**< ECAP.PT */
+    bool dirty;         /**< ECAP.SSADS: the second stage notes what devices write */
+    bool walk_snoop;    /**< ECAP.SMPWCS: walks of tables snoop */
+    bool snoop;         /**< ECAP.SC: accesses can be made to snoop */
+    bool coherent;      /**< ECAP.C: reads of contexts, directories and PASID tables snoop */
+    bool ats;           /**< ECAP.DT */
+    bool page_requests; /**< ECAP.PRS */
+    bool rid_pasid;     /**< ECAP.RPS: requests without PASID may go to another one than 0 */
+    bool supervisor;    /**< ECAP.SRS */
+    bool parent_rw;     /**< PVI_VTD_QUIRK_PARENT_RW */
+    uint8_t pasid_bits; /**< width of the PASIDs in requests; 0: requests have none */
+    uint8_t ss_levels;  /**< bit n: second-stage tables of n levels */
+    uint8_t fs_levels;  /**< bit n: first-stage tables of n levels */
+    uint8_t pa_bits;
+    uint64_t ss_sizes; /**< bit n: second-stage leaves of 2^n bytes */
+    uint64_t fs_sizes;
+    uint32_t nr_dids;
+};
+
+/** @return as pvi_vtd_caps(); -PVI_EOPNOTSUPP also for a unit without scalable mode. */
+PVI_MUST_CHECK int pvi_vtd_sm_caps(uint64_t cap, uint64_t ecap, unsigned haw_bits, unsigned quirks,
+                                   struct pvi_vtd_sm_caps *out);
+
+/** An entry of a PASID table: hardware may read it in pieces (hwspec 2.5, 4.3). */
+struct pvi_vtd_pasid_entry {
+    uint64_t w[8];
+};
+
+/** A guest's own first-stage table, as the guest describes it. */
+struct pvi_vtd_guest_table {
+    uint64_t root;      /**< guest-physical: the parent translates it, and all that it leads to */
+    uint8_t levels;     /**< 4 or 5; it is the guest alone whom a wrong number harms */
+    bool supervisor;    /**< SRE: requests with privilege are served */
+    bool write_protect; /**< WPE: they obey read-only leaves */
+};
+
+/**
+ * The entry for a table of the engine, second stage or first stage: the table alone says which, and
+ * of how many levels. Where its leaves begin clean the entry has hardware note writes; where its
+ * configuration demands snooped accesses, so does the entry.
+ *
+ * Ids of first-stage and pass-through entries are never those of second-stage or nested ones, and
+ * all second-stage and nested entries of one id have one second-stage table (hwspec 2.5).
+ * @return 0; -PVI_EINVAL (domain id); -PVI_EOPNOTSUPP (format, levels, leaf sizes, widths or
+ *         properties of the table that the unit does not have, or that an entry cannot name).
+ */
+PVI_MUST_CHECK int pvi_vtd_pasid_table(const struct pvi_vtd_sm_caps *caps, const struct pvi_pt *pt,
+                                       uint16_t did, struct pvi_vtd_pasid_entry *out);
+/**
+ * The entry for a guest's own table on top of a second-stage table of the engine.
+ * @return as pvi_vtd_pasid_table(); -PVI_EINVAL also for a guest's root that is not aligned,
+ *         -PVI_ERANGE for one beyond the parent.
+ */
+PVI_MUST_CHECK int pvi_vtd_pasid_nested(const struct pvi_vtd_sm_caps *caps,
+                                        const struct pvi_pt *parent,
+                                        const struct pvi_vtd_guest_table *guest, uint16_t did,
+                                        struct pvi_vtd_pasid_entry *out);
+/** The entry that lets requests pass. @return 0, -PVI_EINVAL (domain id), -PVI_EOPNOTSUPP. */
+PVI_MUST_CHECK int pvi_vtd_pasid_pass(const struct pvi_vtd_sm_caps *caps, uint16_t did,
+                                      struct pvi_vtd_pasid_entry *out);
+
+/** A PASID directory: PASIDs 0 .. 2^bits - 1. The caller serialises all calls on one. */
+struct pvi_vtd_pasid_dir {
+    pvi_pa pa;
+    uint8_t bits;
+    bool coherent;
+};
+
+/** Pages that a directory of so many bits takes, as an order for pvi_host_pages_alloc(). */
+unsigned pvi_vtd_pasid_dir_order(unsigned bits);
+/**
+ * Makes an empty directory of pages that no unit reads yet; they may hold anything.
+ * @return 0, or -PVI_EINVAL (bits beyond 13 .. 20, pages that the unit cannot reach).
+ */
+PVI_MUST_CHECK int pvi_vtd_pasid_dir_init(struct pvi_host *h, const struct pvi_vtd_sm_caps *caps,
+                                          struct pvi_vtd_pasid_dir *dir, pvi_pa pages,
+                                          unsigned bits);
+/**
+ * Gives the directory a page for the table of pasid and of the 63 beside it; it may hold anything.
+ * @return 0; -PVI_EEXIST (there is one), -PVI_ERANGE (pasid): the page was not touched.
+ */
+PVI_MUST_CHECK int pvi_vtd_pasid_dir_add(struct pvi_host *h, const struct pvi_vtd_pasid_dir *dir,
+                                         uint32_t pasid, pvi_pa page);
+/**
+ * Takes a table page out again, for teardown: no unit reads or caches the directory any more.
+ * @param[in,out] at 0 at first.
+ * @return whether there was one left.
+ */
+bool pvi_vtd_pasid_dir_take(struct pvi_host *h, const struct pvi_vtd_pasid_dir *dir, uint32_t *at,
+                            pvi_pa *page);
+
+/**
+ * Makes pasid translate through e. A present entry is never rewritten, since hardware could read a
+ * mixture (hwspec 4.3): it is cleared, invalidated, scrubbed, then set.
+ * @return 0; -PVI_ERANGE (pasid), -PVI_ENOENT (no table yet: pvi_vtd_pasid_dir_add()), -PVI_EBUSY
+ *         (present, or not scrubbed), -PVI_EINVAL (e is not a present entry): nothing changed.
+ */
+PVI_MUST_CHECK int pvi_vtd_pasid_set(struct pvi_host *h, const struct pvi_vtd_pasid_dir *dir,
+                                     uint32_t pasid, const struct pvi_vtd_pasid_entry *e);
+/**
+ * Takes P away and nothing else. PASID cache, then PIOTLB or IOTLB, then device TLB have to follow
+ * (hwspec 4.2), by the id and type of *was.
+ * @return 0, -PVI_ERANGE, -PVI_ENOENT (not present).
+ */
+PVI_MUST_CHECK int pvi_vtd_pasid_clear(struct pvi_host *h, const struct pvi_vtd_pasid_dir *dir,
+                                       uint32_t pasid, struct pvi_vtd_pasid_entry *was);
+/**
+ * Zeroes what pvi_vtd_pasid_clear() left, once the invalidations have completed.
+ * @return 0, -PVI_ERANGE, -PVI_ENOENT (no table), -PVI_EBUSY (still present).
+ */
+PVI_MUST_CHECK int pvi_vtd_pasid_scrub(struct pvi_host *h, const struct pvi_vtd_pasid_dir *dir,
+                                       uint32_t pasid);
+/** Reads an entry. @return 0, -PVI_ERANGE, -PVI_ENOENT (no table, or not present). */
+PVI_MUST_CHECK int pvi_vtd_pasid_get(struct pvi_host *h, const struct pvi_vtd_pasid_dir *dir,
+                                     uint32_t pasid, struct pvi_vtd_pasid_entry *out);
+
+/** How a requester uses its directory. */
+struct pvi_vtd_sm_context {
+    bool pasids;        /**< requests with PASID are served too */
+    bool ats;           /**< device TLB */
+    bool page_requests; /**< needs ats */
+    uint32_t rid_pasid; /**< the one for requests without PASID */
+};
+
+/** A context entry of scalable mode. */
+struct pvi_vtd_sm_entry {
+    uint64_t w[4];
+};
+
+/** The root entry of a bus; NULL: no table for devices 0 to 15 (lower), 16 to 31 (upper). */
+struct pvi_vtd_entry pvi_vtd_sm_root_encode(const pvi_pa *lower, const pvi_pa *upper);
+/**
+ * The context entry that names a directory, with the size that it has.
+ * @return 0; -PVI_EOPNOTSUPP (a thing that the unit does not have), -PVI_ERANGE (c->rid_pasid is
+ *         beyond the directory).
+ */
+PVI_MUST_CHECK int pvi_vtd_sm_context_encode(const struct pvi_vtd_sm_caps *caps,
+                                             const struct pvi_vtd_pasid_dir *dir,
+                                             const struct pvi_vtd_sm_context *c,
+                                             struct pvi_vtd_sm_entry *out);
+/**
+ * As pvi_vtd_pasid_set(), in a lower or upper context table. @return 0, -PVI_EBUSY, -PVI_EINVAL.
+ */
+PVI_MUST_CHECK int pvi_vtd_sm_context_set(struct pvi_host *h, bool coherent, pvi_pa table,
+                                          uint16_t rid, const struct pvi_vtd_sm_entry *e);
+/** As pvi_vtd_pasid_clear(). @return 0, -PVI_ENOENT. */
+PVI_MUST_CHECK int pvi_vtd_sm_context_clear(struct pvi_host *h, bool coherent, pvi_pa table,
+                                            uint16_t rid);
+/** As pvi_vtd_pasid_scrub(). @return 0, -PVI_EBUSY. */
+PVI_MUST_CHECK int pvi_vtd_sm_context_scrub(struct pvi_host *h, bool coherent, pvi_pa table,
+                                            uint16_t rid);
 
 /* Invalidation descriptors, 128 bits (hwspec 4.1) ---------------------------------------------- */
 
@@ -95,6 +267,32 @@ struct pvi_vtd_desc pvi_vtd_desc_iotlb_pages(uint64_t cap, uint16_t did, uint64_
                                              bool leaf_only);
 /** @param pa 4-byte aligned; ignored without PVI_VTD_WAIT_STATUS, as is data. */
 struct pvi_vtd_desc pvi_vtd_desc_wait(unsigned flags, uint32_t data, pvi_pa pa);
+
+/*
+ * Scalable mode. Its queue has slots of 256 bits (IQA.DW): these and the descriptors above stand in
+ * the lower half of a slot, the upper half is zero.
+ */
+
+struct pvi_vtd_desc pvi_vtd_desc_pasid_global(void);
+/** All PASIDs of a domain id. */
+struct pvi_vtd_desc pvi_vtd_desc_pasid_domain(uint16_t did);
+struct pvi_vtd_desc pvi_vtd_desc_pasid_one(uint16_t did, uint32_t pasid);
+/** All first-stage and pass-through translations of a PASID, tables included. */
+struct pvi_vtd_desc pvi_vtd_desc_piotlb_all(uint16_t did, uint32_t pasid);
+/** @param am as in pvi_vtd_desc_iotlb_pages(). */
+struct pvi_vtd_desc pvi_vtd_desc_piotlb_pages(uint16_t did, uint32_t pasid, uint64_t iova,
+                                              unsigned am, bool leaf_only);
+
+/** A device with a TLB of its own. */
+struct pvi_vtd_devtlb {
+    uint16_t rid;
+    uint16_t pf;   /**< its physical function with ECAP.DIT, else 0 */
+    uint8_t depth; /**< invalidations that it takes at once; 0, or 32 and more: no limit */
+};
+
+/** @param lg2 log2 of bytes, 12 .. 63, iova aligned to it; 64: everything of the PASID. */
+struct pvi_vtd_desc pvi_vtd_desc_devtlb_pasid(const struct pvi_vtd_devtlb *dev, uint32_t pasid,
+                                              uint64_t iova, unsigned lg2);
 
 /** Descriptors that one struct pvi_inv can need. */
 #define PVI_VTD_INV_DESCS 2u

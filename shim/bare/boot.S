@@ -4,7 +4,8 @@
  * 64-bit mode, and the entry points of the CPU's exceptions.
  *
  * Memory is mapped 1:1 by 2 MiB pages: 0 to 2 GiB and 4 to 8 GiB cached, the 2 GiB of registers in
- * between (PCI, ACPI units, local APIC) uncached.
+ * between (PCI, ACPI units, local APIC) uncached. The tables have 5 levels where the CPU can
+ * (LA57), else 4.
  */
 #define MB_MAGIC 0x1BADB002
 #define MB_FLAGS 0x00010003 /* address fields valid, memory information, aligned modules */
@@ -15,8 +16,14 @@
 
 #define CR0_ON   0x80010001 /* paging, supervisor write protection, protection */
 #define CR4_PAE  0x20
+#define CR4_LA57 0x1000
 #define MSR_EFER 0xC0000080
 #define EFER_LME 0x100
+
+#define CPUID_FEATURES 7
+#define CPUID_ECX_LA57 0x10000
+
+#define VECTOR_PF 14
 
 #define SEL_CODE 0x08
 #define SEL_DATA 0x10
@@ -65,10 +72,22 @@ start32:
     cmpl $GIBS * 512, %ecx
     jb 2b
 
-    movl $CR4_PAE, %eax
-    movl %eax, %cr4
-    movl $pml4, %eax
-    movl %eax, %cr3
+    movl $CR4_PAE, %esi
+    movl $pml4, %edi
+    xorl %eax, %eax
+    cpuid
+    cmpl $CPUID_FEATURES, %eax
+    jb 4f
+    movl $CPUID_FEATURES, %eax
+    xorl %ecx, %ecx
+    cpuid
+    testl $CPUID_ECX_LA57, %ecx
+    jz 4f
+    movl $pml4 + 3, pml5
+    movl $CR4_PAE | CR4_LA57, %esi
+    movl $pml5, %edi
+4:  movl %esi, %cr4
+    movl %edi, %cr3
     movl $MSR_EFER, %ecx
     rdmsr
     orl $EFER_LME, %eax
@@ -89,8 +108,8 @@ start64:
     movl %eax, %gs
     movl $stack_top, %esp
     call bare_main
-4:  hlt
-    jmp 4b
+5:  hlt
+    jmp 5b
 
 /* One entry for each exception, 16 bytes apart; those without an error code push a zero. */
     .text
@@ -108,9 +127,28 @@ bare_trap_entries:
     vector = vector + 1
     .endr
 
-/* No way back: an exception is the end of the run. */
+/*
+ * A page fault of an instruction in .fixups goes on where that says, with the error code in RAX,
+ * the address in RDX and RCX lost. Any other exception is the end of the run.
+ */
 trap:
-    movq %rsp, %rdi
+    cmpq $VECTOR_PF, (%rsp)
+    jne 3f
+    movq 16(%rsp), %rcx
+    movl $fixups_start, %eax
+1:  cmpq $fixups_end, %rax
+    jae 3f
+    cmpq %rcx, (%rax)
+    je 2f
+    addq $16, %rax
+    jmp 1b
+2:  movq 8(%rax), %rax
+    movq %rax, 16(%rsp)
+    movq 8(%rsp), %rax
+    movq %cr2, %rdx
+    addq $16, %rsp
+    iretq
+3:  movq %rsp, %rdi
     movq %cr2, %rsi
     andq $-16, %rsp
     call bare_trap
@@ -131,6 +169,8 @@ gdt_pointer:
 
     .section .bss
     .balign 4096
+pml5:
+    .skip 4096
 pml4:
     .skip 4096
 pdpt:

@@ -451,8 +451,10 @@ void pvi_env_write64(struct pvi_host *h, uint64_t *p, uint64_t value)
 
     (void)pvi_posix_enter(h, PVI_AT_WRITE);
     pthread_mutex_lock(&h->rec->lock);
-    if (misplaced(h, p, 8) || index >= h->arena.nr_pages) {
+    if (misplaced(h, p, 8)) {
         memcpy(p, &value, sizeof(value));
+    } else if (index >= h->arena.nr_pages) {
+        __atomic_store_n(p, value, __ATOMIC_RELEASE);
     } else {
         store_begin(h, index, p, &value, 1);
         __atomic_store_n(p, value, __ATOMIC_RELEASE);

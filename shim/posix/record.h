@@ -17,7 +17,8 @@
 enum rec_format {
     REC_FMT_NONE, /* not judged */
     REC_FMT_VTD_SS,
-    REC_FMT_AMD_V1
+    REC_FMT_AMD_V1,
+    REC_FMT_X86 /* VT-d first stage, AMD-Vi v2 */
 };
 
 enum rec_kind {
@@ -32,16 +33,17 @@ struct rec_entry {
     uint8_t kind;    /* enum rec_kind */
     uint8_t level;   /* TABLE: of the child; 0 is the last */
     uint8_t lg2;     /* LEAF: of the whole leaf, which may span several slots */
-    uint8_t rights;  /* LEAF: R and W as two bits */
     bool owes;       /* LEAF: it holds a reference on its frame, as software's own bits have it */
     uint64_t pa;     /* TABLE: child; LEAF: where this slot's first byte leads */
     uint64_t heeded; /* the bits that hardware heeds, but for accessed and dirty */
+    uint64_t debt;   /* LEAF: those that say what reference it holds */
 };
 
 /* What widths and features an entry may use. */
 struct rec_rules {
     uint8_t format; /* enum rec_format */
     uint8_t pa_bits;
+    uint8_t levels;
     bool snoop; /* VT-d: bit 11 of a leaf is SNP, else reserved */
 };
 
@@ -54,6 +56,11 @@ static inline unsigned rec_shift(unsigned level)
 /* iova: of the first byte that the slot translates. */
 struct rec_entry rec_decode(const struct rec_rules *r, uint64_t entry, unsigned level,
                             uint64_t iova);
+/*
+ * The first slot of a table whose leaf is not repeated, alike but for accessed and dirty, in all
+ * slots that it covers; REC_ENTRIES when there is none.
+ */
+unsigned rec_torn(const struct rec_rules *r, const uint64_t *table, unsigned level);
 
 /* What is known ------------------------------------------------------------------------------- */
 

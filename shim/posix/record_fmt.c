@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The recorder's decoders: VT-d second stage (3.7 and 9.8, hwspec 3.1) and AMD-Vi v1 (48882 2.2.3,
- * hwspec 6.9). They share nothing with the engine but the manuals, and which ignored bits say that
- * a leaf owes a reference (docs/design.md).
+ * The recorder's decoders: VT-d second stage (3.7 and 9.8, hwspec 3.1), AMD-Vi v1 (48882 2.2.3,
+ * hwspec 6.9) and the processor's tables (hwspec 3.2, 6.10). They share nothing with the engine but
+ * the manuals, and which ignored bits say that a leaf owes a reference (docs/design.md).
  */
 #include "record.h"
 #include <string.h>
@@ -24,11 +24,17 @@ enum rec_format rec_format_of(const struct pvi_pt_ops *ops)
     if (strcmp(ops->name, "vtd-ss") == 0) {
         return REC_FMT_VTD_SS;
     }
+    if (strcmp(ops->name, "vtd-fs") == 0 || strcmp(ops->name, "amdvi-v2") == 0) {
+        return REC_FMT_X86;
+    }
     return strcmp(ops->name, "amdvi-v1") == 0 ? REC_FMT_AMD_V1 : REC_FMT_NONE;
 }
 
 unsigned rec_entries(const struct rec_rules *r, unsigned level)
 {
+    if (r->format == REC_FMT_X86 && level + 1u == r->levels) {
+        return REC_ENTRIES / 2; /* the other half of the root is for addresses with the sign set */
+    }
     return r->format == REC_FMT_AMD_V1 && level == 5 ? 128u : REC_ENTRIES; /* level 6: IOVA 63:57 */
 }
 
@@ -46,7 +52,7 @@ static uint64_t beyond(const struct rec_rules *r)
 
 static struct rec_entry vtd_ss(const struct rec_rules *r, uint64_t entry, unsigned level)
 {
-    struct rec_entry e = {REC_EMPTY, 0, 0, 0, false, entry & BITS(51, 12), 0};
+    struct rec_entry e = {REC_EMPTY, 0, 0, false, entry & BITS(51, 12), 0, 0};
     uint64_t wrong = beyond(r) | BIT(62);
 
     if ((entry & 3) == 0) { /* no P bit: R or W makes an entry present */
@@ -56,8 +62,8 @@ static struct rec_entry vtd_ss(const struct rec_rules *r, uint64_t entry, unsign
     if (level == 0 || (level <= 2 && (entry & BIT(7)) != 0)) {
         e.kind = REC_LEAF;
         e.lg2 = (uint8_t)rec_shift(level);
-        e.rights = (uint8_t)(entry & 3);
-        e.owes = (entry & BITS(53, 52)) != 0;
+        e.debt = entry & BITS(53, 52);
+        e.owes = e.debt != 0;
         wrong |= r->snoop ? 0 : BIT(11);
         wrong |= level == 0 ? 0 : BITS(rec_shift(level) - 1, 12);
         e.heeded = entry & (BITS(51, 12) | BIT(11) | BITS(6, 3) | 3 | (level == 0 ? 0 : BIT(7)));
@@ -89,7 +95,7 @@ static struct rec_entry amd_sized(struct rec_entry e, unsigned level, uint64_t i
 static struct rec_entry amd_v1(const struct rec_rules *r, uint64_t entry, unsigned level,
                                uint64_t iova)
 {
-    struct rec_entry e = {REC_EMPTY, 0, 0, 0, false, entry & BITS(51, 12), 0};
+    struct rec_entry e = {REC_EMPTY, 0, 0, false, entry & BITS(51, 12), 0, 0};
     unsigned next = (unsigned)(entry >> 9) & 7;
 
     if ((entry & 1) == 0) {
@@ -105,8 +111,8 @@ static struct rec_entry amd_v1(const struct rec_rules *r, uint64_t entry, unsign
     }
     e.kind = REC_LEAF;
     e.lg2 = (uint8_t)rec_shift(level);
-    e.rights = (uint8_t)(entry >> 61) & 3;
-    e.owes = (entry & BITS(2, 1)) != 0;
+    e.debt = entry & BITS(2, 1);
+    e.owes = e.debt != 0;
     e.heeded = entry & (BITS(62, 59) | BITS(51, 12) | BITS(11, 9) | 1);
     if (level >= 5 || (entry & (BITS(58, 52) | beyond(r))) != 0) { /* no leaf at level 6 */
         return bad(e);
@@ -117,10 +123,68 @@ static struct rec_entry amd_v1(const struct rec_rules *r, uint64_t entry, unsign
     return (e.pa & (BIT(e.lg2) - 1)) != 0 ? bad(e) : e;
 }
 
+/*
+ * The library's own tables have user access and A set at every level: a request without privilege
+ * is a user's, and hardware never has to store to a table for A.
+ */
+static struct rec_entry x86(const struct rec_rules *r, uint64_t entry, unsigned level)
+{
+    struct rec_entry e = {REC_EMPTY, 0, 0, false, entry & BITS(51, 12), 0, 0};
+    uint64_t wrong = beyond(r) | BIT(63);
+
+    if ((entry & 1) == 0) {
+        e.kind = entry == 0 ? REC_EMPTY : REC_STRAY;
+        return e;
+    }
+    if (level == 0 || (level <= 2 && (entry & BIT(7)) != 0)) {
+        e.kind = REC_LEAF;
+        e.lg2 = (uint8_t)rec_shift(level);
+        e.debt = entry & BITS(53, 52);
+        e.owes = e.debt != 0;
+        wrong |= level == 0 ? 0 : BITS(rec_shift(level) - 1, 12); /* PAT, bit 12, is never used */
+        e.heeded = entry & (BITS(51, 12) | BIT(8) | BIT(7) | BITS(4, 0));
+    } else {
+        e.kind = REC_TABLE;
+        e.level = (uint8_t)(level - 1);
+        wrong |= BIT(7); /* PS = 0, or reserved at levels 4 and 5 */
+        e.heeded = entry & (BITS(51, 12) | BITS(4, 0));
+    }
+    return (entry & wrong) != 0 || (entry & (BIT(2) | BIT(5))) != (BIT(2) | BIT(5)) ? bad(e) : e;
+}
+
 struct rec_entry rec_decode(const struct rec_rules *r, uint64_t entry, unsigned level,
                             uint64_t iova)
 {
-    return r->format == REC_FMT_VTD_SS ? vtd_ss(r, entry, level) : amd_v1(r, entry, level, iova);
+    switch (r->format) {
+    case REC_FMT_VTD_SS:
+        return vtd_ss(r, entry, level);
+    case REC_FMT_X86:
+        return x86(r, entry, level);
+    default:
+        return amd_v1(r, entry, level, iova);
+    }
+}
+
+unsigned rec_torn(const struct rec_rules *r, const uint64_t *table, unsigned level)
+{
+    unsigned i, j, first, nr;
+
+    for (i = 0; r->format == REC_FMT_AMD_V1 && i < rec_entries(r, level); i++) {
+        struct rec_entry e = rec_decode(r, table[i], level, 0);
+
+        if (e.kind != REC_LEAF || e.lg2 == rec_shift(level)) {
+            continue;
+        }
+        nr = 1u << (e.lg2 - rec_shift(level));
+        first = i & ~(nr - 1);
+        for (j = first; j < first + nr; j++) {
+            if (((table[j] ^ table[i]) & ~BITS(6, 5)) != 0) {
+                return i;
+            }
+        }
+        i = first + nr - 1;
+    }
+    return REC_ENTRIES;
 }
 
 #endif

@@ -149,6 +149,27 @@ static void compare_page(struct pvi_host *h, uint64_t index)
     memcpy(seen, cpu, PVI_PAGE_SIZE);
 }
 
+/*
+ * A leaf that is repeated changes slot by slot, but by now it must be whole (hwspec 6.9): hardware
+ * takes any one slot for all of it. Where another thread stored last it may be at it right now.
+ */
+static void check_groups(struct pvi_host *h, uint64_t index, bool all)
+{
+    const struct rec_page *page = &h->rec->page[index];
+    const uint64_t *table = pvi_posix_page_ptr(h, index);
+    unsigned slot;
+
+    if (page->state != REC_LIVE || (!all && page->stored != rec_me())) {
+        return;
+    }
+    slot = rec_torn(&page->table->rules, table, page->level);
+    if (slot < REC_ENTRIES) {
+        rec_violation(h, PVI_RULE_R3,
+                      "entry %u of live page 0x%llx, 0x%llx, is not repeated in all its slots", slot,
+                      (unsigned long long)rec_page_pa(h, index), (unsigned long long)table[slot]);
+    }
+}
+
 static bool comparable(const struct rec_page *page)
 {
     return page->state == REC_LIVE || page->state == REC_RAW;
@@ -165,6 +186,7 @@ void rec_check_pages(struct pvi_host *h, bool all)
         page->touched = false;
         if (comparable(page)) {
             compare_page(h, rec->touched[i]);
+            check_groups(h, rec->touched[i], all);
         }
     }
     rec->nr_touched = 0;

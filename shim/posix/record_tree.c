@@ -201,9 +201,9 @@ struct heir {
 };
 
 /*
- * Does what comes lead to the same frame with the same rights? Then it takes over the reference of
- * the leaf that goes: a split or a merge gets none. A frame that is removed later waits for the
- * invalidation of both.
+ * Does what comes lead to the same frame, and hold the same reference? Then it takes over that of
+ * the leaf that goes: a split, a merge or a change of rights gets none. A frame that is removed
+ * later waits for the invalidation of both.
  */
 static bool inherits(struct pvi_host *h, struct rec_table *t, const struct heir *heir,
                      const struct rec_entry *was, uint64_t iova, uint64_t pa)
@@ -220,8 +220,7 @@ static bool inherits(struct pvi_host *h, struct rec_table *t, const struct heir 
         at = slot_iova(at, level, slot);
         e = rec_decode(&t->rules, table[slot], level, at);
     }
-    return e.kind == REC_LEAF && e.pa + (iova - at) == pa && e.rights == was->rights &&
-           e.owes == was->owes;
+    return e.kind == REC_LEAF && e.pa + (iova - at) == pa && e.debt == was->debt;
 }
 
 /* A leaf goes, in pieces as large as a slot of `level`. */
@@ -351,7 +350,7 @@ void rec_store_live(struct pvi_host *h, uint64_t index, unsigned slot, uint64_t 
     bool same_child = was.kind == REC_TABLE && is.kind == REC_TABLE && was.pa == is.pa;
 
     h->rec->now++;
-    if (is.kind == REC_BAD) {
+    if (is.kind == REC_BAD || (is.kind != REC_EMPTY && slot >= rec_entries(&t->rules, page->level))) {
         rec_violation(h, PVI_RULE_R3,
                       "entry %u of live table 0x%llx of level %u becomes 0x%llx, which is no entry",
                       slot, (unsigned long long)rec_page_pa(h, index), page->level,
@@ -427,6 +426,7 @@ struct rec_table *rec_table_track(struct pvi_host *h, const struct pvi_pt_ops *f
     PVI_ASSERT(t != NULL);
     t->rules.format = (uint8_t)kind;
     t->rules.pa_bits = 52;
+    t->rules.levels = (uint8_t)levels;
     t->rules.snoop = true;
     t->levels = levels;
     t->root = root;

@@ -42,14 +42,11 @@ struct pvi_amdvi_cmd pvi_amdvi_cmd_intr(uint16_t rid)
     return cmd(AMDVI_CMD_INV_INTR_TABLE, rid, 0);
 }
 
-struct pvi_amdvi_cmd pvi_amdvi_cmd_pages(uint16_t did, uint64_t iova, unsigned lg2, bool leaf_only)
+/* Second qword for 2^lg2 bytes at iova. */
+static uint64_t pages_word(uint64_t iova, unsigned lg2, bool leaf_only)
 {
     uint64_t w1 = iova & AMDVI_CMD_PAGES_ADDR;
 
-    /* Bits 63:52 are sign extension (hwspec 7.2): what lies beyond has no address of its own. */
-    if (lg2 > AMDVI_CMD_PAGES_MAX_LG2 || iova >> AMDVI_CMD_PAGES_MAX_LG2 != 0) {
-        return pvi_amdvi_cmd_domain(did);
-    }
     if (lg2 > PVI_PAGE_LG2) {
         /* Size 2^(p + 1), p the lowest zero bit from 12 up: bits 12 .. lg2 - 2 set, bit lg2 - 1
          * clear. */
@@ -57,16 +54,48 @@ struct pvi_amdvi_cmd pvi_amdvi_cmd_pages(uint16_t did, uint64_t iova, unsigned l
         w1 |= AMDVI_MASK(lg2 - 1u, 0u) >> 1 & AMDVI_CMD_PAGES_ADDR;
         w1 |= AMDVI_CMD_PAGES_S;
     }
-    if (!leaf_only) {
-        w1 |= AMDVI_CMD_PAGES_PDE;
+    return leaf_only ? w1 : w1 | AMDVI_CMD_PAGES_PDE;
+}
+
+/* Bits 63:52 are sign extension (hwspec 7.2): what lies beyond has no address of its own. */
+static bool pages_beyond(uint64_t iova, unsigned lg2)
+{
+    return lg2 > AMDVI_CMD_PAGES_MAX_LG2 || iova >> AMDVI_CMD_PAGES_MAX_LG2 != 0;
+}
+
+static uint64_t pages_id(uint16_t did, uint32_t pasid)
+{
+    return (uint64_t)did << AMDVI_CMD_PAGES_DOMAIN_LO | (pasid & AMDVI_CMD_PAGES_PASID);
+}
+
+struct pvi_amdvi_cmd pvi_amdvi_cmd_pages(uint16_t did, uint64_t iova, unsigned lg2, bool leaf_only)
+{
+    if (pages_beyond(iova, lg2)) {
+        return pvi_amdvi_cmd_domain(did);
     }
-    return cmd(AMDVI_CMD_INV_IOMMU_PAGES, (uint64_t)did << AMDVI_CMD_PAGES_DOMAIN_LO, w1);
+    return cmd(AMDVI_CMD_INV_IOMMU_PAGES, pages_id(did, 0), pages_word(iova, lg2, leaf_only));
 }
 
 struct pvi_amdvi_cmd pvi_amdvi_cmd_domain(uint16_t did)
 {
-    return cmd(AMDVI_CMD_INV_IOMMU_PAGES, (uint64_t)did << AMDVI_CMD_PAGES_DOMAIN_LO,
+    return cmd(AMDVI_CMD_INV_IOMMU_PAGES, pages_id(did, 0),
                AMDVI_CMD_PAGES_ALL | AMDVI_CMD_PAGES_S | AMDVI_CMD_PAGES_PDE);
+}
+
+struct pvi_amdvi_cmd pvi_amdvi_cmd_guest_pages(uint16_t did, uint32_t pasid, uint64_t iova,
+                                               unsigned lg2, bool leaf_only)
+{
+    if (pages_beyond(iova, lg2)) {
+        return pvi_amdvi_cmd_guest_all(did, pasid);
+    }
+    return cmd(AMDVI_CMD_INV_IOMMU_PAGES, pages_id(did, pasid),
+               pages_word(iova, lg2, leaf_only) | AMDVI_CMD_PAGES_GN);
+}
+
+struct pvi_amdvi_cmd pvi_amdvi_cmd_guest_all(uint16_t did, uint32_t pasid)
+{
+    return cmd(AMDVI_CMD_INV_IOMMU_PAGES, pages_id(did, pasid),
+               AMDVI_CMD_PAGES_ALL | AMDVI_CMD_PAGES_S | AMDVI_CMD_PAGES_PDE | AMDVI_CMD_PAGES_GN);
 }
 
 struct pvi_amdvi_cmd pvi_amdvi_cmd_all(void)

@@ -9,7 +9,8 @@
  * triple of root, mode and domain id or the new one, never a mixture (R3, R11). There is no moment
  * with V clear either: V = 0 lets DMA pass untranslated, so clearing first and filling then, the
  * usual order elsewhere, would open memory to the device. The upper half belongs to whoever remaps
- * interrupts and is never written.
+ * interrupts. Of it only GuestPagingMode is written, by compare and swap of its qword, and only
+ * while the lower half says that no v2 table is in use (GV = 0).
  */
 #include "devtab.h"
 
@@ -67,6 +68,51 @@ void pvi_amdvi_dte_switch(const uint64_t old[2], const struct pvi_dev_entry *to,
                 AMDVI_DTE_IR | AMDVI_DTE_IW;
         w[1] |= to->did;
     }
+}
+
+static void guest_mode_store(struct pvi_host *h, uint64_t *w2, uint64_t mode)
+{
+    uint64_t old;
+
+    /*
+     * Whoever remaps interrupts may write other fields at any moment: each turn lost is one of his.
+     */
+    do {
+        old = pvi_env_read64(w2);
+    } while (!pvi_env_cmpxchg64(h, w2, old, (old & ~AMDVI_DTE_GUEST) | mode));
+}
+
+int pvi_amdvi_dte_put(struct pvi_host *h, uint64_t *entry, const struct pvi_amdvi_dte *to)
+{
+    uint64_t old[2], w[4], mode;
+    bool guest;
+
+    /* With mode 0 and no GIoV requests without PASID would pass untranslated (hwspec 6.7). */
+    if (!to->v || !to->tv || (to->mode == 0 && (to->ir || to->iw) && !(to->gv && to->giov))) {
+        return -PVI_EINVAL;
+    }
+    pvi_amdvi_dte_encode(to, w);
+    old[0] = pvi_env_read64(&entry[0]);
+    old[1] = pvi_env_read64(&entry[1]);
+    w[1] |= old[1] & DTE_W1_KEEP;
+    mode = w[2] & AMDVI_DTE_GUEST;
+    guest = (old[0] & AMDVI_DTE_V) != 0 && (old[0] & AMDVI_DTE_GV) != 0;
+    if (to->gv && guest && (pvi_env_read64(&entry[2]) & AMDVI_DTE_GUEST) != mode) {
+        return -PVI_EBUSY;
+    }
+    /*
+     * Upper half first: when the lower one makes v2 tables effective the unit already finds the
+     * right depth, and until then it does not look at it (hwspec 6.8).
+     */
+    if (to->gv && !guest) {
+        guest_mode_store(h, &entry[2], mode);
+        pvi_env_writeback(h, &entry[2], 8);
+    }
+    if (!pvi_env_cmpxchg128(h, entry, old, w)) {
+        return -PVI_EHW;
+    }
+    pvi_env_writeback(h, entry, 16);
+    return 0;
 }
 
 static pvi_pa devtab_page(pvi_pa table, unsigned page)

@@ -76,6 +76,18 @@
 #define AMDVI_EFR_HATS_LO   10u          /* host levels: 0 four, 1 five, 2 six, 3 none */
 #define AMDVI_EFR_HATS      0x3u
 #define AMDVI_EFR_HATS_NONE 3u
+#define AMDVI_EFR_GT_SUP    AMDVI_BIT(4) /* v2 (guest) tables */
+#define AMDVI_EFR_GATS_LO   12u          /* v2 levels: 0 four, 1 four or five */
+#define AMDVI_EFR_GATS      0x3u
+#define AMDVI_EFR_GATS_5    1u
+#define AMDVI_EFR_GLX_LO    14u /* GCR3 table levels: 0 one, 1 two, 2 three */
+#define AMDVI_EFR_GLX       0x3u
+#define AMDVI_EFR_GLX_MAX   2u
+#define AMDVI_EFR_PAS_LO    32u /* PASID width minus 1 */
+#define AMDVI_EFR_PAS       0x1Fu
+#define AMDVI_EFR_GIO_SUP   AMDVI_BIT(48) /* v2 tables for requests without PASID */
+#define AMDVI_EFR_HA_SUP    AMDVI_BIT(49)
+#define AMDVI_EFR_HD_SUP    AMDVI_BIT(52)
 
 /* Device table entry: hwspec 6.7 */
 #define AMDVI_DTE_BYTES     32u
@@ -83,6 +95,9 @@
 #define AMDVI_DTE_TV        AMDVI_BIT(1) /* page-table fields valid */
 #define AMDVI_DTE_MODE_LO   9u
 #define AMDVI_DTE_ROOT      AMDVI_MASK(51, 12)
+#define AMDVI_DTE_GV        AMDVI_BIT(55)
+#define AMDVI_DTE_HAD_AD    3u /* accessed and dirty */
+#define AMDVI_DTE_GUEST     AMDVI_MASK(55, 54) /* w2: GuestPagingMode, 0 four levels, 1 five */
 #define AMDVI_DTE_IR        AMDVI_BIT(61)
 #define AMDVI_DTE_IW        AMDVI_BIT(62)
 #define AMDVI_DTE_GCR3_A_LO 58u /* w0 60:58 = GCR3 14:12 */
@@ -106,8 +121,10 @@
 
 /* v1 page-table entry: hwspec 6.9, AMD 48882 2.2.3 */
 #define AMDVI_PTE_PR            AMDVI_BIT(0)
+#define AMDVI_PTE_A             AMDVI_BIT(5) /* with DTE.HAD */
+#define AMDVI_PTE_D             AMDVI_BIT(6) /* leaves, with DTE.HAD */
 #define AMDVI_PTE_NEXT_LEVEL_LO 9u
-#define AMDVI_PTE_NEXT_LEVEL    AMDVI_MASK(11, 9) /* 1..6 table, 0 leaf of default size */
+#define AMDVI_PTE_NEXT_LEVEL    AMDVI_MASK(11, 9) /* 1..6 table, 0 leaf of default size, 7 leaf whose address says its size */
 #define AMDVI_PTE_ADDR          AMDVI_MASK(51, 12)
 #define AMDVI_PTE_FC            AMDVI_BIT(60) /* leaf: force coherent */
 #define AMDVI_PTE_IR            AMDVI_BIT(61)
@@ -115,6 +132,12 @@
 
 #define AMDVI_LEVELS_MIN  3u /* offered by default; modes 1 and 2 reach 2 MiB and 1 GiB only */
 #define AMDVI_LEVELS_BASE 4u /* levels with HATS = 0: hwspec 6.9 */
+
+/* GCR3 table: hwspec 6.10 */
+#define AMDVI_GCR3_V          AMDVI_BIT(0)
+#define AMDVI_GCR3_ADDR       AMDVI_MASK(51, 12)
+#define AMDVI_GCR3_INDEX_BITS 9u
+#define AMDVI_PASID_BITS      20u
 
 #define AMDVI_REG_EFR2             0x01A0u        /* hwspec 6.2 */
 #define AMDVI_EFR2_HT_RANGE_IGNORE AMDVI_BIT(11) /* hwspec 6.4 */
@@ -138,6 +161,8 @@
 #define AMDVI_CMD_PAGES_DOMAIN_LO  32u                 /* w0 47:32 */
 #define AMDVI_CMD_PAGES_S          AMDVI_BIT(0)        /* w1 */
 #define AMDVI_CMD_PAGES_PDE        AMDVI_BIT(1)        /* w1 */
+#define AMDVI_CMD_PAGES_GN         AMDVI_BIT(2)        /* w1: address of a PASID's v2 table */
+#define AMDVI_CMD_PAGES_PASID      AMDVI_MASK(19, 0)   /* w0, with GN */
 #define AMDVI_CMD_PAGES_ADDR       AMDVI_MASK(63, 12)  /* w1 */
 #define AMDVI_CMD_PAGES_ALL        0x7FFFFFFFFFFFF000u /* w1, with S */
 /* Sizes above 2^51 are taken as everything (one source), and bits 63:52 as sign extension. */

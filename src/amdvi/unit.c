@@ -81,7 +81,7 @@ int pvi_amdvi_unit_init(struct pvi_amdvi_unit *u, struct pvi_host *h,
     }
     u->efr = efr;
     caps->format = &pvi_amdvi_v1_ops;
-    caps->page_sizes = ((uint64_t)1 << 12) | ((uint64_t)1 << 21) | ((uint64_t)1 << 30);
+    caps->page_sizes = pvi_amdvi_v1_ops.page_sizes;
     caps->pa_bits = cfg->pa_bits == 0 || cfg->pa_bits > 52u ? 52u : cfg->pa_bits;
     caps->coherent = true; /* Control.Coherent is set at bring-up */
     caps->np_cache = cfg->np_cache;

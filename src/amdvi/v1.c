@@ -8,4 +8,5 @@
 #define PT_OPS pvi_amdvi_v1_ops
 #define PT_PAGE_SIZES AMDVI_V1_PAGE_SIZES
 #define PT_LEVELS AMDVI_V1_LEVELS
+#define PT_RIGHTS AMDVI_V1_RIGHTS
 #include "../core/pt_engine.inc.h"

@@ -13,7 +13,8 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     PVI_ASSERT(ctx->state == PVI_CTX_FREE && ctx->nr_devices == 0 && ctx->units == 0);
     /* Pages of an earlier life may still wait in somebody's gather: the share counts them until they are back. */
     pvi_quota_limit(pool, &ctx->quota, quota);
-    rc = pvi_pt_init(&ctx->pt, &d->table, pool, &ctx->quota);
+    /* Lookups take no lock: those that were meant for its last life must find a table that is whole, or none. */
+    rc = ctx->pt.host ? pvi_pt_renew(&ctx->pt) : pvi_pt_init(&ctx->pt, &d->table, pool, &ctx->quota);
     if (rc != 0) {
         return rc;
     }
@@ -24,24 +25,19 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     ctx->error = 0;
     memset(ctx->nr_dev, 0, sizeof(ctx->nr_dev));
     memset(ctx->region, 0, sizeof(ctx->region));
-    ctx->flush_adds = d->default_ctx.flush_adds;
+    pvi_env_write32(&ctx->nr_regions, 0);
     return 0;
 }
 
 uint8_t pvi_context_state(struct pvi_context *ctx)
 {
-    uint8_t state;
-
-    pvi_env_acquire(ctx->domain->host, &ctx->lock);
-    state = ctx->state;
-    pvi_env_release(ctx->domain->host, &ctx->lock);
-    return state;
+    return (uint8_t)pvi_env_read32(&ctx->state);
 }
 
 void pvi_context_set_state(struct pvi_context *ctx, uint8_t state, int error)
 {
     pvi_env_acquire(ctx->domain->host, &ctx->lock);
-    ctx->state = state;
+    pvi_env_write32(&ctx->state, state);
     ctx->progress = 0;
     ctx->error = error;
     pvi_env_release(ctx->domain->host, &ctx->lock);
@@ -52,14 +48,37 @@ int pvi_checkpoint(struct pvi_gather *g)
     return pvi_host_preempt(g->host) ? -PVI_EPREEMPTED : 0;
 }
 
-static int context_state_error(const struct pvi_context *ctx)
+static int context_state_error(uint8_t state)
 {
-    return ctx->state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
+    return state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
+}
+
+/* May the table be changed? With a lock of the context held, so that the answer stays true. */
+static int context_open(struct pvi_context *ctx, bool building, uint64_t first, uint64_t last, uint64_t *at)
+{
+    uint8_t state = pvi_context_state(ctx);
+
+    if (state != PVI_CTX_LIVE && !(building && state == PVI_CTX_BUILDING)) {
+        return context_state_error(state);
+    }
+    return ctx->nr_regions != 0 && pvi_region_meets(ctx, first, last, at) ? -PVI_ERESERVED : 0;
+}
+
+static int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at)
+{
+    int rc = context_open(ctx, true, r->iova + r->done, r->iova + r->len - 1, at);
+
+    if (rc == 0) {
+        rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, r, g);
+        *at = r->iova + r->done;
+    }
+    return rc;
 }
 
 int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g,
                           uint64_t *at)
 {
+    pvi_env_lock *lock;
     int rc;
 
     *at = r->iova + r->done;
@@ -72,22 +91,35 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
             return rc;
         }
     }
-    pvi_env_acquire(g->host, &ctx->lock);
-    if (ctx->state != PVI_CTX_LIVE && ctx->state != PVI_CTX_BUILDING) {
-        rc = context_state_error(ctx);
-    } else if (pvi_region_meets(ctx, r->iova + r->done, r->iova + r->len - 1, at)) {
-        rc = -PVI_ERESERVED;
-    } else {
-        rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, r, g);
-        *at = r->iova + r->done;
+    r->shared = true;
+    lock = pvi_context_lock_gigabyte(ctx, *at);
+    rc = context_map(ctx, r, g, at);
+    pvi_env_release(g->host, lock);
+    if (rc == PVI_PT_ALONE) {
+        r->shared = false;
+        pvi_context_lock_alone(ctx);
+        rc = context_map(ctx, r, g, at);
+        pvi_context_unlock_alone(ctx);
     }
-    pvi_env_release(g->host, &ctx->lock);
     return pvi_gather_recover(g, rc);
+}
+
+static int context_unmap(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g, uint64_t *at)
+{
+    /* With nothing left but empty tables to take away there is nothing to forbid. */
+    int rc = r->complete ? 0 : context_open(ctx, false, r->next, r->last, at);
+
+    if (rc == 0) {
+        rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, r, g);
+        *at = r->next;
+    }
+    return rc;
 }
 
 int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
                             uint64_t *at)
 {
+    pvi_env_lock *lock;
     int rc;
 
     *at = r->next;
@@ -97,17 +129,48 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
             return rc;
         }
     }
-    pvi_env_acquire(g->host, &ctx->lock);
-    if (ctx->state != PVI_CTX_LIVE) {
-        rc = context_state_error(ctx);
-    } else if (pvi_region_meets(ctx, r->next, r->last, at)) {
-        rc = -PVI_ERESERVED;
-    } else {
-        rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, r, g);
-        *at = r->next;
+    r->shared = true;
+    lock = pvi_context_lock_gigabyte(ctx, r->next);
+    rc = context_unmap(ctx, r, g, at);
+    pvi_env_release(g->host, lock);
+    if (rc == PVI_PT_ALONE) {
+        r->shared = false;
+        pvi_context_lock_alone(ctx);
+        rc = context_unmap(ctx, r, g, at);
+        pvi_context_unlock_alone(ctx);
     }
-    pvi_env_release(g->host, &ctx->lock);
     return rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
+}
+
+/* How often a lookup is tried before it keeps others from taking tables away. */
+#define LOOKUP_TRIES 4u
+
+int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf)
+{
+    uint64_t at;
+    unsigned tries = 0;
+    int rc = -PVI_EBUSY;
+
+    while (rc == -PVI_EBUSY && tries++ < LOOKUP_TRIES && pvi_env_read32(&ctx->nr_regions) == 0) {
+        rc = ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf);
+        /* Live now: the table cannot have been another life's. */
+        if (pvi_context_state(ctx) != PVI_CTX_LIVE) {
+            return context_state_error(pvi_context_state(ctx));
+        }
+    }
+    if (rc != -PVI_EBUSY) {
+        return rc;
+    }
+    /* What is unlinked already may still come back to the pool meanwhile, nothing more: this ends. */
+    pvi_context_lock_alone(ctx);
+    rc = context_open(ctx, false, iova, iova | PVI_PAGE_MASK, &at);
+    if (rc == 0) {
+        do {
+            rc = ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf);
+        } while (rc == -PVI_EBUSY);
+    }
+    pvi_context_unlock_alone(ctx);
+    return rc;
 }
 
 /* Gives back the frames of a run from number `from` on: they never reached a table. */
@@ -257,7 +320,7 @@ int pvi_context_build(struct pvi_context *ctx, struct pvi_gather *g)
     if (rc == 0) {
         pvi_env_acquire(g->host, &ctx->lock);
         if (ctx->state == PVI_CTX_BUILDING) {
-            ctx->state = PVI_CTX_LIVE;
+            pvi_env_write32(&ctx->state, PVI_CTX_LIVE);
         }
         pvi_env_release(g->host, &ctx->lock);
     }
@@ -270,10 +333,10 @@ static void context_end(struct pvi_context *ctx)
     if (ctx->units != 0) {
         pvi_pool_lose(ctx->pt.pool, ctx->pt.root);
         ctx->pt.root = NULL;
-        ctx->state = PVI_CTX_LOST; /* what other CPUs still gather for it must go on meeting the failure */
+        pvi_env_write32(&ctx->state, PVI_CTX_LOST); /* what other CPUs still gather for it must go on meeting the failure */
     } else {
         pvi_pt_fini(&ctx->pt);
-        ctx->state = PVI_CTX_FREE;
+        pvi_env_write32(&ctx->state, PVI_CTX_FREE);
         if (ctx->id != 0 && ctx->domain->slot_hint > ctx->id - 1u) {
             ctx->domain->slot_hint = ctx->id - 1u;
         }
@@ -294,9 +357,9 @@ int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g)
         if (!pvi_gather_ready(g, ctx)) {
             (void)pvi_gather_flush(g); /* no unit is attached, or its unit is broken and all is written off */
         }
-        pvi_env_acquire(g->host, &ctx->lock);
+        pvi_context_lock_alone(ctx);
         if (ctx->state != PVI_CTX_DYING) { /* somebody else has finished it */
-            pvi_env_release(g->host, &ctx->lock);
+            pvi_context_unlock_alone(ctx);
             return 0;
         }
         r.next = ctx->progress;
@@ -305,7 +368,7 @@ int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g)
         if (rc == 0 && r.complete) {
             context_end(ctx);
         }
-        pvi_env_release(g->host, &ctx->lock);
+        pvi_context_unlock_alone(ctx);
         if (rc == -PVI_EBUSY) {
             (void)pvi_gather_flush(g);
             rc = 0;

@@ -29,6 +29,13 @@ bool pvi_domain_clear(const struct pvi_domain *d, uint64_t first, uint64_t last,
 /* The last frame of the window that holds address at. */
 uint64_t pvi_domain_hole_end(const struct pvi_domain *d, uint64_t at);
 
+/* lock.c */
+void pvi_context_lock_init(struct pvi_context *ctx);
+/* Shuts out everybody else from the gigabyte of iova, and whoever wants the context alone. Release what comes back. */
+pvi_env_lock *pvi_context_lock_gigabyte(struct pvi_context *ctx, uint64_t iova);
+void pvi_context_lock_alone(struct pvi_context *ctx);
+void pvi_context_unlock_alone(struct pvi_context *ctx);
+
 /* context.c */
 uint8_t pvi_context_state(struct pvi_context *ctx);
 /* Sets the state, with progress at its beginning and why. */
@@ -43,6 +50,8 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
                           uint64_t *at);
 int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
                             uint64_t *at);
+/* Finds the leaf at iova, without a lock where no region is reserved. 0, ENOENT, ERESERVED, or what the state says. */
+int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf);
 /* Pins frames and keeps of them what the context's table can map. On an error nothing is pinned. */
 int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, unsigned prot,
                            struct pvi_frames *frames, struct pvi_gather *g);
@@ -58,7 +67,7 @@ int pvi_context_build(struct pvi_context *ctx, struct pvi_gather *g);
 int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g);
 
 /* region.c, with the context's lock not held */
-/* Does a reserved region of the context meet [first, last]? Then *at is the first byte. Lock held. */
+/* Does a reserved region of the context meet [first, last]? Then *at is the first byte. A lock of the context is held. */
 bool pvi_region_meets(const struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *at);
 int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g);
 int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g);

@@ -8,20 +8,16 @@
 
 struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id)
 {
-    struct pvi_context *ctx = NULL;
+    struct pvi_context *ctx;
     uint8_t state;
 
     if (id == 0) {
         return d->has_iommu ? &d->default_ctx : NULL;
     }
-    pvi_env_acquire(d->host, &d->lock);
-    if (d->state == PVI_DOMAIN_READY && id <= d->nr_contexts) {
-        ctx = d->slot[id - 1];
-    }
-    pvi_env_release(d->host, &d->lock);
-    if (!ctx) {
+    if (pvi_domain_state(d) != PVI_DOMAIN_READY || id > pvi_env_read32(&d->nr_slots)) {
         return NULL;
     }
+    ctx = d->slot[id - 1];
     state = pvi_context_state(ctx);
     return state != PVI_CTX_FREE && state != PVI_CTX_LOST ? ctx : NULL;
 }
@@ -58,47 +54,49 @@ int pvi_domain_enter(struct pvi_domain *d)
 
 bool pvi_domain_dying(struct pvi_domain *d)
 {
-    bool dying;
-
-    pvi_env_acquire(d->host, &d->lock);
-    dying = d->dying;
-    pvi_env_release(d->host, &d->lock);
-    return dying;
+    return pvi_env_read32(&d->dying) != 0;
 }
 
 uint8_t pvi_domain_state(struct pvi_domain *d)
 {
-    uint8_t state;
-
-    pvi_env_acquire(d->host, &d->lock);
-    state = d->state;
-    pvi_env_release(d->host, &d->lock);
-    return state;
+    return (uint8_t)pvi_env_read32(&d->state);
 }
 
 void pvi_domain_set_state(struct pvi_domain *d, enum pvi_domain_state state)
 {
-    pvi_env_acquire(d->host, &d->lock);
-    d->state = (uint8_t)state;
-    pvi_env_release(d->host, &d->lock);
+    pvi_env_write32(&d->state, state);
 }
 
-bool pvi_domain_clear(const struct pvi_domain *d, uint64_t first, uint64_t last, uint64_t *at)
+/* What no unit of the system translates, each window once. */
+static void domain_holes(struct pvi_domain *d)
 {
     const struct pvi_system *sys = d->cfg.system;
-    bool clear = true;
-    unsigned i, j;
+    unsigned i, j, k;
 
     for (i = 0; i < sys->nr_units; i++) {
         const struct pvi_unit_caps *caps = &sys->unit[i]->caps;
 
         for (j = 0; j < caps->nr_holes; j++) {
-            uint64_t begin = caps->hole[j].first > first ? caps->hole[j].first : first;
-
-            if (begin <= last && begin <= caps->hole[j].last && (clear || begin < *at)) {
-                *at = begin;
-                clear = false;
+            for (k = 0; k < d->nr_holes && (d->hole[k].first != caps->hole[j].first || d->hole[k].last != caps->hole[j].last); k++) {
             }
+            if (k == d->nr_holes) {
+                d->hole[d->nr_holes++] = caps->hole[j];
+            }
+        }
+    }
+}
+
+bool pvi_domain_clear(const struct pvi_domain *d, uint64_t first, uint64_t last, uint64_t *at)
+{
+    bool clear = true;
+    unsigned i;
+
+    for (i = 0; i < d->nr_holes; i++) {
+        uint64_t begin = d->hole[i].first > first ? d->hole[i].first : first;
+
+        if (begin <= last && begin <= d->hole[i].last && (clear || begin < *at)) {
+            *at = begin;
+            clear = false;
         }
     }
     return clear;
@@ -106,24 +104,19 @@ bool pvi_domain_clear(const struct pvi_domain *d, uint64_t first, uint64_t last,
 
 uint64_t pvi_domain_hole_end(const struct pvi_domain *d, uint64_t at)
 {
-    const struct pvi_system *sys = d->cfg.system;
     uint64_t end = at;
-    unsigned i, j;
+    unsigned i;
 
-    for (i = 0; i < sys->nr_units; i++) {
-        const struct pvi_unit_caps *caps = &sys->unit[i]->caps;
-
-        for (j = 0; j < caps->nr_holes; j++) {
-            if (caps->hole[j].first <= at && at <= caps->hole[j].last && caps->hole[j].last > end) {
-                end = caps->hole[j].last;
-            }
+    for (i = 0; i < d->nr_holes; i++) {
+        if (d->hole[i].first <= at && at <= d->hole[i].last && d->hole[i].last > end) {
+            end = d->hole[i].last;
         }
     }
     return end >> PVI_PAGE_LG2;
 }
 
 /* One table must suit every unit: what all can do, no deeper than what is asked for needs. */
-static int domain_table_cfg(const struct pvi_domain_cfg *cfg, struct pvi_pt_cfg *pt, bool *flush_adds)
+static int domain_table_cfg(const struct pvi_domain_cfg *cfg, struct pvi_pt_cfg *pt)
 {
     const struct pvi_system *sys = cfg->system;
     unsigned levels_mask, levels, i;
@@ -149,7 +142,7 @@ static int domain_table_cfg(const struct pvi_domain_cfg *cfg, struct pvi_pt_cfg 
         pt->pa_bits = caps->pa_bits < pt->pa_bits ? caps->pa_bits : pt->pa_bits;
         pt->coherent &= caps->coherent;
         pt->snoop &= caps->snoop;
-        *flush_adds |= caps->np_cache || caps->write_buffer;
+        pt->adds |= caps->np_cache || caps->write_buffer;
     }
     for (levels = 1; levels <= PVI_MAX_LEVELS && levels_mask >> levels != 0; levels++) {
         if ((levels_mask >> levels & 1) != 0) {
@@ -188,9 +181,10 @@ int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_d
     if (!d->has_iommu) {
         return 0;
     }
-    pvi_env_lock_init(h, &ctx->lock, PVI_LOCK_CONTEXT);
     ctx->domain = d;
-    rc = domain_table_cfg(cfg, &d->table, &ctx->flush_adds);
+    pvi_context_lock_init(ctx);
+    domain_holes(d);
+    rc = domain_table_cfg(cfg, &d->table);
     if (rc != 0) {
         return rc;
     }
@@ -232,9 +226,7 @@ int pvi_domain_start(struct pvi_domain *d)
 
 void pvi_domain_kill(struct pvi_domain *d)
 {
-    pvi_env_acquire(d->host, &d->lock);
-    d->dying = true;
-    pvi_env_release(d->host, &d->lock);
+    pvi_env_write32(&d->dying, 1);
 }
 
 /* Takes one context down for good, whatever state it is in. */

@@ -8,7 +8,12 @@
 void pvi_gather_init(struct pvi_gather *g, struct pvi_host *host, struct pvi_hdom *hdom,
                      const struct pvi_pt_ops *ops)
 {
-    memset(g, 0, sizeof(*g));
+    g->tables = NULL;
+    g->lists = NULL;
+    g->nr_frames = 0;
+    g->nr_ranges = g->nr_runs = g->nr_list_runs = g->nr_lists = g->nr_owing = 0;
+    g->failed_unit = 0;
+    g->failed = false;
     g->host = host;
     g->hdom = hdom;
     g->ops = ops;
@@ -104,12 +109,16 @@ void pvi_gather_range(struct pvi_gather *g, struct pvi_context *ctx, uint64_t fi
 {
     struct pvi_gather_range range = {ctx, first, last, tables, false, added};
 
-    if (added && ctx && !ctx->flush_adds) {
-        return;
-    }
-    if (g->nr_ranges > 0 && gather_touches(&g->range[g->nr_ranges - 1], &range)) {
-        gather_merge(&g->range[g->nr_ranges - 1], &range);
-        return;
+    if (g->nr_ranges > 0) {
+        struct pvi_gather_range *newest = &g->range[g->nr_ranges - 1];
+
+        if (added && newest->ctx == ctx && newest->tables && newest->first <= first && last <= newest->last) {
+            return; /* where a table was taken away: that invalidation comes after this addition, and takes more */
+        }
+        if (gather_touches(newest, &range)) {
+            gather_merge(newest, &range);
+            return;
+        }
     }
     if (g->nr_ranges == PVI_GATHER_RANGES) {
         gather_compact(g);
@@ -127,7 +136,6 @@ void pvi_gather_range(struct pvi_gather *g, struct pvi_context *ctx, uint64_t fi
 
 bool pvi_gather_room(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quota *quota, uint64_t nr)
 {
-    struct pvi_reserve reserve;
     struct pvi_page *list;
 
     if (g->nr_frames != 0 && g->nr_frames + nr > PVI_GATHER_FRAMES) {
@@ -136,10 +144,9 @@ bool pvi_gather_room(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quo
     if (g->nr_runs < PVI_GATHER_RUNS || (g->lists && g->nr_list_runs < PVI_LIST_RUNS)) {
         return true;
     }
-    if (g->nr_lists == PVI_GATHER_LISTS || pvi_pool_reserve(pool, quota, 1, &reserve) != 0) {
+    if (g->nr_lists == PVI_GATHER_LISTS || pvi_pool_take(pool, quota, 1, PVI_PAGE_LIST, &list) != 0) {
         return false;
     }
-    list = pvi_pool_commit(&reserve, PVI_PAGE_LIST);
     list->next = g->lists;
     g->lists = list;
     g->nr_lists++;
@@ -182,18 +189,19 @@ void pvi_gather_frames(struct pvi_gather *g, uint64_t pa, uint64_t nr, uint8_t o
     }
 }
 
-bool pvi_gather_table_room(const struct pvi_gather *g)
+bool pvi_gather_table_room(const struct pvi_gather *g, uint64_t nr)
 {
-    return g->nr_owing < PVI_GATHER_OWING;
+    return nr == 0 || (g->nr_owing < PVI_GATHER_OWING && (g->nr_frames == 0 || g->nr_frames + nr <= PVI_GATHER_FRAMES));
 }
 
-void pvi_gather_table(struct pvi_gather *g, struct pvi_page *table)
+void pvi_gather_table(struct pvi_gather *g, struct pvi_page *table, uint64_t nr)
 {
     PVI_ASSERT(table->state == PVI_PAGE_TABLE);
     table->state = PVI_PAGE_GATHERED;
     table->next = g->tables;
     g->tables = table;
-    g->nr_owing += table->owing != 0;
+    g->nr_owing += nr != 0;
+    g->nr_frames += nr;
 }
 
 /* --- release -------------------------------------------------------------------------------------- */
@@ -222,6 +230,7 @@ static uint64_t gather_put_runs(struct pvi_gather *g, const struct pvi_gather_ru
 static uint64_t gather_release(struct pvi_gather *g, bool ok)
 {
     uint64_t lost = gather_put_runs(g, g->run, g->nr_runs, ok);
+    struct pvi_page *table, *next;
     uint32_t nr = g->nr_list_runs;
 
     while (g->lists) {
@@ -234,22 +243,30 @@ static uint64_t gather_release(struct pvi_gather *g, bool ok)
         pvi_env_unmap(g->host, run);
         pvi_pool_put(list->pool, list); /* hardware never saw it */
     }
-    while (g->tables) {
-        struct pvi_page *table = g->tables;
+    for (table = g->tables; table; table = next) {
         struct pvi_frames run;
         unsigned from = 0;
 
-        g->tables = table->next;
+        next = table->next;
         while (ok && table->owing != 0 && g->ops->owed(g->host, table, &from, &run) != 0) {
             pvi_host_frame_put(g->host, g->hdom, &run);
         }
-        if (ok) {
-            pvi_pool_put(table->pool, table);
-        } else {
+        if (!ok) {
             lost += 1u + table->owing;
             pvi_pool_lose(table->pool, table);
         }
     }
+    while (ok && g->tables) {
+        struct pvi_page *first = g->tables, *end = first;
+
+        while (end->next && end->next->pool == first->pool) {
+            end = end->next;
+        }
+        g->tables = end->next;
+        end->next = NULL;
+        pvi_pool_put_list(first->pool, first);
+    }
+    g->tables = NULL;
     return lost;
 }
 
@@ -403,7 +420,7 @@ static void gather_break(struct pvi_gather *g)
         if (ctx) {
             pvi_env_acquire(g->host, &ctx->lock);
             if (ctx->state == PVI_CTX_LIVE || ctx->state == PVI_CTX_BUILDING) {
-                ctx->state = PVI_CTX_BROKEN;
+                pvi_env_write32(&ctx->state, PVI_CTX_BROKEN);
             }
             pvi_env_release(g->host, &ctx->lock);
         }
@@ -417,7 +434,9 @@ static int gather_invalidate(struct pvi_gather *g)
     uint32_t i, j;
     int rc = 0, err;
 
-    gather_compact(g);
+    if (g->nr_ranges > 1) {
+        gather_compact(g);
+    }
     for (i = 0; i < g->nr_ranges; i++) {
         struct pvi_context *ctx = g->range[i].ctx;
 
@@ -442,12 +461,26 @@ static int gather_invalidate(struct pvi_gather *g)
     return rc;
 }
 
+/* Is there nothing to invalidate, and nothing to release? */
+static bool gather_idle(const struct pvi_gather *g)
+{
+    uint32_t i;
+
+    for (i = 0; i < g->nr_ranges; i++) {
+        if (g->range[i].ctx) {
+            return false;
+        }
+    }
+    return g->nr_runs == 0 && !g->tables && !g->lists;
+}
+
 int pvi_gather_flush(struct pvi_gather *g)
 {
     uint64_t lost;
     int rc;
 
-    if (pvi_gather_empty(g)) {
+    if (gather_idle(g)) {
+        g->nr_ranges = 0;
         return 0;
     }
     rc = gather_invalidate(g);

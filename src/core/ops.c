@@ -145,11 +145,10 @@ static int alloc_slot(struct pvi_domain *d, uint16_t *id, struct pvi_context **o
         if (!ctx) {
             return -PVI_ENOMEM;
         }
-        pvi_env_lock_init(d->host, &ctx->lock, PVI_LOCK_CONTEXT);
         ctx->domain = d;
-        pvi_env_acquire(d->host, &d->lock);
+        pvi_context_lock_init(ctx);
         d->slot[i] = ctx;
-        pvi_env_release(d->host, &d->lock);
+        pvi_env_write32(&d->nr_slots, i + 1); /* numbers are made in order: whoever sees the count sees the pointer */
     }
     *id = (uint16_t)(i + 1);
     *out = d->slot[i];

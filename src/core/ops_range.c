@@ -180,15 +180,7 @@ int pvi_op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     if (rc != 0) {
         return rc;
     }
-    pvi_env_acquire(g->host, &ctx->lock);
-    if (ctx->state != PVI_CTX_LIVE) {
-        rc = ctx->state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
-    } else if (pvi_region_meets(ctx, iova, iova | PVI_PAGE_MASK, &at)) {
-        rc = -PVI_ERESERVED;
-    } else {
-        rc = ctx->pt.cfg.ops->lookup(&ctx->pt, iova, &leaf);
-    }
-    pvi_env_release(g->host, &ctx->lock);
+    rc = pvi_context_lookup(ctx, iova, &leaf);
     if (rc != 0) {
         return rc;
     }

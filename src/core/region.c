@@ -86,9 +86,17 @@ static int region_claim(struct pvi_context *ctx, const struct pvi_region *region
     r->last = region->last;
     r->prot = region->prot;
     r->count = 1;
+    pvi_env_write32(&ctx->nr_regions, ctx->nr_regions + 1);
     r->inherited = ctx->identity && region_inherited(ctx, region);
     *out = r;
     return r->inherited ? 1 : 0;
+}
+
+/* The record is free again; the context is locked. */
+static void region_forget(struct pvi_context *ctx, struct pvi_ctx_region *record)
+{
+    record->count = 0;
+    pvi_env_write32(&ctx->nr_regions, ctx->nr_regions - 1);
 }
 
 /* Unmaps [first, last] of a region; what cannot be flushed is the gather's affair. */
@@ -103,9 +111,9 @@ static int region_unmap(struct pvi_context *ctx, uint64_t first, uint64_t last, 
     u.last = last;
     u.holes = true;
     while (rc == 0 && !u.complete) {
-        pvi_env_acquire(g->host, &ctx->lock);
+        pvi_context_lock_alone(ctx);
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, &u, g);
-        pvi_env_release(g->host, &ctx->lock);
+        pvi_context_unlock_alone(ctx);
         rc = rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
     }
     return rc;
@@ -123,16 +131,16 @@ int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, str
     r.len = region->last - region->first + 1;
     r.prot = region->prot;
     r.owe = PVI_OWE_NONE;
-    pvi_env_acquire(g->host, &ctx->lock);
+    pvi_context_lock_alone(ctx);
     rc = region_claim(ctx, region, &record);
-    pvi_env_release(g->host, &ctx->lock);
+    pvi_context_unlock_alone(ctx);
     if (rc != 0) {
         return rc < 0 ? rc : 0;
     }
     while (rc == 0 && r.done < r.len) {
-        pvi_env_acquire(g->host, &ctx->lock);
+        pvi_context_lock_alone(ctx);
         rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, &r, g);
-        pvi_env_release(g->host, &ctx->lock);
+        pvi_context_unlock_alone(ctx);
         rc = pvi_gather_recover(g, rc);
     }
     if (rc == 0) {
@@ -149,9 +157,9 @@ int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, str
         rc = undo != 0 ? undo : rc;
     }
     (void)pvi_gather_flush(g); /* a failure has broken the context, which is what its owner will see */
-    pvi_env_acquire(g->host, &ctx->lock);
-    record->count = 0;
-    pvi_env_release(g->host, &ctx->lock);
+    pvi_context_lock_alone(ctx);
+    region_forget(ctx, record);
+    pvi_context_unlock_alone(ctx);
     return rc;
 }
 
@@ -161,14 +169,14 @@ int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, str
     bool gone;
     int rc = 0;
 
-    pvi_env_acquire(g->host, &ctx->lock);
+    pvi_context_lock_alone(ctx);
     record = region_find(ctx, region);
     PVI_ASSERT(record != NULL);
     gone = record->count == 1 && !record->inherited;
-    if (!gone) {
-        record->count--;
+    if (!gone && --record->count == 0) {
+        pvi_env_write32(&ctx->nr_regions, ctx->nr_regions - 1);
     }
-    pvi_env_release(g->host, &ctx->lock);
+    pvi_context_unlock_alone(ctx);
     if (!gone) {
         return 0;
     }
@@ -176,8 +184,8 @@ int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, str
     if (rc == 0) {
         rc = pvi_gather_flush(g);
     }
-    pvi_env_acquire(g->host, &ctx->lock);
-    record->count = 0; /* only now may a guest map there: it cannot have met a stale translation */
-    pvi_env_release(g->host, &ctx->lock);
+    pvi_context_lock_alone(ctx);
+    region_forget(ctx, record); /* only now may a guest map there: it cannot have met a stale translation */
+    pvi_context_unlock_alone(ctx);
     return rc;
 }

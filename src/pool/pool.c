@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The page pool: free list, promises, shares. See include/pviommu/pool.h. */
+/* The page pool: free list and shares. See include/pviommu/pool.h. */
 #include <pviommu/pool.h>
+
+/* Pages that come back while the lock is held. */
+#define POOL_AT_ONCE 32u
 
 void pvi_pool_init(struct pvi_pool *pool, struct pvi_host *host)
 {
@@ -86,7 +89,7 @@ uint32_t pvi_pool_shrink(struct pvi_pool *pool, uint32_t nr)
         pvi_pa pa;
 
         pvi_env_acquire(pool->host, &pool->lock);
-        if (pool->nr_free > pool->nr_reserved) {
+        if (pool->nr_free > 0) {
             page = pool_pop(pool);
             pool->nr_pages--;
         }
@@ -107,56 +110,36 @@ uint32_t pvi_pool_shrink(struct pvi_pool *pool, uint32_t nr)
     return done;
 }
 
-int pvi_pool_reserve(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, struct pvi_reserve *out)
+int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, enum pvi_page_state state,
+                  struct pvi_page **first)
 {
+    struct pvi_page *page = NULL;
+    uint32_t i;
     int rc = 0;
 
+    PVI_ASSERT(nr > 0);
     pvi_env_acquire(pool->host, &pool->lock);
-    if (pool->nr_free - pool->nr_reserved < nr) {
+    if (pool->nr_free < nr) {
         rc = -PVI_ENOMEM;
-    } else if ((uint64_t)quota->used + quota->reserved + nr > quota->limit) {
+    } else if ((uint64_t)quota->used + nr > quota->limit) {
         rc = -PVI_EQUOTA;
     } else {
-        pool->nr_reserved += nr;
-        quota->reserved += nr;
+        *first = pool->free;
+        for (i = 0; i < nr; i++) {
+            page = i == 0 ? pool->free : page->next;
+            page->state = (uint8_t)state;
+            page->quota = quota;
+            page->live = 0;
+            page->links = 0;
+            page->owing = 0;
+        }
+        pool->free = page->next;
+        page->next = NULL;
+        pool->nr_free -= nr;
+        quota->used += nr;
     }
     pvi_env_release(pool->host, &pool->lock);
-    out->pool = pool;
-    out->quota = quota;
-    out->nr = rc == 0 ? nr : 0;
     return rc;
-}
-
-struct pvi_page *pvi_pool_commit(struct pvi_reserve *r, enum pvi_page_state state)
-{
-    struct pvi_pool *pool = r->pool;
-    struct pvi_page *page;
-
-    PVI_ASSERT(r->nr > 0);
-    r->nr--;
-    pvi_env_acquire(pool->host, &pool->lock);
-    page = pool_pop(pool);
-    pool->nr_reserved--;
-    r->quota->reserved--;
-    r->quota->used++;
-    pvi_env_release(pool->host, &pool->lock);
-    page->state = (uint8_t)state;
-    page->quota = r->quota;
-    page->live = 0;
-    page->owing = 0;
-    return page;
-}
-
-void pvi_pool_cancel(struct pvi_reserve *r)
-{
-    if (r->nr == 0) {
-        return;
-    }
-    pvi_env_acquire(r->pool->host, &r->pool->lock);
-    r->pool->nr_reserved -= r->nr;
-    r->quota->reserved -= r->nr;
-    pvi_env_release(r->pool->host, &r->pool->lock);
-    r->nr = 0;
 }
 
 /* In use in this pool: anything else is a double free or a page of somebody else. */
@@ -167,21 +150,48 @@ static bool pool_owns(const struct pvi_pool *pool, const struct pvi_page *page)
             page->state == PVI_PAGE_GATHERED);
 }
 
+/* One page back, with the lock held; false: it is not ours to take. */
+static bool pool_take_back(struct pvi_pool *pool, struct pvi_page *page)
+{
+    struct pvi_quota *quota = page->quota;
+
+    if (!pool_owns(pool, page)) {
+        return false;
+    }
+    /* A table whose entries were all cleared one by one holds nothing but zeros. */
+    page->dirty = page->dirty || page->live != 0 || page->state == PVI_PAGE_LIST;
+    quota->used--;
+    pvi_env_write32(&quota->generation, quota->generation + 1);
+    pool_push(pool, page);
+    return true;
+}
+
 void pvi_pool_put(struct pvi_pool *pool, struct pvi_page *page)
 {
-    bool owned;
+    page->next = NULL;
+    pvi_pool_put_list(pool, page);
+}
 
-    pvi_env_acquire(pool->host, &pool->lock);
-    owned = pool_owns(pool, page);
-    if (owned) {
-        /* A table whose entries were all cleared one by one holds nothing but zeros. */
-        page->dirty = page->dirty || page->live != 0 || page->state == PVI_PAGE_LIST;
-        page->quota->used--;
-        pool_push(pool, page);
-    }
-    pvi_env_release(pool->host, &pool->lock);
-    if (!owned) {
-        pvi_host_event(pool->host, PVI_EVENT_POOL_FOREIGN, page->pa.a, page->state);
+void pvi_pool_put_list(struct pvi_pool *pool, struct pvi_page *first)
+{
+    while (first) {
+        struct pvi_page *page = first, *next = NULL;
+        bool owned = true;
+        uint32_t i;
+
+        /* Not all under one lock: somebody may wait for a page. */
+        pvi_env_acquire(pool->host, &pool->lock);
+        for (i = 0; page && owned && i < POOL_AT_ONCE; i++) {
+            first = page;
+            next = page->next;
+            owned = pool_take_back(pool, page);
+            page = next;
+        }
+        pvi_env_release(pool->host, &pool->lock);
+        if (!owned) {
+            pvi_host_event(pool->host, PVI_EVENT_POOL_FOREIGN, first->pa.a, first->state);
+        }
+        first = next;
     }
 }
 

@@ -53,6 +53,27 @@ void pvi_vtd_context_decode(const struct pvi_vtd_entry *e, struct pvi_vtd_contex
     c->did = (uint16_t)((e->hi >> VTD_CTX_DID_LG2) & VTD_CTX_DID_MASK);
 }
 
+int pvi_vtd_context_of(const struct pvi_unit_caps *caps, const struct pvi_dev_entry *to,
+                       struct pvi_vtd_entry *out)
+{
+    struct pvi_vtd_context c;
+
+    if (to->translate &&
+        (to->levels >= 8 || (caps->levels_mask >> to->levels & 1u) == 0 || to->did == 0 ||
+         to->did >= caps->nr_dids || (to->root.a & PVI_PAGE_MASK) != 0 ||
+         to->root.a >> caps->pa_bits != 0)) {
+        return -PVI_EOPNOTSUPP;
+    }
+    memset(&c, 0, sizeof(c));
+    c.present = to->translate;
+    c.tt = PVI_VTD_TT_SECOND_STAGE;
+    c.levels = to->levels;
+    c.did = to->did;
+    c.root = to->root;
+    *out = pvi_vtd_context_encode(&c);
+    return 0;
+}
+
 void pvi_vtd_entry_read(const struct pvi_vtd_entry *slot, struct pvi_vtd_entry *e)
 {
     e->lo = pvi_env_read64(&slot->lo);

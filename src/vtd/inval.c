@@ -87,6 +87,60 @@ struct pvi_vtd_desc pvi_vtd_desc_wait(unsigned flags, uint32_t data, pvi_pa pa)
     return d;
 }
 
+/* Scalable mode -------------------------------------------------------------------------------- */
+
+static uint64_t pasid_field(uint32_t pasid)
+{
+    return (pasid & VTD_DESC_PASID_MASK) << VTD_DESC_PASID_LG2;
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_pasid_global(void)
+{
+    return desc(VTD_DESC_PASID | VTD_PASID_GLOBAL, 0);
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_pasid_domain(uint16_t did)
+{
+    return desc(VTD_DESC_PASID | VTD_PASID_DOMAIN | did_field(did), 0);
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_pasid_one(uint16_t did, uint32_t pasid)
+{
+    return desc(VTD_DESC_PASID | VTD_PASID_ONE | did_field(did) | pasid_field(pasid), 0);
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_piotlb_all(uint16_t did, uint32_t pasid)
+{
+    return desc(VTD_DESC_PIOTLB | VTD_PIOTLB_ALL | did_field(did) | pasid_field(pasid), 0);
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_piotlb_pages(uint16_t did, uint32_t pasid, uint64_t iova,
+                                              unsigned am, bool leaf_only)
+{
+    return desc(VTD_DESC_PIOTLB | VTD_PIOTLB_PAGES | did_field(did) | pasid_field(pasid),
+                (iova & ~(uint64_t)PVI_PAGE_MASK) | (leaf_only ? VTD_IOTLB_IH : 0) | am);
+}
+
+struct pvi_vtd_desc pvi_vtd_desc_devtlb_pasid(const struct pvi_vtd_devtlb *dev, uint32_t pasid,
+                                              uint64_t iova, unsigned lg2)
+{
+    uint64_t w0, w1 = iova & ~(uint64_t)PVI_PAGE_MASK;
+
+    w0 = VTD_DESC_PDEVTLB | pasid_field(pasid) | (uint64_t)dev->rid << VTD_PDEVTLB_SID_LG2 |
+         (uint64_t)(dev->pf & 0xfu) << VTD_PDEVTLB_PF_LO |
+         (uint64_t)(dev->pf >> 4) << VTD_PDEVTLB_PF_HI;
+    if (dev->depth <= VTD_PDEVTLB_MIP) {
+        w0 |= (uint64_t)dev->depth << VTD_PDEVTLB_MIP_LG2;
+    }
+    if (lg2 > 63) {
+        w1 = ~VTD_BIT(63) & ~(uint64_t)PVI_PAGE_MASK;
+    } else if (lg2 > PVI_PAGE_LG2) {
+        /* 2^(p + 1) bytes, p the lowest zero from bit 12 up: below bit lg2 - 1 all are set. */
+        w1 = (w1 & ~(VTD_BIT(lg2) - 1)) | ((VTD_BIT(lg2 - 1) - 1) & ~(uint64_t)PVI_PAGE_MASK);
+    }
+    return desc(w0, lg2 > PVI_PAGE_LG2 ? w1 | VTD_PDEVTLB_S : w1);
+}
+
 bool pvi_vtd_desc_is_context(const struct pvi_vtd_desc *d)
 {
     return (d->w[0] & VTD_DESC_TYPE) == VTD_DESC_CONTEXT;

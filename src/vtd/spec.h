@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * VT-d constants of legacy mode, nothing else: no type, no function. "hwspec" is the project's
+ * VT-d constants, nothing else: no type, no function. "hwspec" is the project's
  * hardware reference; the manual's chapter stands beside it where the reference gives one
  * (registers are 10.4 in manuals of 2021, 11.4 since revision 4).
  */
@@ -49,13 +49,29 @@
 #define VTD_CAP_MAMV(cap)  ((unsigned)((cap) >> 48) & 0x3fu)          /* hwspec 1.2, 53:48 */
 #define VTD_CAP_DWD        VTD_BIT(54)                                /* hwspec 1.2 */
 #define VTD_CAP_DRD        VTD_BIT(55)                                /* hwspec 1.2 */
+#define VTD_CAP_FS1GP      VTD_BIT(56)                                /* hwspec 1.2 */
+#define VTD_CAP_FS5LP      VTD_BIT(60)                                /* hwspec 1.2 */
 #define VTD_CAP_ESRTPS     VTD_BIT(63)                                /* hwspec 1.2 */
 
 /* ECAP (hwspec 1.3) */
 #define VTD_ECAP_C   VTD_BIT(0)  /* hwspec 1.3, 9.2 */
 #define VTD_ECAP_QI  VTD_BIT(1)  /* hwspec 1.3 */
+#define VTD_ECAP_DT  VTD_BIT(2)  /* hwspec 1.3 */
+#define VTD_ECAP_PT  VTD_BIT(6)  /* hwspec 1.3 */
 #define VTD_ECAP_SC  VTD_BIT(7)  /* hwspec 1.3; 10 item 4 */
 #define VTD_ECAP_PRS VTD_BIT(29) /* hwspec 1.3 */
+
+/* ECAP of scalable mode (hwspec 1.3) */
+#define VTD_ECAP_NEST      VTD_BIT(26)                              /* hwspec 1.3 */
+#define VTD_ECAP_SRS       VTD_BIT(31)                              /* hwspec 1.3 */
+#define VTD_ECAP_PSS(ecap) (((unsigned)((ecap) >> 35) & 0x1fu) + 1u) /* hwspec 1.3, 39:35 */
+#define VTD_ECAP_PASID     VTD_BIT(40)                              /* hwspec 1.3 */
+#define VTD_ECAP_SMTS      VTD_BIT(43)                              /* hwspec 1.3 */
+#define VTD_ECAP_SSADS     VTD_BIT(45)                              /* hwspec 1.3 */
+#define VTD_ECAP_SSTS      VTD_BIT(46)                              /* hwspec 1.3 */
+#define VTD_ECAP_FSTS      VTD_BIT(47)                              /* hwspec 1.3 */
+#define VTD_ECAP_SMPWCS    VTD_BIT(48)                              /* hwspec 1.3, 9.2 */
+#define VTD_ECAP_RPS       VTD_BIT(49)                              /* hwspec 1.3 */
 
 /* GCMD and GSTS: the same bit in both (hwspec 1.4) */
 #define VTD_GCMD_TE     VTD_BIT32(31) /* hwspec 1.4 */
@@ -119,10 +135,43 @@
 #define VTD_CTX_DID_LG2   8u                             /* hwspec 2.2, high 23:8; 10 item 3 */
 #define VTD_CTX_DID_MASK  0xffffu                        /* hwspec 2.2 */
 
+/* Scalable-mode context entry (hwspec 2.3) */
+#define VTD_SMCTX_WORDS    4u                             /* hwspec 2.3 */
+#define VTD_SMCTX_DEVFN    0x7fu                          /* hwspec 2.1: 128 entries a table */
+#define VTD_SMCTX_P        VTD_BIT(0)                     /* hwspec 2.3 */
+#define VTD_SMCTX_DTE      VTD_BIT(2)                     /* hwspec 2.3: only with ECAP.DT */
+#define VTD_SMCTX_PASIDE   VTD_BIT(3)                     /* hwspec 2.3 */
+#define VTD_SMCTX_PRE      VTD_BIT(4)                     /* hwspec 2.3: only with ECAP.PRS */
+#define VTD_SMCTX_PDTS_LG2 9u                             /* hwspec 2.3, 11:9 */
+#define VTD_SMCTX_DIR      ((uint64_t)0xfffffffffffff000) /* hwspec 2.3, 63:12 */
+
+/* PASID directory and table (hwspec 2.3 to 2.5) */
+#define VTD_PASID_DIR_LG2   13u /* hwspec 2.3: PDTS 0 is 2^7 entries of 64 PASIDs */
+#define VTD_PASID_BITS      20u /* hwspec 2.3: PDTS 7 */
+#define VTD_PASID_TABLE_LG2 6u  /* hwspec 2.4: entries of a table */
+#define VTD_PASID_WORDS     8u  /* hwspec 2.5: 512 bits */
+#define VTD_PDE_P           VTD_BIT(0)                     /* hwspec 2.4 */
+#define VTD_PDE_TABLE       ((uint64_t)0xfffffffffffff000) /* hwspec 2.4, 63:12 */
+#define VTD_PTE_P           VTD_BIT(0)                     /* hwspec 2.5, w0 */
+#define VTD_PTE_AW_LG2      2u                             /* hwspec 2.5, w0 4:2; levels - 2 */
+#define VTD_PTE_AW_LEVELS   2u                             /* hwspec 2.5, 2.2 */
+#define VTD_PTE_PGTT_FS     ((uint64_t)1 << 6)             /* hwspec 2.5, w0 8:6 */
+#define VTD_PTE_PGTT_SS     ((uint64_t)2 << 6)             /* hwspec 2.5 */
+#define VTD_PTE_PGTT_NEST   ((uint64_t)3 << 6)             /* hwspec 2.5 */
+#define VTD_PTE_PGTT_PASS   ((uint64_t)4 << 6)             /* hwspec 2.5 */
+#define VTD_PTE_SSADE       VTD_BIT(9)  /* hwspec 2.5, w0: only with ECAP.SSADS */
+#define VTD_PTE_PWSNP       VTD_BIT(23) /* hwspec 2.5, w1: only with ECAP.SMPWCS */
+#define VTD_PTE_PGSNP       VTD_BIT(24) /* hwspec 2.5, w1: only with ECAP.SC */
+#define VTD_PTE_SRE         VTD_BIT(0)  /* hwspec 2.5, w2: only with ECAP.SRS */
+#define VTD_PTE_FSPM_5LEVEL VTD_BIT(2)  /* hwspec 2.5, w2 3:2: only with CAP.FS5LP */
+#define VTD_PTE_WPE         VTD_BIT(4)  /* hwspec 2.5, w2 */
+
 /* Second-stage entries (hwspec 3.1; VT-d 3.7, 9.8) */
 #define VTD_SSPTE_R        VTD_BIT(0)  /* hwspec 3.1 */
 #define VTD_SSPTE_W        VTD_BIT(1)  /* hwspec 3.1 */
 #define VTD_SSPTE_PS       VTD_BIT(7)  /* hwspec 3.1: leaf at levels 2 and 3; reserved above */
+#define VTD_SSPTE_A        VTD_BIT(8)  /* hwspec 3.1: with SSADE */
+#define VTD_SSPTE_D        VTD_BIT(9)  /* hwspec 3.1: leaves, with SSADE */
 #define VTD_SSPTE_SNP      VTD_BIT(11) /* hwspec 3.1: leaves, only with ECAP.SC; 10 item 4 */
 #define VTD_SSPTE_ADDR     ((uint64_t)0x000ffffffffff000) /* hwspec 3.1, 51:12; 10 item 25 */
 
@@ -143,6 +192,22 @@
 #define VTD_IOTLB_DW        VTD_BIT(6)         /* hwspec 4.1: only with CAP.DWD */
 #define VTD_IOTLB_DR        VTD_BIT(7)         /* hwspec 4.1: only with CAP.DRD */
 #define VTD_IOTLB_IH        VTD_BIT(6)         /* hwspec 4.1, second qword */
+#define VTD_DESC_PIOTLB     0x6u               /* hwspec 4.1 */
+#define VTD_DESC_PASID      0x7u               /* hwspec 4.1 */
+#define VTD_DESC_PDEVTLB    0x8u               /* hwspec 4.1; VT-d 6.5.2.6 */
+#define VTD_DESC_PASID_LG2  32u                /* hwspec 4.1, 51:32 of types 6 to 8 */
+#define VTD_DESC_PASID_MASK ((uint64_t)0xfffff) /* hwspec 4.1 */
+#define VTD_PIOTLB_ALL      ((uint64_t)2 << 4) /* hwspec 4.1: all pages of a PASID */
+#define VTD_PIOTLB_PAGES    ((uint64_t)3 << 4) /* hwspec 4.1 */
+#define VTD_PASID_DOMAIN    ((uint64_t)0 << 4) /* hwspec 4.1: all PASIDs of a domain id */
+#define VTD_PASID_ONE       ((uint64_t)1 << 4) /* hwspec 4.1 */
+#define VTD_PASID_GLOBAL    ((uint64_t)3 << 4) /* hwspec 4.1 */
+#define VTD_PDEVTLB_MIP_LG2 4u                 /* hwspec 4.1, 8:4 */
+#define VTD_PDEVTLB_MIP     0x1fu              /* hwspec 4.1 */
+#define VTD_PDEVTLB_PF_LO   12u                /* hwspec 4.1: PFSID 3:0 in 15:12 */
+#define VTD_PDEVTLB_PF_HI   52u                /* hwspec 4.1: PFSID 15:4 in 63:52 */
+#define VTD_PDEVTLB_SID_LG2 16u                /* hwspec 4.1, 31:16 */
+#define VTD_PDEVTLB_S       VTD_BIT(11)        /* hwspec 4.1, second qword: more than a page */
 #define VTD_WAIT_SW         VTD_BIT(5)         /* hwspec 4.1 */
 #define VTD_WAIT_FN         VTD_BIT(6)         /* hwspec 4.1 */
 #define VTD_WAIT_DATA_LG2   32u                /* hwspec 4.1, 63:32 */

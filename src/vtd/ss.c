@@ -8,4 +8,5 @@
 #define PT_OPS pvi_vtd_ss_ops
 #define PT_PAGE_SIZES VTD_SS_PAGE_SIZES
 #define PT_LEVELS VTD_SS_LEVELS
+#define PT_RIGHTS VTD_SS_RIGHTS
 #include "../core/pt_engine.inc.h"

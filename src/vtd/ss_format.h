@@ -14,6 +14,7 @@
  *   table   1     0                  next table  R and W both set: rights are restricted in the leaf alone
  *
  * There is no present bit: an entry is present when R or W is set. Ignored bits 53:52 keep what a leaf owes.
+ * A (8) and D (9) are hardware's where the PASID entry has SSADE, else ignored.
  */
 #ifndef PVIOMMU_VTD_SS_FORMAT_H
 #define PVIOMMU_VTD_SS_FORMAT_H
@@ -25,6 +26,9 @@
 #define VTD_SS_OWE ((uint64_t)3 << VTD_SS_OWE_SHIFT)
 #define VTD_SS_PAGE_SIZES (((uint64_t)1 << 12) | ((uint64_t)1 << 21) | ((uint64_t)1 << 30))
 #define VTD_SS_LEVELS ((1u << 3) | (1u << 4) | (1u << 5)) /* AW 1, 2, 3 (hwspec 2.2) */
+#define VTD_SS_RIGHTS ((1u << PVI_READ) | (1u << PVI_WRITE) | (1u << PVI_RW))
+
+#define PT_REPEATS 0
 
 static inline unsigned pt_shift(unsigned level)
 {
@@ -37,6 +41,16 @@ static inline unsigned pt_bits(unsigned level)
     return 9u;
 }
 
+static inline unsigned pt_level(unsigned lg2)
+{
+    return (lg2 - 12u) / 9u;
+}
+
+static inline unsigned pt_reach(unsigned levels)
+{
+    return 12u + 9u * levels;
+}
+
 static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
 {
     if ((entry & (VTD_SSPTE_R | VTD_SSPTE_W)) == 0) {
@@ -45,11 +59,19 @@ static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
     return level == 0 || (entry & VTD_SSPTE_PS) != 0 ? PT_LEAF : PT_TABLE;
 }
 
-static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsigned level, unsigned prot,
-                               unsigned owe)
+static inline unsigned pt_order(uint64_t entry, unsigned level)
+{
+    (void)entry;
+    (void)level;
+    return 0;
+}
+
+static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsigned level, unsigned order,
+                               unsigned prot, unsigned owe)
 {
     uint64_t entry = pa | ((uint64_t)owe << VTD_SS_OWE_SHIFT);
 
+    (void)order;
     if ((prot & PVI_READ) != 0) {
         entry |= VTD_SSPTE_R;
     }
@@ -95,6 +117,18 @@ static inline unsigned pt_owe(uint64_t entry, unsigned level)
 {
     (void)level;
     return (unsigned)((entry & VTD_SS_OWE) >> VTD_SS_OWE_SHIFT);
+}
+
+static inline uint64_t pt_dirty(unsigned level)
+{
+    (void)level;
+    return VTD_SSPTE_D;
+}
+
+static inline uint64_t pt_touched(unsigned level)
+{
+    (void)level;
+    return VTD_SSPTE_A | VTD_SSPTE_D;
 }
 
 #endif

@@ -214,16 +214,22 @@ struct pvi_domain_cfg fx_domain_cfg(struct fx *f)
     return dc;
 }
 
-/* Sizes from the smallest that is asked for, without gaps, that the table can hold. */
-static uint64_t usable(uint64_t want, uint64_t format, unsigned reach)
+/*
+ * Sizes in use, of those asked for: the smallest is what one entry maps. A level takes part if the one below has leaves of
+ * one entry, or of half a table, to cut larger ones into. All formats here have 9 bits a level.
+ */
+static uint64_t usable(uint64_t want, uint64_t format, unsigned levels)
 {
     uint64_t sizes = 0;
 
-    for (unsigned lg2 = 12; lg2 < reach; lg2++) {
-        if ((format >> lg2 & 1) != 0 && (want >> lg2 & 1) != 0) {
-            sizes |= 1ull << lg2;
-        } else if ((format >> lg2 & 1) != 0 && sizes != 0) {
-            break;
+    for (unsigned lg2 = 12; lg2 < 12 + 9 * levels && lg2 < 64; lg2 += 9) {
+        uint64_t here = want & format & (0x1ffull << lg2);
+
+        if (sizes != 0 || (here >> lg2 & 1) != 0) {
+            sizes |= here;
+            if ((here & (0x101ull << lg2)) == 0) {
+                break;
+            }
         }
     }
     return sizes;
@@ -240,7 +246,7 @@ static void oracle_up(struct fx *f, const struct pvi_domain_cfg *dc)
     o->max_pages = dc->max_pages;
     o->may_init = true;
     bits = bits < reach ? bits : reach;
-    o->page_sizes = usable(dc->page_sizes ? dc->page_sizes : UINT64_MAX, caps->format->page_sizes, reach);
+    o->page_sizes = usable(dc->page_sizes ? dc->page_sizes : UINT64_MAX, caps->format->page_sizes, f->cfg.levels);
     o->page = (o->page_sizes & (0 - o->page_sizes)) >> 12;
     o->last_pfn = (1ull << (bits - 12)) - 1;
     o->pa_bits = f->cfg.kind == FX_VTD ? 46 : 52;

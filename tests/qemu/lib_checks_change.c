@@ -83,8 +83,10 @@ void lib_check_split(struct lib *l)
     lib_must_unmap(l, c, large + deep, 1);
     lib_blocked(l, LIB_E0, large + deep, big + deep, LIB_RW);
     warm(l, large, big, near_1g, 6);
-    lib_leaf_is(l, LIB_E0, large, big, 21, PVI_RW);
-    lib_leaf_is(l, LIB_E0, large + deep + LIB_PAGE, big + deep + LIB_PAGE, 12, PVI_RW);
+    /* The largest that fit on both sides of the hole. */
+    lib_leaf_is(l, LIB_E0, large, big, l->cfg.amd ? 28 : 21, PVI_RW);
+    lib_leaf_is(l, LIB_E0, large + deep + LIB_PAGE, big + deep + LIB_PAGE, l->cfg.amd ? 13 : 12,
+                PVI_RW);
     /* One of the 2 MiB that the first split has made, whole; then across the two kinds of edges. */
     lib_must_unmap(l, c, large + 2 * LIB_MIB, 512);
     lib_blocked(l, LIB_E0, large + 2 * LIB_MIB, big + 2 * LIB_MIB, LIB_RW);

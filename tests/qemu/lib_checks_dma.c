@@ -36,13 +36,16 @@ void lib_check_leaves(struct lib *l)
         lib_leaf_is(l, LIB_E0, at, pa_of(l, MEDIUM(8 + i)), 21, PVI_RW);
         lib_lands(l, LIB_E0, at + 0x1FF000, pa_of(l, MEDIUM(8 + i)) + 0x1FF000, LIB_RW);
     }
-    /* From the second page of a block to the first of the next but one: small, large, small. */
+    /*
+     * From the second page of a block to the first of the next but one: small, large, small; on
+     * AMD-Vi the small ones grow up to 1 MiB on the way.
+     */
     lib_must_map(l, c, base + 8 * LIB_GIB + LIB_PAGE, MEDIUM(20) + 1, 1024, PVI_RW);
     for (i = 1; i <= 1024; i += 341) {
         uint64_t at = base + 8 * LIB_GIB + i * LIB_PAGE;
+        unsigned lg2 = i >= 512 && i < 1024 ? 21 : i >= 256 && i < 512 && l->cfg.amd ? 20 : 12;
 
-        lib_leaf_is(l, LIB_E0, at, pa_of(l, MEDIUM(20) + i), i >= 512 && i < 1024 ? 21 : 12,
-                    PVI_RW);
+        lib_leaf_is(l, LIB_E0, at, pa_of(l, MEDIUM(20) + i), lg2, PVI_RW);
         lib_lands(l, LIB_E0, at, pa_of(l, MEDIUM(20) + i), LIB_RW);
     }
     /* The highest page of all. */

@@ -297,6 +297,8 @@ void lib_start_unit(struct lib *l)
         start_amdvi(l);
     else
         start_vtd(l);
+    if (l->cfg.pa_bits)
+        l->unit->caps.pa_bits = (uint8_t)l->cfg.pa_bits;
     lib_check_status(l, pvi_system_add_unit(&l->sys, l->unit), 0, "system");
 }
 

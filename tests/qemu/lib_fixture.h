@@ -65,6 +65,8 @@ struct lib_config {
     unsigned contexts;         /* that the guest may have; 0: LIB_CONTEXTS */
     const char *const *trace;  /* trace events, or NULL */
     bool default_identity;     /* the default context begins as identity */
+    /* Width of frame addresses in entries, above what the unit says; 0: that. QEMU takes all of them. */
+    unsigned pa_bits;
 };
 
 enum { LIB_EDU0, LIB_EDU1, LIB_NIC0, LIB_NIC1, LIB_DEVS };

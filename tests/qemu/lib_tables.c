@@ -44,6 +44,8 @@ void lib_walker(struct lib *l, struct hwm_mem *mem, struct hwm_fmt *fmt)
     *mem = ram;
     hwm_fmt_default(fmt, l->cfg.amd ? HWM_FMT_AMDV1 : HWM_FMT_VTDSS);
     fmt->pa_bits = l->cfg.amd ? 40 : l->cfg.aw_bits ? l->cfg.aw_bits : 48;
+    if (l->cfg.pa_bits)
+        fmt->pa_bits = l->cfg.pa_bits;
     fmt->snp = false; /* ECAP.SC is 0 */
     fmt->no_512g = true;
 }

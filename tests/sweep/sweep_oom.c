@@ -80,7 +80,7 @@ static void every_pool_size(void **state)
     for (unsigned i = 0; i < nr_scenarios; i++) {
         for (uint32_t k = 0; k < 14; k++) {
             static struct pvi_quota hold_quota;
-            struct pvi_reserve hold;
+            struct pvi_page *hold = NULL;
 
             if (scenarios[i].cfg.no_init) {
                 continue;
@@ -90,12 +90,14 @@ static void every_pool_size(void **state)
             fx.tolerate = ORC_TOLERATE_MEMORY;
             hold_quota = (struct pvi_quota){.limit = UINT32_MAX};
             fx.held = fx.dom.pool.nr_free > k ? fx.dom.pool.nr_free - k : 0;
-            CHECK_EQ(pvi_pool_reserve(&fx.dom.pool, &hold_quota, fx.held, &hold), 0);
+            if (fx.held != 0) {
+                CHECK_EQ(pvi_pool_take(&fx.dom.pool, &hold_quota, fx.held, PVI_PAGE_LIST, &hold), 0);
+            }
             scenarios[i].batch(&fx);
             CHECK_EQ(fx_submit(&fx), 0);
                     fx_judge(&fx);
             fx_dma(&fx);
-            pvi_pool_cancel(&hold);
+            pvi_pool_put_list(&fx.dom.pool, hold);
             fx.held = 0;
             again(&scenarios[i]);
         }

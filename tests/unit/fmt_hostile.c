@@ -4,6 +4,8 @@
 
 #include "../../src/core/pt_contract.h"
 
+#define PT_REPEATS 1
+
 static const uint8_t hostile_shift[] = {12, 20, 27, 36};
 static const uint8_t hostile_bits[] = {8, 7, 9, 6};
 
@@ -17,6 +19,16 @@ static inline unsigned pt_bits(unsigned level)
     return hostile_bits[level];
 }
 
+static inline unsigned pt_level(unsigned lg2)
+{
+    return lg2 >= 36 ? 3u : lg2 >= 27 ? 2u : lg2 >= 20 ? 1u : 0u;
+}
+
+static inline unsigned pt_reach(unsigned levels)
+{
+    return hostile_shift[levels - 1] + hostile_bits[levels - 1];
+}
+
 static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
 {
     if ((entry >> (1 + level) & 1) == 0) {
@@ -25,13 +37,18 @@ static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
     return (entry >> (6 + level) & 1) != 0 ? PT_LEAF : PT_TABLE;
 }
 
-static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsigned level, unsigned prot,
-                               unsigned owe)
+static inline unsigned pt_order(uint64_t entry, unsigned level)
+{
+    return (unsigned)(entry >> (2 + level)) & 7;
+}
+
+static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsigned level, unsigned order,
+                               unsigned prot, unsigned owe)
 {
     uint64_t entry = (pa >> 12) << (11 + level);
 
     (void)cfg;
-    entry |= 1ull << (1 + level) | 1ull << (6 + level);
+    entry |= 1ull << (1 + level) | 1ull << (6 + level) | (uint64_t)order << (2 + level);
     entry |= (uint64_t)((owe + level + 1) & 3) << 9;
     entry |= (uint64_t)((prot & PVI_WRITE) != 0) << (58 - level);
     return entry | (uint64_t)((prot & PVI_READ) != 0) << (62 - level);
@@ -67,8 +84,19 @@ static inline unsigned pt_owe(uint64_t entry, unsigned level)
     return (unsigned)((entry >> 9) - level - 1) & 3;
 }
 
+static inline uint64_t pt_dirty(unsigned level)
+{
+    return 1ull << (53 + level);
+}
+
+static inline uint64_t pt_touched(unsigned level)
+{
+    return 1ull << (53 + level) | 1ull << (59 + level);
+}
+
 #define PT_NAME "hostile"
 #define PT_OPS hostile_ops
 #define PT_PAGE_SIZES HOSTILE_PAGE_SIZES
 #define PT_LEVELS HOSTILE_LEVELS
+#define PT_RIGHTS 0xeu
 #include "../../src/core/pt_engine.inc.h"

@@ -6,15 +6,16 @@
 
 struct hostile_level {
     unsigned entries, span_lg2;
-    uint64_t present, leaf, read, write;
-    unsigned leaf_frame, table_frame; /* lowest bit */
+    uint64_t present, leaf, read, write, read_by, written;
+    unsigned leaf_frame, table_frame, order; /* lowest bit */
+    unsigned orders; /* bit n: leaves of 2^n entries exist */
 };
 
 static const struct hostile_level levels_of[] = {
-    {256, 12, 0x02, 0x040, 1ull << 62, 1ull << 58, 11, 14},
-    {128, 20, 0x04, 0x080, 1ull << 61, 1ull << 57, 12, 13},
-    {512, 27, 0x08, 0x100, 1ull << 60, 1ull << 56, 13, 12},
-    {64, 36, 0x10, 0x200, 1ull << 59, 1ull << 55, 14, 11},
+    {256, 12, 0x02, 0x040, 1ull << 62, 1ull << 58, 1ull << 59, 1ull << 53, 11, 14, 2, 0x3f},
+    {128, 20, 0x04, 0x080, 1ull << 61, 1ull << 57, 1ull << 60, 1ull << 54, 12, 13, 3, 0x9},
+    {512, 27, 0x08, 0x100, 1ull << 60, 1ull << 56, 1ull << 61, 1ull << 55, 13, 12, 4, 0x1},
+    {64, 36, 0x10, 0x200, 1ull << 59, 1ull << 55, 1ull << 62, 1ull << 56, 14, 11, 5, 0},
 };
 
 #define FRAME_BITS 0xffffffffffull
@@ -30,31 +31,66 @@ static void bad_entry(struct hwm_visit *out, uint64_t iova, uint64_t entry, cons
     }
 }
 
-static void meet_leaf(const struct hostile_level *l, unsigned level, uint64_t entry, uint64_t iova,
-                      const struct hwm_visitor *v, struct hwm_visit *out)
+/* All entries of a repeated leaf are alike, but for what hardware has set: returns that of all of them. */
+static bool alike(const struct hwm_mem *mem, uint64_t entry_pa, unsigned nr, const struct hostile_level *l,
+                  uint64_t *entry)
 {
-    struct hwm_leaf leaf;
-    uint64_t known = l->present | l->leaf | l->read | l->write | 0x600 | FRAME_BITS << l->leaf_frame;
+    uint64_t touched = l->read_by | l->written, first = *entry;
 
+    for (unsigned i = 1; i < nr; i++) {
+        uint64_t other = mem->read64(mem->opaque, entry_pa + 8ull * i);
+
+        if (((other ^ first) & ~touched) != 0) {
+            return false;
+        }
+        *entry |= other;
+    }
+    return true;
+}
+
+/* Returns the entries that the leaf takes. */
+static unsigned meet_leaf(const struct hwm_mem *mem, unsigned level, uint64_t entry_pa, uint64_t iova,
+                          const struct hwm_visitor *v, struct hwm_visit *out)
+{
+    const struct hostile_level *l = &levels_of[level];
+    uint64_t entry = mem->read64(mem->opaque, entry_pa);
+    uint64_t known = l->present | l->leaf | l->read | l->write | l->read_by | l->written | 0x600 | 7ull << l->order |
+                     FRAME_BITS << l->leaf_frame;
+    unsigned order = (unsigned)(entry >> l->order) & 7;
+    struct hwm_leaf leaf;
+
+    if ((entry & ~known) != 0 || (l->orders >> order & 1) == 0) {
+        bad_entry(out, iova, entry, "stray bits in a leaf, or a leaf of no size");
+        return 1;
+    }
     memset(&leaf, 0, sizeof(leaf));
     leaf.status = HWM_S_LEAF;
     leaf.present = true;
     leaf.iova = iova;
     leaf.pa = (entry >> l->leaf_frame & FRAME_BITS) << 12;
-    leaf.lg2 = l->span_lg2;
+    leaf.lg2 = l->span_lg2 + order;
     leaf.level = level + 1;
     leaf.r = (entry & l->read) != 0;
     leaf.w = (entry & l->write) != 0;
+    leaf.user = true;
     leaf.entry = entry;
-    if ((entry & ~known) != 0 || level == 3) {
-        bad_entry(out, iova, entry, "stray bits in a leaf, or a leaf that is too large");
-    } else if ((leaf.pa & ((1ull << leaf.lg2) - 1)) != 0) {
-        bad_entry(out, iova, entry, "leaf onto an address that is not aligned");
-    } else if (v->leaf) {
+    leaf.entry_pa = entry_pa;
+    if (((leaf.pa | iova) & ((1ull << leaf.lg2) - 1)) != 0) {
+        bad_entry(out, iova, entry, "leaf at or onto an address that is not aligned");
+        return 1;
+    }
+    if (!alike(mem, entry_pa, 1u << order, l, &entry)) {
+        bad_entry(out, iova, entry, "entries of a repeated leaf differ");
+        return 1;
+    }
+    leaf.accessed = (entry & l->read_by) != 0;
+    leaf.dirty = (entry & l->written) != 0;
+    if (v->leaf) {
         v->leaf(v->ctx, &leaf);
     }
     out->leaves++;
     out->pages += 1ull << (leaf.lg2 - 12);
+    return 1u << order;
 }
 
 static void visit_table(const struct hwm_mem *mem, uint64_t pa, unsigned level, uint64_t iova, bool root,
@@ -69,14 +105,15 @@ static void visit_table(const struct hwm_mem *mem, uint64_t pa, unsigned level, 
     t.level = level + 1;
     t.root = root;
     out->tables++;
-    for (unsigned i = 0; i < l->entries; i++) {
+    for (unsigned i = 0, nr; i < l->entries; i += nr) {
         uint64_t entry = mem->read64(mem->opaque, pa + 8ull * i), at = iova + ((uint64_t)i << l->span_lg2);
 
+        nr = 1;
         if ((entry & l->present) == 0) {
             t.nr_stray += entry != 0;
         } else if ((entry & l->leaf) != 0) {
-            t.nr_leaves++;
-            meet_leaf(l, level, entry, at, v, out);
+            nr = meet_leaf(mem, level, pa + 8ull * i, at, v, out);
+            t.nr_leaves += nr;
         } else if (level == 0 || (entry & ~(FRAME_BITS << l->table_frame | l->present)) != 0) {
             bad_entry(out, at, entry, "stray bits in a link, or a link in the last level");
         } else {

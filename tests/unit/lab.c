@@ -1,48 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* See lab.h: life, walker, operations. What is checked is in lab_check.c. */
+/* See lab.h: life, sizes, and all combinations. Operations are in lab_ops.c, what is checked in lab_check.c. */
 #include "lab.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "fmt_hostile.h"
 #include "lab_internal.h"
 
-#define K4 0x1000ull
-#define M2 0x200000ull
-#define G1 0x40000000ull
-
-const struct lab_format lab_vtd = {
-    "vtd", &pvi_vtd_ss_ops, {12, 21, 30, 39, 48, 0}, {9, 9, 9, 9, 9, 0}, K4 | M2 | G1, hwm_visit_vtdss,
-};
-const struct lab_format lab_amd = {
-    "amd", &pvi_amdvi_v1_ops, {12, 21, 30, 39, 48, 57}, {9, 9, 9, 9, 9, 7}, K4 | M2 | G1, hwm_visit_amdv1,
-};
-const struct lab_format lab_hostile = {
-    "hostile", &hostile_ops, {12, 20, 27, 36, 0, 0}, {8, 7, 9, 6, 0, 0}, HOSTILE_PAGE_SIZES, hostile_visit,
-};
+#define LAB_PAGES 64u
 
 /* --- life ----------------------------------------------------------------------------------------- */
-
-/* Sizes from the smallest one asked for, without a gap, as far as the levels hold them. */
-static uint64_t usable_sizes(const struct lab_cfg *cfg)
-{
-    uint64_t usable = 0;
-
-    for (unsigned level = 0; level < cfg->levels; level++) {
-        uint64_t size = 1ull << cfg->f->shift[level];
-
-        if ((cfg->f->sizes & size) == 0) {
-            continue;
-        }
-        if ((cfg->sizes & size) != 0) {
-            usable |= size;
-        } else if (usable != 0) {
-            break;
-        }
-    }
-    return usable;
-}
 
 static void lab_host(struct lab *r)
 {
@@ -64,43 +31,77 @@ static void lab_host(struct lab *r)
     CHECK_EQ(pvi_posix_add_null(r->host, &r->unit), 0);
 }
 
+static void lab_models(struct lab *r, uint64_t apart)
+{
+    r->now = flat_new();
+    r->flushed = flat_new();
+    lab_set_init(&r->leaves, r->usable);
+    r->leaves.apart = apart;
+    lab_set_init(&r->was, r->usable);
+    r->adopt_first = 1;
+    r->adopt_last = 0;
+    r->tables = calloc(LAB_MAX_TABLES, sizeof(*r->tables));
+    CHECK(r->tables);
+    lab_snapshot(r);
+}
+
+bool lab_more_pages(struct lab *r, int rc)
+{
+    uint32_t done;
+
+    if (rc != -PVI_ENOMEM || r->cfg.pages != 0 || r->keep_pool) {
+        return false;
+    }
+    CHECK_EQ(pvi_pool_grow(&r->pool, LAB_PAGES, &done), 0);
+    return true;
+}
+
 void lab_up(struct lab *r, const struct lab_cfg *cfg)
 {
-    unsigned top = cfg->levels - 1, bits = cfg->f->shift[top] + cfg->f->bits[top];
     struct pvi_pt_cfg pc = {
         .ops = cfg->f->ops,
         .page_sizes = cfg->sizes,
         .levels = (uint8_t)cfg->levels,
-        .iova_bits = (uint8_t)bits,
+        .iova_bits = cfg->f->ops->iova_bits(cfg->levels),
         .pa_bits = 52,
         .coherent = !cfg->incoherent,
         .snoop = cfg->snoop,
         .trim = cfg->trim,
+        .adds = true,
+        .dirty = cfg->dirty,
+        .no_read_only = cfg->no_read_only,
+        .fixed_sizes = cfg->fixed,
     };
+    uint64_t apart = 0;
     uint32_t done;
 
     memset(r, 0, sizeof(*r));
     r->cfg = *cfg;
-    r->cfg.pages = cfg->pages ? cfg->pages : 640;
-    r->usable = usable_sizes(cfg);
+    r->usable = lab_usable(cfg->f, cfg->levels, cfg->sizes);
     r->page = r->usable & (0 - r->usable);
-    r->last = bits == 64 ? UINT64_MAX : (1ull << bits) - 1;
-    check_case("%s %u levels, sizes 0x%llx%s%s", cfg->f->name, cfg->levels, (unsigned long long)cfg->sizes,
-               cfg->incoherent ? ", not coherent" : "", cfg->trim ? ", trim" : "");
+    for (unsigned level = 0; level < cfg->levels; level++) {
+        uint64_t one = 1ull << cfg->f->shift[level], all = (one << cfg->f->bits[level]) - one;
+
+        all &= r->usable & 0x7fffffff; /* above a gigabyte nothing is cut or joined here */
+        if (all != 0 && (all & one) == 0) {
+            r->all_at_once = true;
+            apart |= all;
+        }
+    }
+    r->last = lab_reach(cfg->f, cfg->levels);
+    check_case("%s %u levels, sizes 0x%llx%s%s%s", cfg->f->name, cfg->levels, (unsigned long long)cfg->sizes,
+               cfg->incoherent ? ", not coherent" : "", cfg->trim ? ", trim" : "", cfg->dirty ? ", dirty" : "");
     lab_host(r);
     pvi_pool_init(&r->pool, r->host);
     r->quota.limit = UINT32_MAX;
-    CHECK_EQ(pvi_pool_grow(&r->pool, r->cfg.pages, &done), 0);
+    CHECK_EQ(pvi_pool_grow(&r->pool, cfg->pages ? cfg->pages : LAB_PAGES, &done), 0);
     CHECK_EQ(pvi_pt_init(&r->pt, &pc, &r->pool, &r->quota), 0);
+    CHECK_EQ(r->pt.cfg.page_sizes, r->usable);
     CHECK_EQ(r->quota.used, 1);
     pvi_posix_track_root(r->host, cfg->f->ops, cfg->levels, r->pt.root->pa, !cfg->incoherent);
     pvi_posix_bind_root(r->host, &r->unit.unit, LAB_DID, r->pt.root->pa);
     pvi_gather_init(&r->gather, r->host, r->hdom, cfg->f->ops);
-    r->now = flat_new();
-    r->flushed = flat_new();
-    r->tables = calloc(LAB_MAX_TABLES, sizeof(*r->tables));
-    CHECK(r->tables);
-    lab_snapshot(r);
+    lab_models(r, apart);
 }
 
 void lab_down(struct lab *r)
@@ -112,9 +113,8 @@ void lab_down(struct lab *r)
     lab_flush(r);
     lab_check(r);
     CHECK_EQ(r->quota.used, 1);
-    CHECK_EQ(r->quota.reserved, 0);
-    /* No slice stored to more than one table's worth of entries, a split and the way up (R14). */
-    CHECK(r->most_stores <= PVI_TABLE_ENTRIES + 1 + PVI_MAX_LEVELS);
+    /* No slice stored to more than one table's worth of entries, the rest of a leaf, a split and the way up (R14). */
+    CHECK(r->most_stores <= PVI_TABLE_ENTRIES + PVI_TABLE_ENTRIES / 2 + PVI_MAX_LEVELS);
     pvi_posix_check_all(r->host);
     pvi_posix_unbind_root(r->host, &r->unit.unit, LAB_DID, r->pt.root->pa);
     CHECK_EQ(pvi_host_inv_submit(r->host, &r->unit.unit, &all, 1), 0);
@@ -123,7 +123,7 @@ void lab_down(struct lab *r)
     pvi_pt_fini(&r->pt);
     CHECK_EQ(r->quota.used, 0);
     CHECK_EQ(r->pool.nr_free, r->pool.nr_pages);
-    CHECK_EQ(pvi_pool_shrink(&r->pool, UINT32_MAX), r->cfg.pages);
+    (void)pvi_pool_shrink(&r->pool, UINT32_MAX);
     CHECK_EQ(r->pool.nr_pages, 0);
     CHECK(pvi_posix_hdom_balanced(r->hdom));
     if (!pvi_posix_balanced(r->host, &why)) {
@@ -136,44 +136,47 @@ void lab_down(struct lab *r)
     pvi_posix_null_fini(&r->unit);
     flat_free(r->now);
     flat_free(r->flushed);
+    lab_set_fini(&r->leaves);
+    lab_set_fini(&r->was);
     free(r->tables);
 }
 
 /* --- all of them ---------------------------------------------------------------------------------- */
 
+static void one_set(struct lab *r, struct lab_cfg *cfg, uint64_t sizes, void (*fn)(struct lab *r))
+{
+    cfg->sizes = sizes;
+    if (lab_usable(cfg->f, cfg->levels, sizes) != 0) {
+        lab_up(r, cfg);
+        fn(r);
+        lab_down(r);
+    }
+}
+
 static void each_set(struct lab *r, struct lab_cfg *cfg, void (*fn)(struct lab *r))
 {
     uint64_t s0 = 1ull << cfg->f->shift[0], s1 = 1ull << cfg->f->shift[1], s2 = 1ull << cfg->f->shift[2];
     const uint64_t sets[] = {s0 | s1 | s2, s0, s0 | s1, s1, s0 | s2};
+    unsigned i;
 
-    for (unsigned i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
-        cfg->sizes = sets[i];
-        if (usable_sizes(cfg) != 0) {
-            lab_up(r, cfg);
-            fn(r);
-            lab_down(r);
-        }
+    for (i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+        one_set(r, cfg, sets[i], fn);
+    }
+    for (i = 0; i < sizeof(cfg->f->sets) / sizeof(cfg->f->sets[0]) && cfg->f->sets[i] != 0; i++) {
+        one_set(r, cfg, cfg->f->sets[i], fn);
     }
 }
-
-static const struct {
-    const struct lab_format *f;
-    unsigned levels;
-} depths[] = {
-    {&lab_vtd, 3}, {&lab_vtd, 4}, {&lab_vtd, 5},     {&lab_amd, 1},     {&lab_amd, 2},     {&lab_amd, 3}, {&lab_amd, 4},
-    {&lab_amd, 5}, {&lab_amd, 6}, {&lab_hostile, 1}, {&lab_hostile, 2}, {&lab_hostile, 3}, {&lab_hostile, 4},
-};
 
 void lab_each(void (*fn)(struct lab *r))
 {
     static struct lab r;
 
-    for (unsigned i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
-        for (unsigned incoherent = 0; incoherent < 2; incoherent++) {
-            struct lab_cfg cfg = {.f = depths[i].f, .levels = depths[i].levels, .incoherent = incoherent != 0};
+    for (unsigned i = 0; i < lab_nr_depths; i++) {
+        struct lab_cfg cfg = {.f = lab_depths[i].f, .levels = lab_depths[i].levels};
 
-            each_set(&r, &cfg, fn);
-        }
+        each_set(&r, &cfg, fn);
+        cfg.incoherent = true;
+        one_set(&r, &cfg, UINT64_MAX, fn);
     }
 }
 
@@ -181,143 +184,74 @@ void lab_each_format(void (*fn)(struct lab *r))
 {
     static struct lab r;
 
-    for (unsigned i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
-        struct lab_cfg cfg = {.f = depths[i].f, .levels = depths[i].levels, .sizes = UINT64_MAX};
+    for (unsigned i = 0; i < lab_nr_depths; i++) {
+        struct lab_cfg cfg = {.f = lab_depths[i].f, .levels = lab_depths[i].levels};
 
-        lab_up(&r, &cfg);
-        fn(&r);
-        lab_down(&r);
+        one_set(&r, &cfg, UINT64_MAX, fn);
     }
+}
+
+void lab_each_dirty(void (*fn)(struct lab *r))
+{
+    static struct lab r;
+
+    for (unsigned i = 0; i < lab_nr_depths; i++) {
+        struct lab_cfg cfg = {.f = lab_depths[i].f, .levels = lab_depths[i].levels, .dirty = true};
+
+        one_set(&r, &cfg, UINT64_MAX, fn);
+    }
+}
+
+/* --- sizes ------------------------------------------------------------------------------------------ */
+
+static uint64_t nth(uint64_t sizes, unsigned k)
+{
+    while (k-- > 0) {
+        sizes &= sizes - 1;
+    }
+    return sizes & (0 - sizes);
 }
 
 uint64_t lab_size(const struct lab *r, unsigned k)
 {
-    uint64_t left = r->usable;
+    return nth(r->usable & 0x7fffffffull, k);
+}
 
-    while (k-- > 0) {
-        left &= left - 1;
+unsigned lab_nr_sizes(const struct lab *r)
+{
+    return (unsigned)__builtin_popcountll(r->usable & 0x7fffffffull);
+}
+
+uint64_t lab_single(const struct lab *r, unsigned k)
+{
+    uint64_t single = 0;
+
+    for (unsigned level = 0; level < r->cfg.levels; level++) {
+        single |= 1ull << r->cfg.f->shift[level];
     }
-    return left & (0 - left);
+    return nth(r->usable & single & 0x7fffffffull, k);
 }
 
 unsigned lab_level(const struct lab *r, uint64_t size)
 {
-    unsigned level = 0;
+    return lab_level_of(r->cfg.f, size);
+}
 
-    while (1ull << r->cfg.f->shift[level] != size) {
-        level++;
-    }
-    return level;
+uint64_t lab_table_span(const struct lab *r)
+{
+    unsigned level = lab_level(r, r->page);
+
+    return 1ull << (r->cfg.f->shift[level] + r->cfg.f->bits[level]);
 }
 
 uint64_t lab_loose(const struct lab *r)
 {
-    return r->page == K4 ? GUEST_HVM : GUEST_PV + (r->page >> 12);
+    return r->page == 0x1000 ? GUEST_HVM : GUEST_PV + (r->page >> 12);
 }
 
 uint64_t lab_fit(const struct lab *r, uint64_t iova, uint64_t pa, uint64_t len)
 {
-    uint64_t best = 0;
+    struct lab_frames f = {.pa = pa, .len = len, .page_lg2 = 12};
 
-    for (unsigned k = 0; k < 3; k++) {
-        uint64_t size = lab_size(r, k);
-
-        if (size != 0 && iova % size == 0 && pa % size == 0 && len >= size) {
-            best = size;
-        }
-    }
-    return best;
-}
-
-/* --- operations ----------------------------------------------------------------------------------- */
-
-/* The frames of the range, contiguous and pinned; the guest's ranges are made so. */
-static struct pvi_frames pin(struct lab *r, uint64_t gfn, uint64_t len, unsigned prot)
-{
-    struct pvi_frames f;
-    pvi_gfn g = {gfn};
-
-    CHECK_EQ(pvi_host_frame_get(r->host, r->hdom, g, len >> 12, prot, &f), 0);
-    CHECK_EQ(f.nr, len >> 12);
-    return f;
-}
-
-static void unpin_rest(struct lab *r, const struct pvi_frames *f, uint64_t done)
-{
-    struct pvi_frames rest = {{f->pa.a + done}, f->nr - (done >> 12), f->owe};
-
-    if (rest.nr != 0 && rest.owe != PVI_OWE_NONE) {
-        pvi_host_frame_put(r->host, r->hdom, &rest);
-    }
-}
-
-int lab_map(struct lab *r, uint64_t iova, uint64_t gfn, uint64_t len, unsigned prot)
-{
-    struct pvi_frames f = pin(r, gfn, len, prot);
-    struct pvi_pt_map m = {.iova = iova, .pa = f.pa.a, .len = len, .prot = (uint8_t)prot, .owe = f.owe};
-    uint64_t taken, want = len;
-    int rc = 0;
-
-    if (flat_overlap(r->now, iova >> 12, len >> 12, &taken)) {
-        want = (taken << 12) - iova;
-    }
-    while (rc == 0 && m.done < len) {
-        uint64_t before = m.done, stores = pvi_posix_calls(r->host, PVI_AT_WRITE);
-
-        rc = r->pt.cfg.ops->map(&r->pt, NULL, &m, &r->gather);
-        stores = pvi_posix_calls(r->host, PVI_AT_WRITE) - stores;
-        r->most_stores = stores > r->most_stores ? stores : r->most_stores;
-        CHECK(rc != 0 || m.done > before || stores > 0 || !pvi_posix_recording()); /* mapped something, or cleared its way */
-        CHECK(m.done >= before && m.done <= len);
-        if (m.done > before) {
-            CHECK(flat_map(r->now, (iova + before) >> 12, (m.done - before) >> 12, f.pa.a + before, prot, f.owe));
-        }
-    }
-    unpin_rest(r, &f, m.done);
-    if (rc != -PVI_ENOMEM && rc != -PVI_EQUOTA) {
-        CHECK_EQ(m.done, want);
-        CHECK_EQ(rc, want == len ? 0 : -PVI_EEXIST);
-    }
-    return rc;
-}
-
-void lab_map_ok(struct lab *r, uint64_t iova, uint64_t len)
-{
-    CHECK_EQ(lab_map(r, iova, GUEST_PV + ((iova & (G1 - 1)) >> 12), len, PVI_RW), 0);
-}
-
-int lab_unmap(struct lab *r, uint64_t first, uint64_t last, bool holes, uint64_t *next)
-{
-    struct pvi_pt_unmap u = {.first = first, .last = last, .next = first, .holes = holes};
-    uint64_t hole, slices = 0;
-    bool stops = !holes && flat_first_hole(r->now, first >> 12, ((last - first) >> 12) + 1, &hole);
-    int rc = 0;
-
-    while (rc == 0 && !u.complete) {
-        uint64_t before = u.next, end, stores = pvi_posix_calls(r->host, PVI_AT_WRITE);
-        uint32_t tables = r->quota.used - r->gather.nr_lists;
-
-        rc = r->pt.cfg.ops->unmap(&r->pt, NULL, &u, &r->gather);
-        stores = pvi_posix_calls(r->host, PVI_AT_WRITE) - stores;
-        r->most_stores = stores > r->most_stores ? stores : r->most_stores;
-        CHECK(r->quota.used - r->gather.nr_lists <= tables + 1); /* one split a slice */
-        end = u.complete ? last : u.next - 1;
-        CHECK(u.next >= before);
-        if (u.complete || u.next > before) {
-            (void)flat_unmap(r->now, before >> 12, ((end - before) >> 12) + 1);
-        }
-        if (rc == -PVI_EBUSY) {
-            lab_flush(r);
-            rc = 0;
-        }
-        CHECK(++slices < 10000000);
-    }
-    if (rc != -PVI_ENOMEM && rc != -PVI_EQUOTA) {
-        CHECK_EQ(rc, stops ? -PVI_ENOENT : 0);
-        CHECK(!stops || u.next == hole << 12);
-    }
-    if (next) {
-        *next = u.next;
-    }
-    return rc;
+    return lab_set_fit(&r->leaves, iova, &f, 0);
 }

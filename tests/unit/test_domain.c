@@ -97,13 +97,13 @@ static void common_table(void **state)
         CHECK_EQ(t->pa_bits, 46);
         CHECK_EQ(t->page_sizes, 1u << 12 | 1u << 21);
         CHECK(!t->coherent);
-        CHECK(!fx.dom.default_ctx.flush_adds);
+        CHECK(!fx.dom.table.adds);
         pvi_domain_kill(&fx.dom);
         CHECK_EQ(pvi_domain_destroy(&fx.dom), 0);
     }
     b->np_cache = true;
     CHECK_EQ(pvi_domain_init(&fx.dom, fx.host, &dc), 0);
-    CHECK(fx.dom.default_ctx.flush_adds);
+    CHECK(fx.dom.table.adds);
     pvi_domain_kill(&fx.dom);
     CHECK_EQ(pvi_domain_destroy(&fx.dom), 0);
     fx_drop(&fx);

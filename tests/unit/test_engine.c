@@ -120,11 +120,10 @@ static void largest_size(struct lab *r)
 
     for (unsigned i = 0; i < 12; i++) {
         /* Units of all sizes, so that beginnings, ends and alignments of all sizes occur. */
-        uint64_t unit = lab_size(r, (unsigned)rnd_below(&rnd, 3)), shift, iova, len, gfn;
+        uint64_t unit = lab_size(r, (unsigned)rnd_below(&rnd, lab_nr_sizes(r))), shift, iova, len, gfn;
 
-        unit = unit != 0 ? unit : r->page;
         len = r->page * (1 + rnd_below(&rnd, 300)) + unit * rnd_below(&rnd, 3);
-        if (len > 0x80000000ull || len - 1 > r->last) {
+        if (len > 0x80000000ull || len - 1 > r->last || len / r->page > LAB_MAX_LEAVES) {
             len = r->page;
         }
         iova = rnd_below(&rnd, (r->last - (len - 1)) / r->page + 1) * r->page;
@@ -147,8 +146,7 @@ static void largest_size_that_fits(void **state)
 /* A run over the boundary between two last-level tables with one page taken, at each position of the run. */
 static void each_position(struct lab *r)
 {
-    uint64_t span = 1ull << (r->cfg.f->shift[lab_level(r, r->page)] + r->cfg.f->bits[lab_level(r, r->page)]);
-    uint64_t begin = r->last + 1 == span || span == 0 ? 0 : span - 5 * r->page;
+    uint64_t span = lab_table_span(r), begin = r->last < span ? 0 : span - 5 * r->page;
 
     for (unsigned k = 0; k < 12; k++) {
         uint64_t at = begin + k * r->page;
@@ -244,8 +242,8 @@ static void leave_empty_tables(struct lab *r, uint64_t iova, uint64_t size, uint
 
 static void displace(struct lab *r)
 {
-    for (unsigned s = 1; lab_size(r, s) != 0; s++) {
-        uint64_t size = lab_size(r, s), below = lab_size(r, s - 1), iova = r->last / 2 + 1 - size;
+    for (unsigned s = 1; lab_single(r, s) != 0; s++) {
+        uint64_t size = lab_single(r, s), below = lab_single(r, s - 1), iova = r->last / 2 + 1 - size;
         uint32_t tables;
         struct lab_leaf leaf[4];
 
@@ -275,8 +273,8 @@ static void large_leaf_displaces_empty_tables(void **state)
 /* One live leaf below: the attempt falls back to what fits around it, and tells the exact address. */
 static void displace_live(struct lab *r)
 {
-    for (unsigned s = 1; lab_size(r, s) != 0; s++) {
-        uint64_t size = lab_size(r, s), below = lab_size(r, s - 1), iova = size, stay;
+    for (unsigned s = 1; lab_single(r, s) != 0; s++) {
+        uint64_t size = lab_single(r, s), below = lab_single(r, s - 1), iova = size, stay;
 
         if (r->last < 3 * size - 1) {
             continue;
@@ -309,14 +307,15 @@ static void live_leaf_keeps_its_table(void **state)
 static void short_of_pages(struct lab *r)
 {
     uint32_t chain = r->cfg.levels - 1 - lab_level(r, r->page), taken = r->pool.nr_free, i;
-    struct pvi_reserve hold;
+    struct pvi_page *hold;
     struct pvi_quota other = {UINT32_MAX, 0, 0};
 
+    r->keep_pool = true;
     for (i = 0; i < chain; i++) {
-        CHECK_EQ(pvi_pool_reserve(&r->pool, &other, taken - i, &hold), 0);
+        CHECK_EQ(pvi_pool_take(&r->pool, &other, taken - i, PVI_PAGE_LIST, &hold), 0);
         check_step("%u pages left of %u", i, chain);
         CHECK_EQ(lab_map(r, 0, lab_loose(r), r->page, PVI_RW), -PVI_ENOMEM);
-        pvi_pool_cancel(&hold);
+        pvi_pool_put_list(&r->pool, hold);
         lab_check(r);
         CHECK_EQ(flat_pages(r->now), 0);
         r->quota.limit = 1 + i;
@@ -342,43 +341,58 @@ static void out_of_pages_changes_nothing(void **state)
 struct encoding {
     const struct lab_format *f;
     unsigned levels;
-    uint64_t size, pa;
+    uint64_t iova, size, pa;
     unsigned prot;
     bool snoop;
     uint64_t leaf;
 };
 
-/* hwspec 11; KEPT-like: a leaf that owes nothing has no bit of the library's own. */
+/* hwspec 11; a leaf that owes nothing has no bit of the library's own. */
 static const struct encoding encodings[] = {
-    {&lab_vtd, 4, 0x1000, 0x80000000, PVI_RW, true, 0x0000000080000803},
-    {&lab_vtd, 4, 0x1000, 0x80000000, PVI_RW, false, 0x0000000080000003},
-    {&lab_vtd, 3, 0x200000, 0x80000000, PVI_RW, false, 0x0000000080000083},
-    {&lab_vtd, 5, 0x40000000, 0x80000000, PVI_RW, false, 0x0000000080000083},
-    {&lab_vtd, 4, 0x1000, 0x80000000, PVI_READ, false, 0x0000000080000001},
-    {&lab_vtd, 4, 0x1000, 0x80000000, PVI_WRITE, false, 0x0000000080000002},
-    {&lab_amd, 4, 0x1000, 0x80000000, PVI_RW, true, 0x7000000080000001},
-    {&lab_amd, 4, 0x1000, 0x80000000, PVI_RW, false, 0x6000000080000001},
-    {&lab_amd, 6, 0x200000, 0x80000000, PVI_RW, true, 0x7000000080000001},
-    {&lab_amd, 3, 0x40000000, 0x80000000, PVI_READ, false, 0x2000000080000001},
-    {&lab_amd, 1, 0x1000, 0x80000000, PVI_WRITE, false, 0x4000000080000001},
+    {&lab_vtd, 4, 0, 0x1000, 0x80000000, PVI_RW, true, 0x0000000080000803},
+    {&lab_vtd, 4, 0, 0x1000, 0x80000000, PVI_RW, false, 0x0000000080000003},
+    {&lab_vtd, 3, 0, 0x200000, 0x80000000, PVI_RW, false, 0x0000000080000083},
+    {&lab_vtd, 5, 0, 0x40000000, 0x80000000, PVI_RW, false, 0x0000000080000083},
+    {&lab_vtd, 4, 0, 0x1000, 0x80000000, PVI_READ, false, 0x0000000080000001},
+    {&lab_vtd, 4, 0, 0x1000, 0x80000000, PVI_WRITE, false, 0x0000000080000002},
+    {&lab_fs, 4, 0, 0x1000, 0x80000000, PVI_RW, false, 0x0000000080000067},
+    {&lab_fs, 5, 0, 0x1000, 0x80000000, PVI_READ, false, 0x0000000080000025},
+    {&lab_fs, 4, 0, 0x200000, 0x80000000, PVI_RW, false, 0x00000000800000e7},
+    {&lab_fs, 5, 0, 0x40000000, 0x80000000, PVI_RW, false, 0x00000000800000e7},
+    {&lab_v2, 5, 0, 0x1000, 0x80000000, PVI_RW, true, 0x0000000080000067},
+    {&lab_v2, 4, 0, 0x40000000, 0x80000000, PVI_READ, false, 0x00000000800000a5},
+    {&lab_amd, 4, 0, 0x1000, 0x80000000, PVI_RW, true, 0x7000000080000001},
+    {&lab_amd, 4, 0, 0x1000, 0x80000000, PVI_RW, false, 0x6000000080000001},
+    {&lab_amd, 6, 0, 0x200000, 0x80000000, PVI_RW, true, 0x7000000080000001},
+    {&lab_amd, 3, 0, 0x40000000, 0x80000000, PVI_READ, false, 0x2000000080000001},
+    {&lab_amd, 1, 0, 0x1000, 0x80000000, PVI_WRITE, false, 0x4000000080000001},
+    /* Repeated leaves: the bits below log2(size) - 1 are ones, that bit is 0 (hwspec 6.9). */
+    {&lab_amd, 1, 0, 0x2000, 0x80000000, PVI_RW, true, 0x7000000080000e01},
+    {&lab_amd, 2, 0, 0x8000, 0x80000000, PVI_RW, false, 0x6000000080003e01},
+    {&lab_amd, 3, 0, 0x100000, 0x80000000, PVI_RW, true, 0x700000008007fe01},
+    {&lab_amd, 4, 0, 0x400000, 0x80000000, PVI_RW, false, 0x60000000801ffe01},
+    {&lab_amd, 6, 0, 0x20000000, 0x80000000, PVI_READ, false, 0x200000008ffffe01},
+    {&lab_amd, 3, 0, 0x100000000, 0x200000000, PVI_RW, true, 0x700000027ffffe01},
+    {&lab_amd, 5, 0, 1ull << 40, 1ull << 41, PVI_RW, false, 0x6000027ffffffe01},
+    {&lab_amd, 5, 0, 1ull << 48, 1ull << 49, PVI_RW, false, 0x6002000000000001},
 };
 
 static void one_encoding(const struct encoding *e)
 {
     struct lab_cfg cfg = {.f = e->f, .levels = e->levels, .sizes = UINT64_MAX, .snoop = e->snoop};
-    struct pvi_pt_map m = {.iova = 0, .pa = e->pa, .len = e->size, .prot = (uint8_t)e->prot};
     static struct lab r;
 
     lab_up(&r, &cfg);
-    CHECK_EQ(r.pt.cfg.ops->map(&r.pt, NULL, &m, &r.gather), 0);
-    CHECK(flat_map(r.now, 0, e->size >> 12, e->pa, e->prot, 0));
+    CHECK_EQ(lab_map_pa(&r, e->iova, e->pa, e->size, e->prot), 0);
     CHECK_EQ(lab_entry(&r, 0, lab_level(&r, e->size), NULL), e->leaf);
     for (unsigned level = lab_level(&r, e->size) + 1; level < e->levels; level++) {
         uint64_t table, link = lab_entry(&r, 0, level, NULL), want;
 
         (void)lab_entry(&r, 0, level - 1, &table);
-        /* VT-d: R and W. AMD-Vi: as 0x6000000004000601 for table 0x04000000 of level 3. */
-        want = e->f == &lab_vtd ? table | 3 : table | 0x6000000000000001 | (uint64_t)level << 9;
+        /* VT-d: R and W. x86: P, R/W, U/S, A. AMD-Vi: as 0x6000000004000601 for table 0x04000000 of level 3. */
+        want = table | (e->f == &lab_vtd   ? 3
+                        : e->f == &lab_amd ? 0x6000000000000001 | (uint64_t)level << 9
+                                           : 0x27);
         CHECK_EQ(link, want);
     }
     lab_down(&r);

@@ -87,6 +87,16 @@ static inline bool pvi_env_cmpxchg128(struct pvi_host *h, uint64_t *p, const uin
     return done;
 }
 
+static inline void pvi_env_write32(uint32_t *p, uint32_t value)
+{
+    __atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+
+static inline uint32_t pvi_env_add32(uint32_t *p, uint32_t n)
+{
+    return __atomic_add_fetch(p, n, __ATOMIC_SEQ_CST);
+}
+
 static inline void pvi_env_mb(void)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);

@@ -75,6 +75,16 @@ static inline uint32_t pvi_env_read32(const uint32_t *p)
     return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 
+static inline void pvi_env_write32(uint32_t *p, uint32_t value)
+{
+    __atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+
+static inline uint32_t pvi_env_add32(uint32_t *p, uint32_t n)
+{
+    return __atomic_add_fetch(p, n, __ATOMIC_SEQ_CST);
+}
+
 static inline void pvi_env_mb(void)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);

@@ -99,6 +99,16 @@ static inline void pvi_env_writeback(struct pvi_host *h, const void *p, size_t s
     __asm__ volatile("mfence" ::: "memory");
 }
 
+static inline void pvi_env_write32(uint32_t *p, uint32_t value)
+{
+    __atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+
+static inline uint32_t pvi_env_add32(uint32_t *p, uint32_t n)
+{
+    return __atomic_add_fetch(p, n, __ATOMIC_SEQ_CST);
+}
+
 static inline void pvi_env_mb(void)
 {
     __asm__ volatile("mfence" ::: "memory");

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/* Part of pt_engine.inc.h: map. */
+
+/* What a slice is about: a stretch that is contiguous in frames too. */
+struct pt_piece {
+    uint64_t iova, pa, left;
+};
+
+/* The run of a list from where the request stands: neighbours that continue each other, one table's worth at most. */
+static PT_NOINLINE void pt_list_run(const struct pvi_pt *pt, const struct pvi_pt_map *r, struct pt_piece *p)
+{
+    uint64_t page = pt->page_mask + 1, first = r->done / page, nr = p->left / page, i = 1;
+
+    p->pa = r->list[first].a;
+    nr = nr < PVI_TABLE_ENTRIES ? nr : PVI_TABLE_ENTRIES;
+    while (i < nr && r->list[first + i].a == p->pa + i * page) {
+        i++;
+    }
+    p->left = i * page;
+}
+
+static PT_INLINE int pt_piece(const struct pvi_pt *pt, const struct pvi_pt_map *r, struct pt_piece *p)
+{
+    p->iova = r->iova + r->done;
+    p->pa = r->pa + r->done;
+    p->left = r->len - r->done;
+    if ((pt->prots >> (r->prot & 31) & 1) == 0) { /* no bit above PVI_RW is ever set */
+        return -PVI_EOPNOTSUPP;
+    }
+    if (p->left == 0) {
+        return -PVI_ELENGTH;
+    }
+    if (r->list) {
+        pt_list_run(pt, r, p);
+    }
+    if (((p->iova | p->pa | p->left) & pt->page_mask) != 0) {
+        return -PVI_EALIGN;
+    }
+    if (p->iova > pt->iova_last || p->left - 1 > pt->iova_last - p->iova || p->pa > pt->pa_last ||
+        p->left - 1 > pt->pa_last - p->pa) {
+        return -PVI_ERANGE;
+    }
+    return 0;
+}
+
+static PT_INLINE struct pt_what pt_what(const struct pvi_pt *pt, const struct pvi_pt_map *r, const struct pt_piece *p)
+{
+    struct pt_what what = {p->iova, p->pa, pt->cfg.page_sizes, 0, r->prot, r->owe};
+
+    return what;
+}
+
+/* Entries of one table that a piece reaches. */
+static PT_INLINE unsigned pt_reached(const struct pt_piece *p, unsigned level)
+{
+    uint64_t nr = p->left >> pt_shift(level);
+    unsigned room = pt_entries(level) - pt_index(p->iova, level);
+
+    return nr < room ? (unsigned)nr : room;
+}
+
+/* Leaves have come where nothing was. */
+static PT_INLINE void pt_added(const struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, uint64_t iova,
+                               uint64_t len, struct pvi_gather *g)
+{
+    r->done += len;
+    if (pt->cfg.adds) {
+        pvi_gather_range(g, ctx, iova, iova + len - 1, false, true);
+    }
+}
+
+/* What a list has for the rest of a last-level table, run by run; nr entries are filled already. */
+static PT_NOINLINE unsigned pt_list_rest(const struct pvi_pt *pt, const struct pt_at *at, const struct pvi_pt_map *r,
+                                         unsigned nr)
+{
+    struct pvi_pt_map rest = *r;
+    unsigned first = pt_index(r->iova + r->done, 0), i;
+
+    for (;; nr += i) {
+        struct pt_piece p;
+        struct pt_what what;
+
+        rest.done = r->done + ((uint64_t)nr << pt_shift(0));
+        if (first + nr == pt_entries(0) || rest.done == r->len || pt_piece(pt, &rest, &p) != 0) {
+            return nr;
+        }
+        what = pt_what(pt, r, &p);
+        i = pt_vacant(&at->table[first + nr], pt_reached(&p, 0));
+        i = pt_emit(pt, &at->table[first + nr], 0, i, &what, true);
+        if (i == 0) {
+            return nr;
+        }
+    }
+}
+
+/* Is it a link to a table that holds nothing? */
+static PT_NOINLINE bool pt_hollow(const struct pvi_pt *pt, uint64_t entry, unsigned level)
+{
+    return pt_kind(entry, level) == PT_TABLE && pt_child(pt, entry, level)->live == 0;
+}
+
+/* The way it mostly goes: the table is there, and its entries are empty up to somewhere. False: nothing done. */
+static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, const struct pt_piece *p,
+                             struct pvi_gather *g, unsigned level)
+{
+    struct pt_what what = pt_what(pt, r, p);
+    unsigned nr = pt_reached(p, level), vacant;
+    struct pvi_page *page;
+    uint64_t *slot;
+    struct pt_at at;
+
+    if (!pt_find(pt, &at, p->iova, level)) {
+        pt_end(pt, &at);
+        return false;
+    }
+    slot = &at.table[pt_index(p->iova, level)];
+    vacant = pt_vacant(slot, nr);
+    /* A leaf of several entries may fit once an empty table is out of the way. */
+    if (PT_REPEATS && level > 0 && vacant < nr && pt_hollow(pt, slot[vacant], level)) {
+        vacant = 0;
+    }
+    nr = pt_emit(pt, slot, level, vacant, &what, true);
+    if (nr != 0) {
+        page = pt_page(pt, &at);
+        if (r->list && level == 0) {
+            nr = pt_list_rest(pt, &at, r, nr);
+        }
+        pt_count(page, level, nr, 0);
+        page->owing = (uint16_t)(page->owing + (r->owe != PVI_OWE_NONE ? nr : 0));
+        pt_sync(pt, slot, nr);
+        pt_added(pt, ctx, r, p->iova, (uint64_t)nr << pt_shift(level), g);
+    }
+    pt_end(pt, &at);
+    return nr != 0;
+}
+
+/* The commonest of all: one entry of one size, where nothing is. False: nothing done, or something is wrong. */
+static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g,
+                                 unsigned level)
+{
+    uint64_t iova = r->iova + r->done, pa = r->pa + r->done, *slot;
+    struct pvi_page *page;
+    struct pt_at at;
+    bool done;
+
+    if ((r->shared && (pt_common(level) || !pt->cfg.coherent)) || ((iova | pa) & (pt_span(level) - 1)) != 0 ||
+        (pt->cfg.page_sizes & pt_span(level)) == 0 || iova > pt->iova_last || pa > pt->pa_last || r->list != NULL ||
+        (pt->prots >> (r->prot & 31) & 1) == 0) {
+        return false;
+    }
+    done = pt_find(pt, &at, iova, level);
+    slot = &at.table[pt_index(iova, level)];
+    if (done && pvi_env_read64(slot) == 0) {
+        page = pt_page(pt, &at);
+        pvi_env_write64(pt->host, slot, pt_leaf(&pt->cfg, pa, level, 0, r->prot, r->owe));
+        pt_count(page, level, 1, 0);
+        if (r->owe != PVI_OWE_NONE) {
+            page->owing++;
+        }
+        pt_sync(pt, slot, 1);
+        pt_added(pt, ctx, r, iova, pt_span(level), g);
+    } else {
+        done = false;
+    }
+    pt_end(pt, &at);
+    return done;
+}
+
+/* --- what is in the way ------------------------------------------------------------------------------- */
+
+/* Unlinks the empty ones among the tables that a table points to. True: there were some. */
+static bool pt_prune(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_page *page, uint64_t iova,
+                     struct pvi_gather *g)
+{
+    struct pt_at at = {pvi_env_map(pt->host, page->pa), page->pa, page->level};
+    bool any = false;
+    unsigned i;
+
+    for (i = 0; i < pt_entries(at.level); i++) {
+        uint64_t entry = pvi_env_read64(&at.table[i]);
+
+        if (pt_kind(entry, at.level) == PT_TABLE && pt_child(pt, entry, at.level)->live == 0) {
+            pt_unlink(pt, ctx, &at, &at.table[i], pt_child(pt, entry, at.level), iova + i * pt_span(at.level), g);
+            any = true;
+        }
+    }
+    pt_end(pt, &at);
+    return any;
+}
+
+/*
+ * Large leaves are to go where tables are: those that hold nothing are unlinked, which is this slice's work. True: it
+ * was done. False: something is mapped below the first of them, only smaller leaves can go there.
+ */
+static bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx, const struct pt_at *at, uint64_t iova, unsigned nr,
+                         struct pvi_gather *g)
+{
+    unsigned first = pt_index(iova, at->level), i;
+
+    for (i = 0; i < nr; i++, iova += pt_span(at->level)) {
+        uint64_t *slot = &at->table[first + i], entry = pvi_env_read64(slot);
+        struct pvi_page *child;
+
+        if (pt_kind(entry, at->level) != PT_TABLE) {
+            break;
+        }
+        child = pt_child(pt, entry, at->level);
+        if (child->live != 0) {
+            return i != 0 || (child->live == child->links && pt_prune(pt, ctx, child, iova & ~(pt_span(at->level) - 1), g));
+        }
+        pt_unlink(pt, ctx, at, slot, child, iova, g);
+    }
+    return true;
+}
+
+/* --- new tables ------------------------------------------------------------------------------------- */
+
+/* Fills the tables of a chain, bottom up. Nobody can reach them yet: their content needs no order but "before the link". */
+static uint64_t pt_chain_fill(const struct pvi_pt *pt, struct pvi_page *chain, unsigned top, unsigned leaf_level,
+                              const struct pt_what *what, unsigned *nr)
+{
+    uint64_t below = 0;
+    unsigned level;
+
+    for (level = leaf_level; level < top; level++, chain = chain->next) {
+        uint64_t *table = pvi_env_map(pt->host, chain->pa);
+        unsigned at = pt_index(what->iova, level);
+
+        chain->level = (uint8_t)level;
+        if (level == leaf_level) {
+            unsigned filled;
+
+            pt_scrub(chain, table, at, *nr);
+            filled = pt_emit(pt, &table[at], level, *nr, what, false);
+            memset(&table[at + filled], 0, (*nr - filled) * sizeof(*table));
+            *nr = filled;
+            chain->live = *nr;
+            chain->owing = (uint16_t)(what->owe != PVI_OWE_NONE ? *nr : 0);
+        } else {
+            pt_scrub(chain, table, at, 1);
+            table[at] = pt_table(below, level);
+            chain->live = 1;
+            chain->links = 1;
+        }
+        pt_sync(pt, table, PVI_TABLE_ENTRIES);
+        pvi_env_unmap(pt->host, table);
+        below = chain->pa.a;
+    }
+    return below;
+}
+
+/*
+ * Builds the tables that are missing between the walk's table and leaf_level, and links them by one store. Where another
+ * gigabyte's call can link the same table first, that store is a compare-and-swap: the loser's pages were never visible.
+ */
+static int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
+                    const struct pt_piece *p, unsigned leaf_level, struct pvi_gather *g)
+{
+    uint64_t *slot = &at->table[pt_index(p->iova, at->level)], link;
+    struct pt_what what = pt_what(pt, r, p);
+    unsigned nr = pt_reached(p, leaf_level);
+    struct pvi_page *chain;
+    int rc = pvi_pool_take(pt->pool, pt->quota, at->level - leaf_level, PVI_PAGE_TABLE, &chain);
+
+    if (rc != 0) {
+        return rc;
+    }
+    link = pt_table(pt_chain_fill(pt, chain, at->level, leaf_level, &what, &nr), at->level);
+    if (!r->shared || !pt_common(at->level)) {
+        pvi_env_write64(pt->host, slot, link);
+    } else if (!pvi_env_cmpxchg64(pt->host, slot, 0, link)) {
+        pvi_pool_put_list(pt->pool, chain);
+        return 0;
+    }
+    pt_sync(pt, slot, 1);
+    pt_count(pt_page(pt, at), at->level, 1, 1);
+    pt_added(pt, ctx, r, p->iova, (uint64_t)nr << pt_shift(leaf_level), g);
+    return 0;
+}
+
+/* --- replacing ------------------------------------------------------------------------------------------ */
+
+/*
+ * How many entries are empty or hold leaves that the piece covers whole, counting the empty ones. What the leaves owe goes
+ * to the gather, as far as it has room: *full tells that it had not.
+ */
+static unsigned pt_takeable(struct pvi_pt *pt, const struct pt_at *at, const struct pt_piece *p, struct pvi_gather *g,
+                            unsigned *empty, bool *full)
+{
+    unsigned level = at->level, first = pt_index(p->iova, level), room = pt_reached(p, level), nr = 0, n;
+    struct pvi_page *page = pt_page(pt, at);
+
+    for (; nr < room; nr += n) {
+        uint64_t old = pvi_env_read64(&at->table[first + nr]);
+        uint64_t frames;
+
+        n = pt_kind(old, level) == PT_LEAF ? 1u << pt_order(old, level) : 1u;
+        if (pt_kind(old, level) == PT_TABLE || ((first + nr) & (n - 1)) != 0 || nr + n > room) {
+            break;
+        }
+        if (pt_kind(old, level) == PT_EMPTY) {
+            ++*empty;
+        } else if (pt_owe(old, level) != PVI_OWE_NONE) {
+            frames = ((uint64_t)n << pt_shift(level)) >> PVI_PAGE_LG2;
+            if (!pvi_gather_room(g, pt->pool, pt->quota, frames)) {
+                *full = true;
+                break;
+            }
+            pvi_gather_frames(g, pt_leaf_pa(old, level), frames, (uint8_t)pt_owe(old, level));
+            page->owing = (uint16_t)(page->owing - n);
+        }
+    }
+    return nr;
+}
+
+/*
+ * New leaves over old ones. Each slot goes from its old leaf to its new one by one store; what the old ones owed is
+ * released after the flush. A leaf that the piece covers only partly is cut first, and so is one of a level whose single
+ * entries cannot be leaves.
+ */
+static int pt_overwrite(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
+                        const struct pt_piece *p, struct pvi_gather *g)
+{
+    unsigned level = at->level, nr = 0, empty = 0;
+    uint64_t *slot = &at->table[pt_index(p->iova, level)];
+    struct pvi_page *page = pt_page(pt, at);
+    struct pt_what what = pt_what(pt, r, p);
+    bool full = false;
+
+    if ((pt->cfg.page_sizes & pt_span(level)) != 0) {
+        nr = pt_takeable(pt, at, p, g, &empty, &full);
+    }
+    if (nr == 0) {
+        return full ? -PVI_EBUSY : pt_cut(pt, ctx, at, p->iova, p->iova + p->left - 1, pt->cfg.page_sizes, g);
+    }
+    (void)pt_emit(pt, slot, level, nr, &what, true); /* single entries can be leaves here: all of them become some */
+    pt_count(page, level, empty, 0);
+    page->owing = (uint16_t)(page->owing + (r->owe != PVI_OWE_NONE ? nr : 0));
+    pt_sync(pt, slot, nr);
+    r->done += (uint64_t)nr << pt_shift(level);
+    /* Entries that were empty may be cached as such, with the tables above them: then not leaves alone must go. */
+    pvi_gather_range(g, ctx, p->iova, p->iova + ((uint64_t)nr << pt_shift(level)) - 1, empty != 0 && pt->cfg.adds, false);
+    return 0;
+}
+
+/* One large leaf over a table of leaves that goes whole: link becomes leaf by one store. */
+static int pt_oust(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
+                   const struct pt_piece *p, struct pvi_page *child, struct pvi_gather *g)
+{
+    struct pvi_page *page = pt_page(pt, at);
+    uint64_t *slot = &at->table[pt_index(p->iova, at->level)];
+
+    if (!pvi_gather_table_room(g, pt_owed_frames(child))) {
+        return -PVI_EBUSY;
+    }
+    pvi_env_write64(pt->host, slot, pt_leaf(&pt->cfg, p->pa, at->level, 0, r->prot, r->owe));
+    pt_sync(pt, slot, 1);
+    pt_count(page, at->level, 0, 0u - 1u);
+    page->owing = (uint16_t)(page->owing + (r->owe != PVI_OWE_NONE));
+    r->done += pt_span(at->level);
+    pvi_gather_table(g, child, pt_owed_frames(child));
+    pvi_gather_range(g, ctx, p->iova, p->iova + pt_span(at->level) - 1, true, false);
+    return 0;
+}
+
+/* --- the slice -------------------------------------------------------------------------------------- */
+
+/* A leaf is where new ones are to go. */
+static int pt_meet_leaf(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
+                        const struct pt_piece *p, unsigned level, struct pvi_gather *g)
+{
+    uint64_t sizes = pt->cfg.page_sizes, old, size;
+
+    if (!r->replace) {
+        return -PVI_EEXIST;
+    }
+    if (r->shared && pt_common(at->level)) {
+        return PVI_PT_ALONE;
+    }
+    if (at->level == level) {
+        return pt_overwrite(pt, ctx, at, r, p, g);
+    }
+    /* Smaller leaves come here. A leaf of several entries that lies wholly in the range goes down to single ones first. */
+    old = pvi_env_read64(&at->table[pt_index(p->iova, at->level)]);
+    size = pt_span(at->level) << pt_order(old, at->level);
+    if ((p->iova & (size - 1)) == 0 && p->left >= size) {
+        sizes &= pt_span(at->level) | (pt_span(at->level) - 1);
+    }
+    return pt_cut(pt, ctx, at, p->iova, p->iova + p->left - 1, sizes, g);
+}
+
+/* The smaller sizes only: larger leaves cannot go there. */
+static PT_INLINE unsigned pt_smaller(const struct pvi_pt *pt, const struct pt_piece *p, unsigned level)
+{
+    return pt_level(pt_largest(pt_fitting(pt->cfg.page_sizes & (pt_span(level) - 1), p->iova, p->pa, p->left)));
+}
+
+/* Something is in the way at this level, or no table is there. *lower: only smaller leaves can go there. */
+static int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, const struct pt_piece *p,
+                       unsigned level, struct pt_at *at, bool *lower, struct pvi_gather *g)
+{
+    unsigned nr = pt_reached(p, level), vacant;
+    uint64_t *slot = &at->table[pt_index(p->iova, at->level)], entry = pvi_env_read64(slot);
+    struct pvi_page *child;
+
+    *lower = false;
+    if (pt_kind(entry, at->level) == PT_LEAF) {
+        return pt_meet_leaf(pt, ctx, at, r, p, level, g);
+    }
+    if (at->level > level) {
+        return pt_chain(pt, ctx, at, r, p, level, g);
+    }
+    vacant = pt_vacant(slot, nr);
+    if (vacant < nr && pt_kind(slot[vacant], level) == PT_TABLE &&
+        pt_clear_way(pt, ctx, at, p->iova + ((uint64_t)vacant << pt_shift(level)), nr - vacant, g)) {
+        return 0;
+    }
+    if (pt_kind(entry, level) == PT_TABLE && r->replace && (pt->cfg.page_sizes & pt_span(level)) != 0) {
+        child = pt_child(pt, entry, level);
+        if (child->links == 0 && pt_owed_frames(child) <= PVI_GATHER_FRAMES) {
+            return pt_oust(pt, ctx, at, r, p, child, g);
+        }
+    }
+    *lower = true;
+    return 0;
+}
+
+static PT_NOINLINE int pt_map_slow(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r,
+                                   const struct pt_piece *p, unsigned level, struct pvi_gather *g)
+{
+    for (;;) {
+        struct pt_at at;
+        bool lower;
+        int rc;
+
+        pt_begin(pt, &at);
+        (void)pt_down(pt, &at, p->iova, level);
+        rc = pt_map_step(pt, ctx, r, p, level, &at, &lower, g);
+        pt_end(pt, &at);
+        if (!lower) {
+            return rc;
+        }
+        level = pt_smaller(pt, p, level);
+        if (pt_put(pt, ctx, r, p, g, level)) {
+            return 0;
+        }
+    }
+}
+
+/*
+ * Another CPU may have linked a table that the new leaves hang from and not written the link back yet: the one that
+ * reports success must have.
+ */
+static PT_NOINLINE void pt_sync_way(const struct pvi_pt *pt, uint64_t iova)
+{
+    struct pt_at at;
+
+    pt_begin(pt, &at);
+    while (pt_common(at.level)) {
+        pt_sync(pt, &at.table[pt_index(iova, at.level)], 1);
+        if (at.level == 0 || !pt_down(pt, &at, iova, at.level - 1)) {
+            break;
+        }
+    }
+    pt_end(pt, &at);
+}
+
+static PT_NOINLINE int pt_map_more(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
+{
+    struct pt_piece p;
+    unsigned level;
+    int rc = pt_piece(pt, r, &p);
+
+    if (rc != 0) {
+        return rc;
+    }
+    level = pt_level(pt_largest(pt_fitting(pt->cfg.page_sizes, p.iova, p.pa, p.left)));
+    if (level == 0 ? !pt_put(pt, ctx, r, &p, g, 0)
+                   : (r->shared && pt_common(level)) || !pt_put(pt, ctx, r, &p, g, level)) {
+        if (r->shared && pt_common(level)) {
+            return PVI_PT_ALONE;
+        }
+        rc = pt_map_slow(pt, ctx, r, &p, level, g);
+    }
+    if (r->shared && !pt->cfg.coherent) {
+        pt_sync_way(pt, p.iova);
+    }
+    return rc;
+}
+
+static int PVI_CALLBACK pt_map(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
+{
+    uint64_t left = r->len - r->done;
+
+    if ((left == pt_span(0) && pt_put_one(pt, ctx, r, g, 0)) || (left == pt_span(1) && pt_put_one(pt, ctx, r, g, 1))) {
+        return 0;
+    }
+    return pt_map_more(pt, ctx, r, g);
+}

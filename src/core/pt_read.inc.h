@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* Part of pt_engine.inc.h: lookup, scan, what an unlinked table owes. */
+
+/* Lookups that begin anew this often because pages came back to the pool say so. */
+#define PT_TRIES 64u
+
+/* Pages came back to the pool meanwhile: begin anew. */
+#define PT_STALE 1
+
+static PT_INLINE int pt_answer(uint64_t entry, uint64_t iova, unsigned level, struct pvi_pt_leaf *out)
+{
+    unsigned lg2 = pt_shift(level) + pt_order(entry, level);
+
+    out->iova = iova & ~(((uint64_t)1 << lg2) - 1);
+    out->pa = pt_leaf_pa(entry, level);
+    out->lg2 = (uint8_t)lg2;
+    out->prot = (uint8_t)pt_prot(entry, level);
+    out->owe = (uint8_t)pt_owe(entry, level);
+    return 0;
+}
+
+/*
+ * One level: PT_TABLE with the next table mapped, or how the lookup ends in *rc. What was read is believed only if no page
+ * of this table's share has come back to the pool since the walk began: the one just read may have been among them, and
+ * hold anything by now. One that comes back later held this entry when it was read.
+ */
+static PT_INLINE bool pt_look_step(const struct pvi_pt *pt, uint64_t **table, uint64_t iova, unsigned level,
+                                   uint32_t generation, struct pvi_pt_leaf *out, int *rc)
+{
+    uint64_t entry = pvi_env_read64(&(*table)[pt_index(iova, level)]), *next;
+    enum pt_kind kind = pt_kind(entry, level);
+    pvi_pa pa;
+
+    if (pvi_env_read32(&pt->quota->generation) != generation) {
+        *rc = PT_STALE;
+        return false;
+    }
+    if (level == 0 || kind != PT_TABLE) {
+        *rc = kind == PT_LEAF ? pt_answer(entry, iova, level, out) : -PVI_ENOENT;
+        return false;
+    }
+    pa.a = pt_table_pa(entry, level);
+    next = pvi_env_map(pt->host, pa);
+    pvi_env_unmap(pt->host, *table);
+    *table = next;
+    return true;
+}
+
+static PT_INLINE int pt_look(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
+{
+    uint32_t generation = pvi_env_read32(&pt->quota->generation);
+    unsigned level = pt->cfg.levels - 1u;
+    uint64_t *table;
+    pvi_pa pa;
+    int rc = 0;
+
+    pa.a = pvi_env_read64(&pt->root_pa.a);
+    if (pa.a == 0 || pvi_env_read32(&pt->quota->generation) != generation) {
+        return pa.a == 0 ? -PVI_ENOENT : PT_STALE;
+    }
+    table = pvi_env_map(pt->host, pa);
+    if (level == 3) { /* as mostly: shifts and masks are constants */
+        (void)(pt_look_step(pt, &table, iova, 3, generation, out, &rc) &&
+               pt_look_step(pt, &table, iova, 2, generation, out, &rc) &&
+               pt_look_step(pt, &table, iova, 1, generation, out, &rc) &&
+               pt_look_step(pt, &table, iova, 0, generation, out, &rc));
+    } else {
+        while (pt_look_step(pt, &table, iova, level, generation, out, &rc)) {
+            level--;
+        }
+    }
+    pvi_env_unmap(pt->host, table);
+    return rc;
+}
+
+static int PVI_CALLBACK pt_lookup(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
+{
+    unsigned tries;
+    int rc = -PVI_ENOENT;
+
+    if (iova > pt->table_last) {
+        return rc;
+    }
+    for (tries = 0; tries < PT_TRIES; tries++) {
+        rc = pt_look(pt, iova, out);
+        if (rc != PT_STALE) {
+            return rc;
+        }
+    }
+    return -PVI_EBUSY;
+}
+
+/* --- scan ------------------------------------------------------------------------------------------- */
+
+/* Adds a leaf's part in the range to the run; false: it does not continue it, or the run ends before it. */
+static bool pt_run_add(struct pvi_pt_scan *r, uint64_t first, uint64_t last, uint64_t pa, unsigned prot, unsigned owe)
+{
+    if (r->run.len == 0) {
+        r->run.iova = first;
+        r->run.pa = pa;
+        r->run.prot = (uint8_t)prot;
+        r->run.owe = (uint8_t)owe;
+    } else if (r->run.iova + r->run.len != first || r->run.pa + r->run.len != pa || r->run.prot != prot ||
+               r->run.owe != owe) {
+        return false;
+    }
+    r->run.len += last - first + 1;
+    return true;
+}
+
+/* One table's entries from r->next on. True: the run has ended, or the range. */
+static bool pt_scan_table(struct pt_at *at, struct pvi_pt_scan *r, unsigned *budget)
+{
+    unsigned level = at->level, i = pt_index(r->next, level);
+    uint64_t begin = (r->next & ~(pt_span(level) - 1)) - ((uint64_t)i << pt_shift(level));
+
+    while (i < pt_entries(level) && *budget > 0) {
+        uint64_t entry = pvi_env_read64(&at->table[i]), first, last, from;
+        enum pt_kind kind = pt_kind(entry, level);
+        unsigned order = kind == PT_LEAF ? pt_order(entry, level) : 0, nr = 1u << order;
+
+        if (kind == PT_TABLE) {
+            return false;
+        }
+        first = begin + ((uint64_t)(i & ~(nr - 1)) << pt_shift(level));
+        last = first + ((pt_span(level) << order) - 1);
+        if (kind == PT_EMPTY && r->run.len != 0) {
+            return true;
+        }
+        if (kind == PT_LEAF) {
+            from = first > r->next ? first : r->next;
+            if (!pt_run_add(r, from, last < r->last ? last : r->last, pt_leaf_pa(entry, level) + (from - first),
+                            pt_prot(entry, level), pt_owe(entry, level))) {
+                return true;
+            }
+            r->leaves[pt_shift(level) + order] += first >= r->first;
+        }
+        (*budget)--;
+        r->complete = pt_pass(&r->next, r->last, last);
+        if (r->complete) {
+            return true;
+        }
+        i = (i & ~(nr - 1)) + nr;
+    }
+    return false;
+}
+
+static int PVI_CALLBACK pt_scan(const struct pvi_pt *pt, struct pvi_pt_scan *r)
+{
+    unsigned budget = PT_BUDGET;
+    int rc = pt_range(pt, r->next, r->last);
+    bool ended = false;
+
+    r->run.len = 0;
+    while (rc == 0 && !ended && budget > 0) {
+        struct pt_at at;
+
+        pt_begin(pt, &at);
+        (void)pt_down(pt, &at, r->next, 0);
+        ended = pt_scan_table(&at, r, &budget);
+        pt_end(pt, &at);
+    }
+    return rc;
+}
+
+/* --- owed ------------------------------------------------------------------------------------------- */
+
+static int PVI_CALLBACK pt_owed(struct pvi_host *h, const struct pvi_page *page, unsigned *from, struct pvi_frames *run)
+{
+    unsigned level = page->level, i = *from, nr = pt_entries(level), order;
+    uint64_t *table = pvi_env_map(h, page->pa), entry = 0, next;
+
+    for (; i < nr; i++) {
+        entry = pvi_env_read64(&table[i]);
+        if (pt_kind(entry, level) == PT_LEAF && pt_owe(entry, level) != PVI_OWE_NONE) {
+            break;
+        }
+    }
+    run->nr = 0;
+    if (i < nr) {
+        run->pa.a = pt_leaf_pa(entry, level);
+        run->owe = (uint8_t)pt_owe(entry, level);
+        /* A leaf that continues the one before has its value plus a step, but for what hardware noted. */
+        do {
+            order = pt_order(entry, level);
+            next = (entry & ~pt_touched(level)) + pt_leaf_step(level);
+            run->nr += pt_span(level) << order >> PVI_PAGE_LG2;
+            i += 1u << order;
+            entry = i < nr ? pvi_env_read64(&table[i]) : 0;
+        } while (i < nr && ((order == 0 && (entry & ~pt_touched(level)) == next) ||
+                            (pt_kind(entry, level) == PT_LEAF && pt_owe(entry, level) == run->owe &&
+                             pt_leaf_pa(entry, level) == run->pa.a + (run->nr << PVI_PAGE_LG2))));
+    }
+    *from = i;
+    pvi_env_unmap(h, table);
+    return run->nr != 0;
+}

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT */
+/* Part of pt_engine.inc.h: cutting leaves, unmap. */
+
+/* --- cut -------------------------------------------------------------------------------------------- */
+
+/* How a leaf is to be cut: no piece reaches over an end of [first, last], or is of a size that is not in `sizes`. */
+struct pt_scissors {
+    uint64_t first, last;
+    uint64_t sizes;
+};
+
+/* What the pieces of a leaf are made of, from its entry number `from` on, in a table of level `to`. */
+static struct pt_what pt_pieces(const struct pt_scissors *by, uint64_t old, unsigned level, uint64_t first, unsigned from,
+                                unsigned to)
+{
+    uint64_t off = (uint64_t)from << pt_shift(level);
+    struct pt_what what = {first + off, pt_leaf_pa(old, level) + off, by->sizes & pt_level_sizes(to), 0,
+                           pt_prot(old, level), pt_owe(old, level)};
+
+    if (what.sizes == 0) { /* all that is allowed is smaller: cut again from the smallest of this level */
+        what.sizes = pt_span(to);
+    }
+    return what;
+}
+
+/*
+ * Fills nr entries from iova on with the pieces of a leaf, the largest that fit. Entries that an end of [first, last]
+ * cuts stand alone, for the next cut. Returns how many were filled.
+ */
+static unsigned pt_emit_cut(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
+                            const struct pt_what *what, const struct pt_scissors *by, bool live)
+{
+    uint64_t first = by->first, last = by->last;
+    const uint64_t end = what->iova + ((uint64_t)nr << pt_shift(level)) - 1, mask = pt_span(level) - 1;
+    unsigned border[5], i, at = 0, nr_borders = 0;
+
+    if (first > what->iova && first <= end) {
+        border[nr_borders++] = (unsigned)((first - what->iova) >> pt_shift(level));
+        border[nr_borders++] = (unsigned)((first - what->iova + mask) >> pt_shift(level));
+    }
+    if (last >= what->iova && last < end) {
+        border[nr_borders++] = (unsigned)((last - what->iova + 1) >> pt_shift(level));
+        border[nr_borders++] = (unsigned)((last - what->iova + 1 + mask) >> pt_shift(level));
+    }
+    border[nr_borders++] = nr;
+    for (i = 0; i < nr_borders; i++) {
+        struct pt_what part = *what;
+
+        if (border[i] > at) {
+            part.iova += (uint64_t)at << pt_shift(level);
+            part.pa += (uint64_t)at << pt_shift(level);
+            if (pt_emit(pt, &slot[at], level, border[i] - at, &part, live) != border[i] - at) {
+                break;
+            }
+            at = border[i];
+        }
+    }
+    return at;
+}
+
+/*
+ * One entry of a leaf becomes a table of leaves one level down that say the same, by one store: no walker is ever
+ * without a translation. A device that writes before the link is there sets the old leaf's dirty bit: then once more.
+ */
+static void pt_cut_down(struct pvi_pt *pt, struct pt_at *at, unsigned index, unsigned from, uint64_t begin,
+                        const struct pt_scissors *by, struct pvi_page *child)
+{
+    unsigned level = at->level, below = level - 1u, nr = pt_entries(below), filled;
+    uint64_t *slot = &at->table[index], *table = pvi_env_map(pt->host, child->pa), old;
+    struct pvi_page *page = pt_page(pt, at);
+    struct pt_scissors none = {0, UINT64_MAX, pt->cfg.page_sizes};
+
+    if ((pt->cfg.page_sizes & pt_span(below)) == 0) { /* only leaves of several entries there: they are cut in their turn */
+        by = &none;
+    }
+    do {
+        struct pt_what what;
+
+        old = pvi_env_read64(slot);
+        what = pt_pieces(by, old, level, begin, from, below);
+        what.extra = (old & pt_dirty(level)) != 0 ? pt_dirty(below) : 0;
+        pt_scrub(child, table, 0, nr);
+        filled = pt_emit_cut(pt, table, below, nr, &what, by, false);
+        PVI_ASSERT(filled == nr);
+        pt_sync(pt, table, PVI_TABLE_ENTRIES);
+    } while (!pt_swap(pt, slot, old, pt_table(child->pa.a, level)));
+    pt_sync(pt, slot, 1);
+    pvi_env_unmap(pt->host, table);
+    child->level = (uint8_t)below;
+    child->live = nr;
+    pt_count(page, level, 0, 1);
+    if (pt_owe(old, level) != PVI_OWE_NONE) {
+        child->owing = (uint16_t)nr;
+        page->owing--;
+    }
+}
+
+/*
+ * The entries of a repeated leaf become smaller leaves of the same level, slot by slot, each always translating right.
+ * Where writes are noted a device may set the dirty bit in a slot after it was looked at: all pieces count as written.
+ */
+static void pt_cut_group(struct pvi_pt *pt, struct pt_at *at, unsigned base, unsigned nr, uint64_t begin,
+                         const struct pt_scissors *by)
+{
+    unsigned level = at->level;
+    uint64_t *slot = &at->table[base], old = pvi_env_read64(slot);
+    struct pt_what what = pt_pieces(by, old, level, begin, 0, level);
+
+    what.extra = pt->cfg.dirty ? pt_dirty(level) : 0;
+    (void)pt_emit_cut(pt, slot, level, nr, &what, by, true);
+    pt_sync(pt, slot, nr);
+}
+
+/*
+ * Cuts the leaf at `first` so that none of its pieces reaches over an end of [first, last]. What may be cached is the old
+ * leaf, whole, from whichever entry: all of it goes. Where single entries of the level cannot be leaves (AMD-Vi's 512 GiB)
+ * all entries of the leaf become tables at once: as long as one is left, hardware may cache the leaf whole again.
+ */
+static int pt_cut(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, uint64_t first, uint64_t last,
+                  uint64_t sizes, struct pvi_gather *g)
+{
+    struct pt_scissors by = {first, last, sizes};
+    unsigned level = at->level, index = pt_index(first, level), i;
+    uint64_t old = pvi_env_read64(&at->table[index]);
+    unsigned order = pt_order(old, level), nr = 1u << order, base = index & ~(nr - 1);
+    uint64_t begin = first & ~((pt_span(level) << order) - 1);
+    struct pvi_page *child;
+    int rc;
+
+    if (pt->cfg.fixed_sizes) {
+        return -PVI_EPART;
+    }
+    if (order > 0 && (pt->cfg.page_sizes & pt_span(level)) != 0) {
+        pt_cut_group(pt, at, base, nr, begin, &by);
+    } else {
+        rc = pvi_pool_take(pt->pool, pt->quota, nr, PVI_PAGE_TABLE, &child);
+        if (rc != 0) {
+            return rc;
+        }
+        for (i = 0; i < nr; i++) {
+            struct pvi_page *next = child->next;
+
+            pt_cut_down(pt, at, base + i, i, begin, &by, child);
+            child = next;
+        }
+    }
+    pvi_gather_range(g, ctx, begin, begin + (pt_span(level) << order) - 1, true, false);
+    return 0;
+}
+
+/* --- unmap ------------------------------------------------------------------------------------------ */
+
+/* The highest level whose entry at `next` the range covers whole, in all its bytes; else 0. */
+static unsigned pt_covered(const struct pvi_pt *pt, uint64_t next, uint64_t last)
+{
+    unsigned level = 0;
+
+    while (level + 1u < pt->cfg.levels && (next & (pt_span(level + 1) - 1)) == 0 &&
+           last - next >= pt_span(level + 1) - 1) {
+        level++;
+    }
+    return level;
+}
+
+/*
+ * A table that the range covers whole, and in which nothing can stop the removal: no hole, and no table below it. What
+ * it owes must not be more than one flush may release.
+ */
+static struct pvi_page *pt_droppable(const struct pvi_pt *pt, const struct pvi_pt_unmap *r, uint64_t link, unsigned level)
+{
+    struct pvi_page *child = pt_child(pt, link, level);
+
+    return child->links == 0 && (r->holes || child->live == pt_entries(level - 1)) &&
+                   pt_owed_frames(child) <= PVI_GATHER_FRAMES
+               ? child
+               : NULL;
+}
+
+/* What is being removed from one table. */
+struct pt_out {
+    uint64_t begin;            /* of the table's first entry */
+    unsigned first, at;        /* entries: where it began, where it is */
+    unsigned from, to, end;    /* the range has all of [from, to), and something of [first, end) */
+    unsigned live, owing, links; /* removed */
+};
+
+/* Clears a leaf in all of its entries. */
+static PT_INLINE void pt_wipe(const struct pvi_pt *pt, uint64_t *slot, unsigned nr)
+{
+    unsigned i;
+
+    pvi_env_write64(pt->host, slot, 0);
+    for (i = 1; PT_REPEATS && i < nr; i++) {
+        pvi_env_write64(pt->host, &slot[i], 0);
+    }
+}
+
+/* Removes leaves up to entry `end`, as long as nothing else comes: 0, or -PVI_EBUSY. */
+static PT_NOINLINE int pt_out_leaves(struct pvi_pt *pt, struct pt_at *at, struct pt_out *out, unsigned end, struct pvi_gather *g)
+{
+    unsigned level = at->level, i = out->at, n;
+    int rc = 0;
+
+    while (i < end) {
+        uint64_t old = pvi_env_read64(&at->table[i]);
+
+        if (pt_kind(old, level) != PT_LEAF) {
+            break;
+        }
+        n = 1u << pt_order(old, level);
+        if (PT_REPEATS && ((i & (n - 1)) != 0 || i + n > out->to)) {
+            break; /* only a part of it */
+        }
+        if (pt_owe(old, level) != PVI_OWE_NONE) {
+            uint64_t frames = ((uint64_t)n << pt_shift(level)) >> PVI_PAGE_LG2;
+
+            if (!pvi_gather_room(g, pt->pool, pt->quota, frames)) {
+                rc = -PVI_EBUSY;
+                break;
+            }
+            pvi_gather_frames(g, pt_leaf_pa(old, level), frames, (uint8_t)pt_owe(old, level));
+            out->owing += n;
+        }
+        pt_wipe(pt, &at->table[i], n);
+        i += n;
+    }
+    out->live += i - out->at;
+    out->at = i;
+    return rc;
+}
+
+/* Unlinks a covered table unread: its leaves, and what they owe, stay in it until the flush. */
+static int pt_out_table(struct pvi_pt *pt, struct pt_at *at, struct pt_out *out, struct pvi_page *child, uint64_t *removed,
+                        struct pvi_gather *g)
+{
+    if (!pvi_gather_table_room(g, pt_owed_frames(child))) {
+        return -PVI_EBUSY;
+    }
+    pvi_env_write64(pt->host, &at->table[out->at], 0);
+    *removed += (uint64_t)child->live << pt_shift(at->level - 1u);
+    pvi_gather_table(g, child, pt_owed_frames(child));
+    out->live++;
+    out->links++;
+    out->at++;
+    return 0;
+}
+
+/* How a pass over one table ended, but for an error. */
+enum pt_next {
+    PT_GO,    /* the range, the table or the budget ended */
+    PT_ENTER, /* a table that must be looked into */
+    PT_CUT    /* a leaf that the range has only a part of */
+};
+
+/* Removes entry by entry, up to entry `stop`. */
+static PT_NOINLINE int pt_out_entries(struct pvi_pt *pt, struct pt_at *at, struct pvi_pt_unmap *r, struct pt_out *out,
+                                    unsigned stop, enum pt_next *next, struct pvi_gather *g)
+{
+    bool leaves = !r->shared || !pt_common(at->level);
+    int rc = 0;
+
+    while (rc == 0 && out->at < stop) {
+        struct pvi_page *child = NULL;
+        uint64_t old;
+
+        if (leaves && out->at >= out->from) {
+            rc = pt_out_leaves(pt, at, out, stop < out->to ? stop : out->to, g);
+            if (rc != 0 || out->at >= stop) {
+                break;
+            }
+        }
+        old = pvi_env_read64(&at->table[out->at]);
+        switch (pt_kind(old, at->level)) {
+        case PT_EMPTY:
+            rc = r->holes ? 0 : -PVI_ENOENT;
+            out->at += r->holes;
+            break;
+        case PT_LEAF:
+            *next = PT_CUT;
+            return leaves ? 0 : PVI_PT_ALONE;
+        default:
+            if (out->at >= out->from && out->at < out->to) {
+                child = pt_droppable(pt, r, old, at->level);
+            }
+            if (!child) {
+                *next = PT_ENTER;
+                return 0;
+            }
+            rc = pt_out_table(pt, at, out, child, &r->removed, g);
+            break;
+        }
+    }
+    return rc;
+}
+
+/* Books what was removed, and where the request stands now. */
+static PT_NOINLINE void pt_out_done(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_unmap *r,
+                                  const struct pt_out *out, struct pvi_gather *g)
+{
+    unsigned level = at->level;
+    uint64_t last = out->begin + ((uint64_t)out->at << pt_shift(level)) - 1;
+    struct pvi_page *page = pt_page(pt, at);
+
+    if (out->at == out->first) {
+        return;
+    }
+    if (out->live != 0) {
+        pt_count(page, level, 0u - out->live, 0u - out->links);
+        page->owing = (uint16_t)(page->owing - out->owing);
+        pt_sync(pt, &at->table[out->first], out->at - out->first);
+        pvi_gather_range(g, ctx, out->begin + ((uint64_t)out->first << pt_shift(level)), last, out->links != 0, false);
+        r->removed += (uint64_t)(out->live - out->links) << pt_shift(level);
+    }
+    r->climb = pt_live(page) == 0; /* also if it was before */
+    r->complete = last >= r->last;
+    r->next = last + 1;
+}
+
+/* One pass over one table: from r->next to the end of the range, the table, the budget or the patience of the gather. */
+static PT_NOINLINE int pt_out(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_unmap *r,
+                            uint64_t last, unsigned *budget, enum pt_next *next, struct pvi_gather *g)
+{
+    unsigned level = at->level, index = pt_index(r->next, level), stop;
+    uint64_t mask = pt_span(level) - 1, touched;
+    struct pt_out out = {(r->next & ~mask) - ((uint64_t)index << pt_shift(level)), index, index, 0, 0, 0, 0, 0, 0};
+    int rc;
+
+    touched = ((last - out.begin) >> pt_shift(level)) + 1;
+    out.end = touched < pt_entries(level) ? (unsigned)touched : pt_entries(level);
+    out.from = index + ((r->next & mask) != 0);
+    out.to = out.end - (touched == out.end && (last & mask) != mask);
+    stop = out.end - index < *budget ? out.end : index + *budget;
+    *next = PT_GO;
+    rc = pt_out_entries(pt, at, r, &out, stop, next, g);
+    *budget -= out.at - index < *budget ? out.at - index : *budget;
+    pt_out_done(pt, ctx, at, r, &out, g);
+    return rc;
+}
+
+/*
+ * Unlinks tables that have become empty, upwards from the one that holds iova: always when the range covers them whole,
+ * else when the owner wants memory back at once. The range to invalidate is all that the table could translate.
+ */
+static int pt_climb(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t iova, struct pvi_gather *g)
+{
+    unsigned top = pt->cfg.levels - 1u, level;
+    struct pt_at at;
+
+    r->climb = false;
+    for (level = 0; level < top; level++) {
+        uint64_t first = iova & ~(pt_span(level + 1u) - 1), last = first + (pt_span(level + 1u) - 1), *slot;
+        struct pvi_page *child;
+
+        if (!pt->cfg.trim && (r->first > first || r->last < last)) {
+            return 0;
+        }
+        pt_begin(pt, &at);
+        if (pt_down(pt, &at, iova, level + 1u)) {
+            slot = &at.table[pt_index(iova, level + 1u)];
+            child = pt_kind(pvi_env_read64(slot), level + 1u) == PT_TABLE ? pt_child(pt, *slot, level + 1u) : NULL;
+            if (child && (pt_live(child) != 0 || (r->shared && pt_common(level)))) {
+                pt_end(pt, &at);
+                r->climb = pt_live(child) == 0;
+                return r->climb ? PVI_PT_ALONE : 0;
+            }
+            if (child) {
+                pt_unlink(pt, ctx, &at, slot, child, iova, g);
+            }
+        }
+        pt_end(pt, &at);
+    }
+    return 0;
+}
+
+static int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t last,
+                         unsigned *budget, struct pvi_gather *g)
+{
+    unsigned level = pt_covered(pt, r->next, last);
+    enum pt_next next = PT_ENTER;
+    struct pt_at at;
+    int rc = 0;
+
+    pt_begin(pt, &at);
+    do {
+        uint64_t from = r->next;
+
+        (void)pt_down(pt, &at, from, level);
+        rc = pt_out(pt, ctx, &at, r, last, budget, &next, g);
+        level = at.level - 1u;
+        if (next == PT_ENTER && r->next != from) {
+            break; /* further on in the table: found again from the root */
+        }
+    } while (rc == 0 && next == PT_ENTER);
+    if (next == PT_CUT && rc == 0) {
+        rc = r->whole ? -PVI_EPART : pt_cut(pt, ctx, &at, r->next, last, pt->cfg.page_sizes, g);
+        *budget = 0;
+    }
+    pt_end(pt, &at);
+    return rc;
+}
+
+/* Clears one leaf of one entry; 1, or 0 if there is none or its frame finds no room. */
+static PT_INLINE unsigned pt_take_one(struct pvi_pt *pt, uint64_t *slot, unsigned level, struct pvi_page *page,
+                                      struct pvi_gather *g)
+{
+    uint64_t old = pvi_env_read64(slot), frames = pt_span(level) >> PVI_PAGE_LG2;
+
+    if (pt_kind(old, level) != PT_LEAF || pt_order(old, level) != 0) {
+        return 0;
+    }
+    if (pt_owe(old, level) != PVI_OWE_NONE) {
+        if (!pvi_gather_room(g, pt->pool, pt->quota, frames)) {
+            return 0;
+        }
+        pvi_gather_frames(g, pt_leaf_pa(old, level), frames, (uint8_t)pt_owe(old, level));
+        page->owing--;
+    }
+    pvi_env_write64(pt->host, slot, 0);
+    return 1;
+}
+
+/* Clears leaves of one entry that owe nothing, as long as nothing else comes. */
+static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr)
+{
+    uint64_t *s = slot, *end = slot + nr;
+
+    do {
+        uint64_t old = pvi_env_read64(s);
+
+        if (__builtin_expect(pt_kind(old, level) != PT_LEAF, 0) || __builtin_expect(pt_order(old, level) != 0, 0) ||
+            __builtin_expect(pt_owe(old, level) != PVI_OWE_NONE, 0)) {
+            break;
+        }
+        pvi_env_write64(pt->host, s, 0);
+    } while (++s != end);
+    return (unsigned)(s - slot);
+}
+
+/* The way it mostly goes: leaves that lie in one table and wholly in the range, up to its end. False: nothing done. */
+static PT_INLINE bool pt_take_out(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+{
+    uint64_t first = r->next, last = r->last, mask, *slot;
+    unsigned level, nr;
+    struct pvi_page *page;
+    struct pt_at at;
+
+    if (last > pt->table_last || first > last) {
+        return false;
+    }
+    (void)pt_find(pt, &at, first, 0);
+    level = at.level;
+    mask = pt_span(level) - 1;
+    slot = &at.table[pt_index(first, level)];
+    if (((first | ~last) & mask) != 0 || (last - first) >> pt_shift(level) >= pt_entries(level) - pt_index(first, level) ||
+        (r->shared && pt_common(level))) {
+        pt_end(pt, &at);
+        return false;
+    }
+    nr = (unsigned)((last - first) >> pt_shift(level)) + 1;
+    page = pt_page(pt, &at);
+    if (nr == 1) {
+        nr = pt_take_one(pt, slot, level, page, g);
+    } else if (nr == pt_entries(level)) {
+        nr = 0; /* a whole table goes unread */
+    } else {
+        nr = level == 0 ? pt_take_plain(pt, slot, 0, nr) : pt_take_plain(pt, slot, level, nr);
+    }
+    if (nr != 0) {
+        last = first + ((uint64_t)nr << pt_shift(level)) - 1;
+        pt_count(page, level, 0u - nr, 0);
+        pt_sync(pt, slot, nr);
+        pt_gone(g, ctx, first, last, false);
+        r->removed += last - first + 1;
+        r->complete = last == r->last;
+        r->next = last + 1;
+        r->climb = pt_live(page) == 0 && (pt->cfg.trim || r->last - r->first >= (mask << pt_bits(level)));
+    }
+    pt_end(pt, &at);
+    return nr != 0;
+}
+
+static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+{
+    uint64_t last = r->last;
+    unsigned budget = PT_BUDGET;
+    int rc = 0;
+
+    if (r->climb) {
+        rc = pt_climb(pt, ctx, r, r->next - 1, g);
+        if (rc != 0 || r->complete) {
+            return rc;
+        }
+    }
+    if (((r->next | (last + 1)) & pt->page_mask) != 0) {
+        return -PVI_EALIGN;
+    }
+    if (r->next > last || last > pt->table_last) {
+        return -PVI_ERANGE;
+    }
+    if (r->shared && (last ^ r->next) >> PT_SHARED_LG2 != 0) {
+        last = r->next | (((uint64_t)1 << PT_SHARED_LG2) - 1);
+    }
+    do {
+        rc = pt_unmap_pass(pt, ctx, r, last, &budget, g);
+        if (r->climb) {
+            int up = pt_climb(pt, ctx, r, r->next - 1, g);
+
+            rc = rc == 0 ? up : rc;
+        }
+    } while (rc == 0 && budget > 0 && !r->complete && r->next <= last);
+    return rc;
+}
+
+static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+{
+    if (r->climb || !pt_take_out(pt, ctx, r, g)) {
+        return pt_unmap_more(pt, ctx, r, g);
+    }
+    return r->climb ? pt_climb(pt, ctx, r, r->next - 1, g) : 0;
+}
