@@ -18,6 +18,8 @@ struct pvi_pt_ops;
 
 /** Ranges held at once; a context with more is flushed whole. */
 #define PVI_GATHER_RANGES 64u
+/** Invalidations handed to a unit at once. */
+#define PVI_GATHER_INV 16u
 /** Runs of frames held without a list page. */
 #define PVI_GATHER_RUNS 32u
 /** List pages that one gather takes from the pool at most; each holds PVI_LIST_RUNS. */
@@ -44,12 +46,21 @@ struct pvi_gather_run {
     uint64_t nr;
 };
 
+/** What the engine keeps between the steps of a slice: here, as hypervisors' stacks are small. */
+struct pvi_gather_work {
+    uint64_t first, last, sizes; /**< a leaf to be cut: no piece reaches over an end, or is of another size */
+    uint64_t iova, pa, left;     /**< what is to be mapped next, contiguous in frames too */
+    unsigned level;              /**< of its leaves */
+};
+
 struct pvi_gather {
     struct pvi_host *host;
     struct pvi_hdom *hdom;        /**< whose frames are released */
     const struct pvi_pt_ops *ops; /**< format of the tables */
     struct pvi_gather_range range[PVI_GATHER_RANGES];
     struct pvi_gather_run run[PVI_GATHER_RUNS];
+    struct pvi_inv inv[PVI_GATHER_INV]; /**< on their way to a unit */
+    struct pvi_gather_work work;
     struct pvi_page *tables; /**< unlinked, by next */
     struct pvi_page *lists;  /**< list pages, newest first, by next */
     uint64_t nr_frames; /**< in runs, and owed by tables */

@@ -100,7 +100,7 @@ PVI_MUST_CHECK int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota,
  */
 void pvi_pool_put(struct pvi_pool *pool, struct pvi_page *page);
 
-/** The same for pages linked by next, up to NULL. */
+/** The same for pages linked by next, up to NULL or to one that is free already. */
 void pvi_pool_put_list(struct pvi_pool *pool, struct pvi_page *first);
 
 /** Writes a page off: the flush that covers it failed. It stays counted, is charged to nobody and is never used again. */

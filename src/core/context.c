@@ -106,9 +106,13 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
 
 static int context_unmap(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g, uint64_t *at)
 {
-    /* With nothing left but empty tables to take away there is nothing to forbid. */
-    int rc = r->complete ? 0 : context_open(ctx, false, r->next, r->last, at);
+    int rc;
 
+    /* Nothing is left but empty tables to take away; the context may have ended since the lock was dropped, and they with it. */
+    if (r->complete && pvi_context_state(ctx) != PVI_CTX_LIVE) {
+        return 0;
+    }
+    rc = r->complete ? 0 : context_open(ctx, false, r->next, r->last, at);
     if (rc == 0) {
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, r, g);
         *at = r->next;

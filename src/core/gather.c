@@ -2,9 +2,6 @@
 /* The gather: ranges, tables and frames between change and release. See include/pviommu/gather.h. */
 #include "core.h"
 
-/* Invalidations handed to a unit at once. */
-#define GATHER_CHUNK 16u
-
 void pvi_gather_init(struct pvi_gather *g, struct pvi_host *host, struct pvi_hdom *hdom,
                      const struct pvi_pt_ops *ops)
 {
@@ -320,10 +317,10 @@ static unsigned gather_count(const struct pvi_gather *g, const struct pvi_contex
     return nr;
 }
 
-static int gather_pages(const struct pvi_gather *g, const struct pvi_context *ctx, struct pvi_unit *u,
+static int gather_pages(struct pvi_gather *g, const struct pvi_context *ctx, struct pvi_unit *u,
                         uint16_t did)
 {
-    struct pvi_inv inv[GATHER_CHUNK];
+    struct pvi_inv *inv = g->inv;
     unsigned nr = 0;
     uint32_t i;
     int rc = 0;
@@ -336,7 +333,7 @@ static int gather_pages(const struct pvi_gather *g, const struct pvi_context *ct
             continue;
         }
         for (;; at = end + 1) {
-            if (nr == GATHER_CHUNK) {
+            if (nr == PVI_GATHER_INV) {
                 rc = pvi_host_inv_submit(g->host, u, inv, nr);
                 nr = 0;
             }
@@ -357,7 +354,7 @@ static int gather_pages(const struct pvi_gather *g, const struct pvi_context *ct
 }
 
 /* Tells one unit what changed in one context, in the cheapest way that covers it. Sets *told when it had to. */
-static int gather_tell(const struct pvi_gather *g, const struct pvi_context *ctx, struct pvi_unit *u,
+static int gather_tell(struct pvi_gather *g, const struct pvi_context *ctx, struct pvi_unit *u,
                        uint16_t did, bool *told)
 {
     unsigned nr = gather_count(g, ctx, u);

@@ -46,7 +46,7 @@ static int pt_range(const struct pvi_pt *pt, uint64_t next, uint64_t last)
  * Gives the leaf at met other rights, in all of its entries, each by one store; bits that hardware has set stay. What the
  * leaf owed is released after the flush, when something else is owed from now on.
  */
-static int pt_give(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, const struct pt_met *met,
+static PT_NOINLINE int pt_give(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, const struct pt_met *met,
                    const struct pvi_pt_change *r, struct pvi_gather *g)
 {
     unsigned level = at->level, i, was = pt_owe(met->entry, level), owe = r->owe == PVI_PT_KEEP ? was : r->owe;
@@ -94,12 +94,11 @@ static int PVI_CALLBACK pt_rights(struct pvi_pt *pt, struct pvi_context *ctx, st
                 r->complete = pt_pass(&r->next, r->last, met.last);
             }
         } else {
-            rc = r->whole ? -PVI_EPART : pt_cut(pt, ctx, &at, r->next, r->last, pt->cfg.page_sizes, g);
-            budget = 0;
+            rc = r->whole ? -PVI_EPART : pt_ask_cut(g, r->next, r->last, pt->cfg.page_sizes);
         }
         pt_end(pt, &at);
     }
-    return rc;
+    return rc == PT_CUT ? pt_cut(pt, ctx, g) : rc;
 }
 
 /* --- split ------------------------------------------------------------------------------------------ */
@@ -119,14 +118,13 @@ static int PVI_CALLBACK pt_split(struct pvi_pt *pt, struct pvi_context *ctx, str
 
         budget--;
         if (pt_meet(pt, &at, r->next, &met) == PT_LEAF && met.last - met.first >= size) {
-            rc = pt_cut(pt, ctx, &at, met.first, met.last, pt->cfg.page_sizes & (size | (size - 1)), g);
-            budget = 0;
+            rc = pt_ask_cut(g, met.first, met.last, pt->cfg.page_sizes & (size | (size - 1)));
         } else {
             r->complete = pt_pass(&r->next, r->last, met.last);
         }
         pt_end(pt, &at);
     }
-    return rc;
+    return rc == PT_CUT ? pt_cut(pt, ctx, g) : rc;
 }
 
 /* --- collapse --------------------------------------------------------------------------------------- */
@@ -164,7 +162,7 @@ static bool pt_continues(const uint64_t *slot, unsigned level, unsigned nr, bool
  * gather without what it owes: the large leaf owes that now. Hardware that has the table cached can still note a write in
  * it until the flush: where writes are noted, the large leaf counts as written from the start.
  */
-static bool pt_join_table(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *parent, uint64_t iova,
+static PT_NOINLINE bool pt_join_table(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *parent, uint64_t iova,
                           struct pvi_gather *g)
 {
     unsigned level = parent->level, below = level - 1u;
@@ -199,7 +197,7 @@ static bool pt_join_table(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_
 }
 
 /* Leaves of one table become larger ones of the same level, slot by slot, each always translating right. */
-static bool pt_join_group(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, unsigned base, unsigned order,
+static PT_NOINLINE bool pt_join_group(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, unsigned base, unsigned order,
                           uint64_t iova, struct pvi_gather *g)
 {
     unsigned level = at->level, nr = 1u << order, i;
@@ -223,7 +221,7 @@ static bool pt_join_group(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_
 }
 
 /* All larger leaves that fit into what the range has of one table, the largest first. */
-static void pt_join_in(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, uint64_t iova,
+static PT_NOINLINE void pt_join_in(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, uint64_t iova,
                        const struct pvi_pt_change *r, struct pvi_gather *g)
 {
     unsigned level = at->level, i;
@@ -247,7 +245,7 @@ static void pt_join_in(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at 
  * The range has been looked through up to `last`, which lies in a table of this level: larger leaves in the tables that end
  * there, or with the range; and instead of them, from the lowest level up.
  */
-static void pt_join_up(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_pt_change *r, unsigned level,
+static PT_NOINLINE void pt_join_up(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_pt_change *r, unsigned level,
                        uint64_t last, struct pvi_gather *g)
 {
     bool ends = last >= r->last;
@@ -320,7 +318,7 @@ static void pt_note_frames(uint64_t *bitmap, uint64_t from, uint64_t nr)
  * One leaf, or as much of it as a slice reports. It is cleaned with its last part, when all of it has been reported: a
  * device that writes meanwhile finds the bit set still, and afterwards sets it anew once the flush has made it look again.
  */
-static void pt_note(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, unsigned base, unsigned nr,
+static PT_NOINLINE void pt_note(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, unsigned base, unsigned nr,
                     uint64_t first, struct pvi_pt_dirty *r, struct pvi_gather *g, uint64_t *end)
 {
     uint64_t last = first + (((uint64_t)nr << pt_shift(at->level)) - 1), bit = pt_dirty(at->level), dirty = 0;

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Part of pt_engine.inc.h: map. */
 
-/* What a slice is about: a stretch that is contiguous in frames too. */
-struct pt_piece {
-    uint64_t iova, pa, left;
-};
-
 /* The run of a list from where the request stands: neighbours that continue each other, one table's worth at most. */
-static PT_NOINLINE void pt_list_run(const struct pvi_pt *pt, const struct pvi_pt_map *r, struct pt_piece *p)
+static PT_NOINLINE void pt_list_run(const struct pvi_pt *pt, const struct pvi_pt_map *r, struct pvi_gather_work *p)
 {
     uint64_t page = pt->page_mask + 1, first = r->done / page, nr = p->left / page, i = 1;
 
@@ -19,7 +14,7 @@ static PT_NOINLINE void pt_list_run(const struct pvi_pt *pt, const struct pvi_pt
     p->left = i * page;
 }
 
-static PT_INLINE int pt_piece(const struct pvi_pt *pt, const struct pvi_pt_map *r, struct pt_piece *p)
+static PT_INLINE int pt_piece(const struct pvi_pt *pt, const struct pvi_pt_map *r, struct pvi_gather_work *p)
 {
     p->iova = r->iova + r->done;
     p->pa = r->pa + r->done;
@@ -43,7 +38,7 @@ static PT_INLINE int pt_piece(const struct pvi_pt *pt, const struct pvi_pt_map *
     return 0;
 }
 
-static PT_INLINE struct pt_what pt_what(const struct pvi_pt *pt, const struct pvi_pt_map *r, const struct pt_piece *p)
+static PT_INLINE struct pt_what pt_what(const struct pvi_pt *pt, const struct pvi_pt_map *r, const struct pvi_gather_work *p)
 {
     struct pt_what what = {p->iova, p->pa, pt->cfg.page_sizes, 0, r->prot, r->owe};
 
@@ -51,7 +46,7 @@ static PT_INLINE struct pt_what pt_what(const struct pvi_pt *pt, const struct pv
 }
 
 /* Entries of one table that a piece reaches. */
-static PT_INLINE unsigned pt_reached(const struct pt_piece *p, unsigned level)
+static PT_INLINE unsigned pt_reached(const struct pvi_gather_work *p, unsigned level)
 {
     uint64_t nr = p->left >> pt_shift(level);
     unsigned room = pt_entries(level) - pt_index(p->iova, level);
@@ -69,30 +64,6 @@ static PT_INLINE void pt_added(const struct pvi_pt *pt, struct pvi_context *ctx,
     }
 }
 
-/* What a list has for the rest of a last-level table, run by run; nr entries are filled already. */
-static PT_NOINLINE unsigned pt_list_rest(const struct pvi_pt *pt, const struct pt_at *at, const struct pvi_pt_map *r,
-                                         unsigned nr)
-{
-    struct pvi_pt_map rest = *r;
-    unsigned first = pt_index(r->iova + r->done, 0), i;
-
-    for (;; nr += i) {
-        struct pt_piece p;
-        struct pt_what what;
-
-        rest.done = r->done + ((uint64_t)nr << pt_shift(0));
-        if (first + nr == pt_entries(0) || rest.done == r->len || pt_piece(pt, &rest, &p) != 0) {
-            return nr;
-        }
-        what = pt_what(pt, r, &p);
-        i = pt_vacant(&at->table[first + nr], pt_reached(&p, 0));
-        i = pt_emit(pt, &at->table[first + nr], 0, i, &what, true);
-        if (i == 0) {
-            return nr;
-        }
-    }
-}
-
 /* Is it a link to a table that holds nothing? */
 static PT_NOINLINE bool pt_hollow(const struct pvi_pt *pt, uint64_t entry, unsigned level)
 {
@@ -100,7 +71,7 @@ static PT_NOINLINE bool pt_hollow(const struct pvi_pt *pt, uint64_t entry, unsig
 }
 
 /* The way it mostly goes: the table is there, and its entries are empty up to somewhere. False: nothing done. */
-static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, const struct pt_piece *p,
+static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, const struct pvi_gather_work *p,
                              struct pvi_gather *g, unsigned level)
 {
     struct pt_what what = pt_what(pt, r, p);
@@ -119,12 +90,9 @@ static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct 
     if (PT_REPEATS && level > 0 && vacant < nr && pt_hollow(pt, slot[vacant], level)) {
         vacant = 0;
     }
-    nr = pt_emit(pt, slot, level, vacant, &what, true);
+    nr = pt_emit_inline(pt, slot, level, vacant, &what, true);
     if (nr != 0) {
         page = pt_page(pt, &at);
-        if (r->list && level == 0) {
-            nr = pt_list_rest(pt, &at, r, nr);
-        }
         pt_count(page, level, nr, 0);
         page->owing = (uint16_t)(page->owing + (r->owe != PVI_OWE_NONE ? nr : 0));
         pt_sync(pt, slot, nr);
@@ -169,7 +137,7 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_context *ctx, str
 /* --- what is in the way ------------------------------------------------------------------------------- */
 
 /* Unlinks the empty ones among the tables that a table points to. True: there were some. */
-static bool pt_prune(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_page *page, uint64_t iova,
+static PT_NOINLINE bool pt_prune(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_page *page, uint64_t iova,
                      struct pvi_gather *g)
 {
     struct pt_at at = {pvi_env_map(pt->host, page->pa), page->pa, page->level};
@@ -192,7 +160,7 @@ static bool pt_prune(struct pvi_pt *pt, struct pvi_context *ctx, const struct pv
  * Large leaves are to go where tables are: those that hold nothing are unlinked, which is this slice's work. True: it
  * was done. False: something is mapped below the first of them, only smaller leaves can go there.
  */
-static bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx, const struct pt_at *at, uint64_t iova, unsigned nr,
+static PT_NOINLINE bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx, const struct pt_at *at, uint64_t iova, unsigned nr,
                          struct pvi_gather *g)
 {
     unsigned first = pt_index(iova, at->level), i;
@@ -216,7 +184,7 @@ static bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx, const struc
 /* --- new tables ------------------------------------------------------------------------------------- */
 
 /* Fills the tables of a chain, bottom up. Nobody can reach them yet: their content needs no order but "before the link". */
-static uint64_t pt_chain_fill(const struct pvi_pt *pt, struct pvi_page *chain, unsigned top, unsigned leaf_level,
+static PT_NOINLINE uint64_t pt_chain_fill(const struct pvi_pt *pt, struct pvi_page *chain, unsigned top, unsigned leaf_level,
                               const struct pt_what *what, unsigned *nr)
 {
     uint64_t below = 0;
@@ -253,8 +221,8 @@ static uint64_t pt_chain_fill(const struct pvi_pt *pt, struct pvi_page *chain, u
  * Builds the tables that are missing between the walk's table and leaf_level, and links them by one store. Where another
  * gigabyte's call can link the same table first, that store is a compare-and-swap: the loser's pages were never visible.
  */
-static int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
-                    const struct pt_piece *p, unsigned leaf_level, struct pvi_gather *g)
+static PT_NOINLINE int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
+                    const struct pvi_gather_work *p, unsigned leaf_level, struct pvi_gather *g)
 {
     uint64_t *slot = &at->table[pt_index(p->iova, at->level)], link;
     struct pt_what what = pt_what(pt, r, p);
@@ -284,7 +252,7 @@ static int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at
  * How many entries are empty or hold leaves that the piece covers whole, counting the empty ones. What the leaves owe goes
  * to the gather, as far as it has room: *full tells that it had not.
  */
-static unsigned pt_takeable(struct pvi_pt *pt, const struct pt_at *at, const struct pt_piece *p, struct pvi_gather *g,
+static PT_NOINLINE unsigned pt_takeable(struct pvi_pt *pt, const struct pt_at *at, const struct pvi_gather_work *p, struct pvi_gather *g,
                             unsigned *empty, bool *full)
 {
     unsigned level = at->level, first = pt_index(p->iova, level), room = pt_reached(p, level), nr = 0, n;
@@ -318,8 +286,8 @@ static unsigned pt_takeable(struct pvi_pt *pt, const struct pt_at *at, const str
  * released after the flush. A leaf that the piece covers only partly is cut first, and so is one of a level whose single
  * entries cannot be leaves.
  */
-static int pt_overwrite(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
-                        const struct pt_piece *p, struct pvi_gather *g)
+static PT_NOINLINE int pt_overwrite(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
+                        const struct pvi_gather_work *p, struct pvi_gather *g)
 {
     unsigned level = at->level, nr = 0, empty = 0;
     uint64_t *slot = &at->table[pt_index(p->iova, level)];
@@ -331,7 +299,7 @@ static int pt_overwrite(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at
         nr = pt_takeable(pt, at, p, g, &empty, &full);
     }
     if (nr == 0) {
-        return full ? -PVI_EBUSY : pt_cut(pt, ctx, at, p->iova, p->iova + p->left - 1, pt->cfg.page_sizes, g);
+        return full ? -PVI_EBUSY : pt_ask_cut(g, p->iova, p->iova + p->left - 1, pt->cfg.page_sizes);
     }
     (void)pt_emit(pt, slot, level, nr, &what, true); /* single entries can be leaves here: all of them become some */
     pt_count(page, level, empty, 0);
@@ -344,8 +312,8 @@ static int pt_overwrite(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at
 }
 
 /* One large leaf over a table of leaves that goes whole: link becomes leaf by one store. */
-static int pt_oust(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
-                   const struct pt_piece *p, struct pvi_page *child, struct pvi_gather *g)
+static PT_NOINLINE int pt_oust(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
+                   const struct pvi_gather_work *p, struct pvi_page *child, struct pvi_gather *g)
 {
     struct pvi_page *page = pt_page(pt, at);
     uint64_t *slot = &at->table[pt_index(p->iova, at->level)];
@@ -367,7 +335,7 @@ static int pt_oust(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at,
 
 /* A leaf is where new ones are to go. */
 static int pt_meet_leaf(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
-                        const struct pt_piece *p, unsigned level, struct pvi_gather *g)
+                        const struct pvi_gather_work *p, unsigned level, struct pvi_gather *g)
 {
     uint64_t sizes = pt->cfg.page_sizes, old, size;
 
@@ -386,65 +354,46 @@ static int pt_meet_leaf(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at
     if ((p->iova & (size - 1)) == 0 && p->left >= size) {
         sizes &= pt_span(at->level) | (pt_span(at->level) - 1);
     }
-    return pt_cut(pt, ctx, at, p->iova, p->iova + p->left - 1, sizes, g);
+    return pt_ask_cut(g, p->iova, p->iova + p->left - 1, sizes);
 }
 
 /* The smaller sizes only: larger leaves cannot go there. */
-static PT_INLINE unsigned pt_smaller(const struct pvi_pt *pt, const struct pt_piece *p, unsigned level)
+static PT_INLINE unsigned pt_smaller(const struct pvi_pt *pt, const struct pvi_gather_work *p, unsigned level)
 {
     return pt_level(pt_largest(pt_fitting(pt->cfg.page_sizes & (pt_span(level) - 1), p->iova, p->pa, p->left)));
 }
 
-/* Something is in the way at this level, or no table is there. *lower: only smaller leaves can go there. */
-static int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, const struct pt_piece *p,
-                       unsigned level, struct pt_at *at, bool *lower, struct pvi_gather *g)
+/* Something is in the way of leaves at g->work.level, or no table is there. */
+static PT_NOINLINE int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
 {
-    unsigned nr = pt_reached(p, level), vacant;
-    uint64_t *slot = &at->table[pt_index(p->iova, at->level)], entry = pvi_env_read64(slot);
+    struct pvi_gather_work *p = &g->work;
+    unsigned level = p->level, nr = pt_reached(p, level), vacant;
     struct pvi_page *child;
+    uint64_t *slot, entry;
+    struct pt_at at;
+    int rc = PT_LOWER;
 
-    *lower = false;
-    if (pt_kind(entry, at->level) == PT_LEAF) {
-        return pt_meet_leaf(pt, ctx, at, r, p, level, g);
+    pt_begin(pt, &at);
+    (void)pt_down(pt, &at, p->iova, level);
+    slot = &at.table[pt_index(p->iova, at.level)];
+    entry = pvi_env_read64(slot);
+    vacant = at.level == level ? pt_vacant(slot, nr) : nr;
+    child = pt_kind(entry, at.level) == PT_TABLE ? pt_child(pt, entry, level) : NULL;
+    if (pt_kind(entry, at.level) == PT_LEAF) {
+        rc = pt_meet_leaf(pt, ctx, &at, r, p, level, g);
+    } else if (at.level > level) {
+        rc = pt_chain(pt, ctx, &at, r, p, level, g);
+    } else if (vacant < nr && pt_kind(slot[vacant], level) == PT_TABLE &&
+               pt_clear_way(pt, ctx, &at, p->iova + ((uint64_t)vacant << pt_shift(level)), nr - vacant, g)) {
+        rc = 0;
+    } else if (child && r->replace && (pt->cfg.page_sizes & pt_span(level)) != 0 && child->links == 0 &&
+               pt_owed_frames(child) <= PVI_GATHER_FRAMES) {
+        rc = pt_oust(pt, ctx, &at, r, p, child, g);
+    } else {
+        p->level = pt_smaller(pt, p, level);
     }
-    if (at->level > level) {
-        return pt_chain(pt, ctx, at, r, p, level, g);
-    }
-    vacant = pt_vacant(slot, nr);
-    if (vacant < nr && pt_kind(slot[vacant], level) == PT_TABLE &&
-        pt_clear_way(pt, ctx, at, p->iova + ((uint64_t)vacant << pt_shift(level)), nr - vacant, g)) {
-        return 0;
-    }
-    if (pt_kind(entry, level) == PT_TABLE && r->replace && (pt->cfg.page_sizes & pt_span(level)) != 0) {
-        child = pt_child(pt, entry, level);
-        if (child->links == 0 && pt_owed_frames(child) <= PVI_GATHER_FRAMES) {
-            return pt_oust(pt, ctx, at, r, p, child, g);
-        }
-    }
-    *lower = true;
-    return 0;
-}
-
-static PT_NOINLINE int pt_map_slow(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r,
-                                   const struct pt_piece *p, unsigned level, struct pvi_gather *g)
-{
-    for (;;) {
-        struct pt_at at;
-        bool lower;
-        int rc;
-
-        pt_begin(pt, &at);
-        (void)pt_down(pt, &at, p->iova, level);
-        rc = pt_map_step(pt, ctx, r, p, level, &at, &lower, g);
-        pt_end(pt, &at);
-        if (!lower) {
-            return rc;
-        }
-        level = pt_smaller(pt, p, level);
-        if (pt_put(pt, ctx, r, p, g, level)) {
-            return 0;
-        }
-    }
+    pt_end(pt, &at);
+    return rc;
 }
 
 /*
@@ -465,35 +414,45 @@ static PT_NOINLINE void pt_sync_way(const struct pvi_pt *pt, uint64_t iova)
     pt_end(pt, &at);
 }
 
-static PT_NOINLINE int pt_map_more(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
+/* What comes next, and with which leaves. */
+static PT_INLINE int pt_map_next(const struct pvi_pt *pt, const struct pvi_pt_map *r, struct pvi_gather_work *p)
 {
-    struct pt_piece p;
-    unsigned level;
-    int rc = pt_piece(pt, r, &p);
+    int rc = pt_piece(pt, r, p);
 
-    if (rc != 0) {
-        return rc;
-    }
-    level = pt_level(pt_largest(pt_fitting(pt->cfg.page_sizes, p.iova, p.pa, p.left)));
-    if (level == 0 ? !pt_put(pt, ctx, r, &p, g, 0)
-                   : (r->shared && pt_common(level)) || !pt_put(pt, ctx, r, &p, g, level)) {
-        if (r->shared && pt_common(level)) {
-            return PVI_PT_ALONE;
-        }
-        rc = pt_map_slow(pt, ctx, r, &p, level, g);
-    }
-    if (r->shared && !pt->cfg.coherent) {
-        pt_sync_way(pt, p.iova);
+    if (rc == 0) {
+        p->level = pt_level(pt_largest(pt_fitting(pt->cfg.page_sizes, p->iova, p->pa, p->left)));
+        rc = r->shared && pt_common(p->level) ? PVI_PT_ALONE : 0;
     }
     return rc;
 }
 
+static PT_NOINLINE int pt_map_more(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
+{
+    const struct pvi_gather_work *p = &g->work;
+
+    return (p->level == 0 ? pt_put(pt, ctx, r, p, g, 0) : pt_put(pt, ctx, r, p, g, p->level)) ? 0 : PT_SLOW;
+}
+
 static int PVI_CALLBACK pt_map(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
 {
-    uint64_t left = r->len - r->done;
+    uint64_t left = r->len - r->done, end = r->list ? r->done + (PT_BUDGET << pt_shift(0)) : 0;
+    int rc;
 
     if ((left == pt_span(0) && pt_put_one(pt, ctx, r, g, 0)) || (left == pt_span(1) && pt_put_one(pt, ctx, r, g, 1))) {
         return 0;
     }
-    return pt_map_more(pt, ctx, r, g);
+    do { /* once; a list's runs, until they are a table's worth */
+        rc = pt_map_next(pt, r, &g->work);
+        while (rc == 0 && (rc = pt_map_more(pt, ctx, r, g)) == PT_SLOW) {
+            rc = pt_map_step(pt, ctx, r, g);
+            if (rc != PT_LOWER) {
+                break;
+            }
+            rc = 0;
+        }
+        if (r->shared && !pt->cfg.coherent) {
+            pt_sync_way(pt, g->work.iova);
+        }
+    } while (rc == 0 && r->done < r->len && r->done < end);
+    return rc == PT_CUT ? pt_cut(pt, ctx, g) : rc;
 }

@@ -3,14 +3,8 @@
 
 /* --- cut -------------------------------------------------------------------------------------------- */
 
-/* How a leaf is to be cut: no piece reaches over an end of [first, last], or is of a size that is not in `sizes`. */
-struct pt_scissors {
-    uint64_t first, last;
-    uint64_t sizes;
-};
-
 /* What the pieces of a leaf are made of, from its entry number `from` on, in a table of level `to`. */
-static struct pt_what pt_pieces(const struct pt_scissors *by, uint64_t old, unsigned level, uint64_t first, unsigned from,
+static struct pt_what pt_pieces(const struct pvi_gather_work *by, uint64_t old, unsigned level, uint64_t first, unsigned from,
                                 unsigned to)
 {
     uint64_t off = (uint64_t)from << pt_shift(level);
@@ -27,32 +21,28 @@ static struct pt_what pt_pieces(const struct pt_scissors *by, uint64_t old, unsi
  * Fills nr entries from iova on with the pieces of a leaf, the largest that fit. Entries that an end of [first, last]
  * cuts stand alone, for the next cut. Returns how many were filled.
  */
-static unsigned pt_emit_cut(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
-                            const struct pt_what *what, const struct pt_scissors *by, bool live)
+static PT_NOINLINE unsigned pt_emit_cut(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
+                                        struct pt_what *what, const struct pvi_gather_work *by, bool live)
 {
-    uint64_t first = by->first, last = by->last;
-    const uint64_t end = what->iova + ((uint64_t)nr << pt_shift(level)) - 1, mask = pt_span(level) - 1;
-    unsigned border[5], i, at = 0, nr_borders = 0;
+    const uint64_t mask = pt_span(level) - 1, begin = what->iova, end = begin + ((uint64_t)nr << pt_shift(level)) - 1;
+    unsigned step, at = 0, border = 0;
 
-    if (first > what->iova && first <= end) {
-        border[nr_borders++] = (unsigned)((first - what->iova) >> pt_shift(level));
-        border[nr_borders++] = (unsigned)((first - what->iova + mask) >> pt_shift(level));
-    }
-    if (last >= what->iova && last < end) {
-        border[nr_borders++] = (unsigned)((last - what->iova + 1) >> pt_shift(level));
-        border[nr_borders++] = (unsigned)((last - what->iova + 1 + mask) >> pt_shift(level));
-    }
-    border[nr_borders++] = nr;
-    for (i = 0; i < nr_borders; i++) {
-        struct pt_what part = *what;
+    for (step = 0; step < 5; step++) {
+        /* Up to the entry that an end lies in, and that entry; and all the rest. */
+        uint64_t edge = step < 2 ? by->first : by->last + 1;
 
-        if (border[i] > at) {
-            part.iova += (uint64_t)at << pt_shift(level);
-            part.pa += (uint64_t)at << pt_shift(level);
-            if (pt_emit(pt, &slot[at], level, border[i] - at, &part, live) != border[i] - at) {
+        if (step == 4) {
+            border = nr;
+        } else if (step < 2 ? edge > begin && edge <= end : by->last >= begin && by->last < end) {
+            border = (unsigned)((edge - begin + (step % 2 != 0 ? mask : 0)) >> pt_shift(level));
+        }
+        if (border > at) {
+            if (pt_emit(pt, &slot[at], level, border - at, what, live) != border - at) {
                 break;
             }
-            at = border[i];
+            what->iova += (uint64_t)(border - at) << pt_shift(level);
+            what->pa += (uint64_t)(border - at) << pt_shift(level);
+            at = border;
         }
     }
     return at;
@@ -62,23 +52,25 @@ static unsigned pt_emit_cut(const struct pvi_pt *pt, uint64_t *slot, unsigned le
  * One entry of a leaf becomes a table of leaves one level down that say the same, by one store: no walker is ever
  * without a translation. A device that writes before the link is there sets the old leaf's dirty bit: then once more.
  */
-static void pt_cut_down(struct pvi_pt *pt, struct pt_at *at, unsigned index, unsigned from, uint64_t begin,
-                        const struct pt_scissors *by, struct pvi_page *child)
+static PT_INLINE void pt_cut_down(struct pvi_pt *pt, struct pt_at *at, unsigned index, unsigned from, uint64_t begin,
+                                  struct pvi_gather_work *by, struct pvi_page *child)
 {
     unsigned level = at->level, below = level - 1u, nr = pt_entries(below), filled;
     uint64_t *slot = &at->table[index], *table = pvi_env_map(pt->host, child->pa), old;
     struct pvi_page *page = pt_page(pt, at);
-    struct pt_scissors none = {0, UINT64_MAX, pt->cfg.page_sizes};
 
     if ((pt->cfg.page_sizes & pt_span(below)) == 0) { /* only leaves of several entries there: they are cut in their turn */
-        by = &none;
+        by->first = 0;
+        by->last = UINT64_MAX;
+        by->sizes = pt->cfg.page_sizes;
     }
     do {
         struct pt_what what;
 
         old = pvi_env_read64(slot);
         what = pt_pieces(by, old, level, begin, from, below);
-        what.extra = (old & pt_dirty(level)) != 0 ? pt_dirty(below) : 0;
+        /* Of several entries another one may have noted a write, or may yet: all pieces count as written. */
+        what.extra = (old & pt_dirty(level)) != 0 || (pt->cfg.dirty && pt_order(old, level) != 0) ? pt_dirty(below) : 0;
         pt_scrub(child, table, 0, nr);
         filled = pt_emit_cut(pt, table, below, nr, &what, by, false);
         PVI_ASSERT(filled == nr);
@@ -99,8 +91,8 @@ static void pt_cut_down(struct pvi_pt *pt, struct pt_at *at, unsigned index, uns
  * The entries of a repeated leaf become smaller leaves of the same level, slot by slot, each always translating right.
  * Where writes are noted a device may set the dirty bit in a slot after it was looked at: all pieces count as written.
  */
-static void pt_cut_group(struct pvi_pt *pt, struct pt_at *at, unsigned base, unsigned nr, uint64_t begin,
-                         const struct pt_scissors *by)
+static PT_INLINE void pt_cut_group(struct pvi_pt *pt, struct pt_at *at, unsigned base, unsigned nr, uint64_t begin,
+                                   const struct pvi_gather_work *by)
 {
     unsigned level = at->level;
     uint64_t *slot = &at->table[base], old = pvi_env_read64(slot);
@@ -111,41 +103,58 @@ static void pt_cut_group(struct pvi_pt *pt, struct pt_at *at, unsigned base, uns
     pt_sync(pt, slot, nr);
 }
 
+/* Steps of a slice that its entry point goes on with, beside 0, errors and PVI_PT_ALONE. */
+#define PT_CUT 2   /* the leaf at g->work.first is to be cut */
+#define PT_SLOW 3  /* map: something is in the way, or no table is there */
+#define PT_LOWER 4 /* map: only leaves of lower levels can go there */
+
+static inline int pt_ask_cut(struct pvi_gather *g, uint64_t first, uint64_t last, uint64_t sizes)
+{
+    g->work.first = first;
+    g->work.last = last;
+    g->work.sizes = sizes;
+    return PT_CUT;
+}
+
 /*
- * Cuts the leaf at `first` so that none of its pieces reaches over an end of [first, last]. What may be cached is the old
+ * Cuts the leaf at g->work.first so that none of its pieces reaches over an end of [first, last]. What may be cached is the old
  * leaf, whole, from whichever entry: all of it goes. Where single entries of the level cannot be leaves (AMD-Vi's 512 GiB)
  * all entries of the leaf become tables at once: as long as one is left, hardware may cache the leaf whole again.
  */
-static int pt_cut(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, uint64_t first, uint64_t last,
-                  uint64_t sizes, struct pvi_gather *g)
+static PT_NOINLINE int pt_cut(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_gather *g)
 {
-    struct pt_scissors by = {first, last, sizes};
-    unsigned level = at->level, index = pt_index(first, level), i;
-    uint64_t old = pvi_env_read64(&at->table[index]);
-    unsigned order = pt_order(old, level), nr = 1u << order, base = index & ~(nr - 1);
-    uint64_t begin = first & ~((pt_span(level) << order) - 1);
-    struct pvi_page *child;
-    int rc;
+    unsigned level, index, i, order, nr, base;
+    uint64_t begin, old;
+    struct pvi_page *child, *next;
+    struct pt_at at;
+    int rc = 0;
 
     if (pt->cfg.fixed_sizes) {
         return -PVI_EPART;
     }
+    pt_begin(pt, &at);
+    (void)pt_down(pt, &at, g->work.first, 0);
+    level = at.level;
+    index = pt_index(g->work.first, level);
+    old = pvi_env_read64(&at.table[index]);
+    order = pt_order(old, level);
+    nr = 1u << order;
+    base = index & ~(nr - 1);
+    begin = g->work.first & ~((pt_span(level) << order) - 1);
     if (order > 0 && (pt->cfg.page_sizes & pt_span(level)) != 0) {
-        pt_cut_group(pt, at, base, nr, begin, &by);
+        pt_cut_group(pt, &at, base, nr, begin, &g->work);
     } else {
         rc = pvi_pool_take(pt->pool, pt->quota, nr, PVI_PAGE_TABLE, &child);
-        if (rc != 0) {
-            return rc;
-        }
-        for (i = 0; i < nr; i++) {
-            struct pvi_page *next = child->next;
-
-            pt_cut_down(pt, at, base + i, i, begin, &by, child);
-            child = next;
+        for (i = 0; rc == 0 && i < nr; i++, child = next) {
+            next = child->next;
+            pt_cut_down(pt, &at, base + i, i, begin, &g->work, child);
         }
     }
-    pvi_gather_range(g, ctx, begin, begin + (pt_span(level) << order) - 1, true, false);
-    return 0;
+    pt_end(pt, &at);
+    if (rc == 0) {
+        pvi_gather_range(g, ctx, begin, begin + (pt_span(level) << order) - 1, true, false);
+    }
+    return rc;
 }
 
 /* --- unmap ------------------------------------------------------------------------------------------ */
@@ -247,9 +256,9 @@ static int pt_out_table(struct pvi_pt *pt, struct pt_at *at, struct pt_out *out,
 
 /* How a pass over one table ended, but for an error. */
 enum pt_next {
-    PT_GO,    /* the range, the table or the budget ended */
-    PT_ENTER, /* a table that must be looked into */
-    PT_CUT    /* a leaf that the range has only a part of */
+    PASS_END,    /* the range, the table or the budget ended */
+    PASS_ENTER, /* a table that must be looked into */
+    PASS_CUT    /* a leaf that the range has only a part of */
 };
 
 /* Removes entry by entry, up to entry `stop`. */
@@ -276,14 +285,14 @@ static PT_NOINLINE int pt_out_entries(struct pvi_pt *pt, struct pt_at *at, struc
             out->at += r->holes;
             break;
         case PT_LEAF:
-            *next = PT_CUT;
+            *next = PASS_CUT;
             return leaves ? 0 : PVI_PT_ALONE;
         default:
             if (out->at >= out->from && out->at < out->to) {
                 child = pt_droppable(pt, r, old, at->level);
             }
             if (!child) {
-                *next = PT_ENTER;
+                *next = PASS_ENTER;
                 return 0;
             }
             rc = pt_out_table(pt, at, out, child, &r->removed, g);
@@ -330,7 +339,7 @@ static PT_NOINLINE int pt_out(struct pvi_pt *pt, struct pvi_context *ctx, struct
     out.from = index + ((r->next & mask) != 0);
     out.to = out.end - (touched == out.end && (last & mask) != mask);
     stop = out.end - index < *budget ? out.end : index + *budget;
-    *next = PT_GO;
+    *next = PASS_END;
     rc = pt_out_entries(pt, at, r, &out, stop, next, g);
     *budget -= out.at - index < *budget ? out.at - index : *budget;
     pt_out_done(pt, ctx, at, r, &out, g);
@@ -341,7 +350,7 @@ static PT_NOINLINE int pt_out(struct pvi_pt *pt, struct pvi_context *ctx, struct
  * Unlinks tables that have become empty, upwards from the one that holds iova: always when the range covers them whole,
  * else when the owner wants memory back at once. The range to invalidate is all that the table could translate.
  */
-static int pt_climb(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t iova, struct pvi_gather *g)
+static PT_NOINLINE int pt_climb(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t iova, struct pvi_gather *g)
 {
     unsigned top = pt->cfg.levels - 1u, level;
     struct pt_at at;
@@ -372,11 +381,11 @@ static int pt_climb(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_un
     return 0;
 }
 
-static int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t last,
+static PT_NOINLINE int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t last,
                          unsigned *budget, struct pvi_gather *g)
 {
     unsigned level = pt_covered(pt, r->next, last);
-    enum pt_next next = PT_ENTER;
+    enum pt_next next = PASS_ENTER;
     struct pt_at at;
     int rc = 0;
 
@@ -387,13 +396,12 @@ static int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_
         (void)pt_down(pt, &at, from, level);
         rc = pt_out(pt, ctx, &at, r, last, budget, &next, g);
         level = at.level - 1u;
-        if (next == PT_ENTER && r->next != from) {
+        if (next == PASS_ENTER && r->next != from) {
             break; /* further on in the table: found again from the root */
         }
-    } while (rc == 0 && next == PT_ENTER);
-    if (next == PT_CUT && rc == 0) {
-        rc = r->whole ? -PVI_EPART : pt_cut(pt, ctx, &at, r->next, last, pt->cfg.page_sizes, g);
-        *budget = 0;
+    } while (rc == 0 && next == PASS_ENTER);
+    if (next == PASS_CUT && rc == 0) {
+        rc = r->whole ? -PVI_EPART : pt_ask_cut(g, r->next, last, pt->cfg.page_sizes);
     }
     pt_end(pt, &at);
     return rc;
@@ -479,11 +487,27 @@ static PT_INLINE bool pt_take_out(struct pvi_pt *pt, struct pvi_context *ctx, st
     return nr != 0;
 }
 
-static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+/* How far a call goes: one that is not alone, to the end of its gigabyte. */
+static PT_INLINE uint64_t pt_unmap_last(const struct pvi_pt_unmap *r)
 {
-    uint64_t last = r->last;
+    bool far = r->shared && (r->last ^ r->next) >> PT_SHARED_LG2 != 0;
+
+    return far ? r->next | (((uint64_t)1 << PT_SHARED_LG2) - 1) : r->last;
+}
+
+static PT_INLINE int pt_unmap_check(const struct pvi_pt *pt, const struct pvi_pt_unmap *r)
+{
+    if (((r->next | (r->last + 1)) & pt->page_mask) != 0) {
+        return -PVI_EALIGN;
+    }
+    return r->next <= r->last && r->last <= pt->table_last ? 0 : -PVI_ERANGE;
+}
+
+static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+{
     unsigned budget = PT_BUDGET;
-    int rc = 0;
+    uint64_t last;
+    int rc = 0, up;
 
     if (r->climb) {
         rc = pt_climb(pt, ctx, r, r->next - 1, g);
@@ -491,30 +515,16 @@ static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx,
             return rc;
         }
     }
-    if (((r->next | (last + 1)) & pt->page_mask) != 0) {
-        return -PVI_EALIGN;
+    if (pt_take_out(pt, ctx, r, g)) {
+        return r->climb ? pt_climb(pt, ctx, r, r->next - 1, g) : 0;
     }
-    if (r->next > last || last > pt->table_last) {
-        return -PVI_ERANGE;
-    }
-    if (r->shared && (last ^ r->next) >> PT_SHARED_LG2 != 0) {
-        last = r->next | (((uint64_t)1 << PT_SHARED_LG2) - 1);
-    }
-    do {
+    rc = pt_unmap_check(pt, r);
+    for (last = pt_unmap_last(r); rc == 0 && budget > 0 && !r->complete && r->next <= last;) {
         rc = pt_unmap_pass(pt, ctx, r, last, &budget, g);
         if (r->climb) {
-            int up = pt_climb(pt, ctx, r, r->next - 1, g);
-
+            up = pt_climb(pt, ctx, r, r->next - 1, g);
             rc = rc == 0 ? up : rc;
         }
-    } while (rc == 0 && budget > 0 && !r->complete && r->next <= last);
-    return rc;
-}
-
-static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
-{
-    if (r->climb || !pt_take_out(pt, ctx, r, g)) {
-        return pt_unmap_more(pt, ctx, r, g);
     }
-    return r->climb ? pt_climb(pt, ctx, r, r->next - 1, g) : 0;
+    return rc == PT_CUT ? pt_cut(pt, ctx, g) : rc;
 }

@@ -219,11 +219,11 @@ static PT_INLINE void pt_set(const struct pvi_pt *pt, uint64_t *slot, uint64_t e
 
 /* Stores nr entries' worth of leaves of one order. A live table's entries change by one store each, a fresh one's are nobody's yet. */
 static PT_INLINE void pt_store(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned order, unsigned nr,
-                               const struct pt_what *what, bool live)
+                               uint64_t pa, const struct pt_what *what, bool live)
 {
-    uint64_t leaf = pt_leaf(&pt->cfg, what->pa, level, order, what->prot, what->owe) | what->extra;
+    uint64_t leaf = pt_leaf(&pt->cfg, pa, level, order, what->prot, what->owe) | what->extra;
     const uint64_t step = PT_REPEATS && order != 0 ? 0 : pt_leaf_step(level);
-    uint64_t pa = what->pa, *end = slot + nr, *part = PT_REPEATS && order != 0 ? slot + (1u << order) : end;
+    uint64_t *end = slot + nr, *part = PT_REPEATS && order != 0 ? slot + (1u << order) : end;
 
     for (;; part += 1u << order) {
         /* Four a turn: one costs twice as much where the loop falls badly across fetch blocks. */
@@ -245,26 +245,31 @@ static PT_INLINE void pt_store(const struct pvi_pt *pt, uint64_t *slot, unsigned
 }
 
 /* Puts leaves into nr entries of a table from slot on, the largest that fit; returns how many entries got one. */
-static PT_INLINE unsigned pt_emit(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
+static PT_INLINE unsigned pt_emit_inline(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
                                   const struct pt_what *what, bool live)
 {
-    struct pt_what part = *what;
     unsigned i, n, order = 0;
 
     if (!PT_REPEATS) {
-        pt_store(pt, slot, level, 0, nr, what, live);
+        pt_store(pt, slot, level, 0, nr, what->pa, what, live);
         return nr;
     }
     for (i = 0; i < nr; i += n) {
-        part.iova = what->iova + ((uint64_t)i << pt_shift(level));
-        part.pa = what->pa + ((uint64_t)i << pt_shift(level));
-        n = pt_stretch(what->sizes & pt_level_sizes(level), level, part.iova, part.pa, nr - i, &order);
+        uint64_t off = (uint64_t)i << pt_shift(level);
+
+        n = pt_stretch(what->sizes & pt_level_sizes(level), level, what->iova + off, what->pa + off, nr - i, &order);
         if (n == 0) {
             break;
         }
-        pt_store(pt, &slot[i], level, order, n, &part, live);
+        pt_store(pt, &slot[i], level, order, n, what->pa + off, what, live);
     }
     return i;
+}
+
+static PT_NOINLINE unsigned pt_emit(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
+                                    const struct pt_what *what, bool live)
+{
+    return live ? pt_emit_inline(pt, slot, level, nr, what, true) : pt_emit_inline(pt, slot, level, nr, what, false);
 }
 
 /* How many entries from slot on are empty. Nobody else stores to them: hardware only touches what is present. */

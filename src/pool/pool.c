@@ -166,30 +166,41 @@ static bool pool_take_back(struct pvi_pool *pool, struct pvi_page *page)
     return true;
 }
 
+static void pool_refused(struct pvi_pool *pool, const struct pvi_page *page)
+{
+    pvi_host_event(pool->host, PVI_EVENT_POOL_FOREIGN, page->pa.a, page->state);
+}
+
 void pvi_pool_put(struct pvi_pool *pool, struct pvi_page *page)
 {
-    page->next = NULL;
-    pvi_pool_put_list(pool, page);
+    bool owned;
+
+    pvi_env_acquire(pool->host, &pool->lock);
+    owned = pool_take_back(pool, page);
+    pvi_env_release(pool->host, &pool->lock);
+    if (!owned) {
+        pool_refused(pool, page);
+    }
 }
 
 void pvi_pool_put_list(struct pvi_pool *pool, struct pvi_page *first)
 {
     while (first) {
-        struct pvi_page *page = first, *next = NULL;
+        struct pvi_page *page = first, *next = first;
         bool owned = true;
         uint32_t i;
 
         /* Not all under one lock: somebody may wait for a page. */
         pvi_env_acquire(pool->host, &pool->lock);
-        for (i = 0; page && owned && i < POOL_AT_ONCE; i++) {
-            first = page;
-            next = page->next;
-            owned = pool_take_back(pool, page);
+        for (i = 0; next && owned && i < POOL_AT_ONCE; i++) {
             page = next;
+            /* What is free already is linked to other free pages, not to the rest of the caller's list. */
+            next = page->pool == pool && page->state == PVI_PAGE_FREE ? NULL : page->next;
+            owned = pool_take_back(pool, page);
         }
         pvi_env_release(pool->host, &pool->lock);
         if (!owned) {
-            pvi_host_event(pool->host, PVI_EVENT_POOL_FOREIGN, first->pa.a, first->state);
+            pool_refused(pool, page);
         }
         first = next;
     }

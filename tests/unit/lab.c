@@ -89,6 +89,7 @@ void lab_up(struct lab *r, const struct lab_cfg *cfg)
         }
     }
     r->last = lab_reach(cfg->f, cfg->levels);
+    CHECK_EQ(r->last >> (pc.iova_bits - 1), 1);
     check_case("%s %u levels, sizes 0x%llx%s%s%s", cfg->f->name, cfg->levels, (unsigned long long)cfg->sizes,
                cfg->incoherent ? ", not coherent" : "", cfg->trim ? ", trim" : "", cfg->dirty ? ", dirty" : "");
     lab_host(r);

@@ -49,7 +49,7 @@ struct lab {
     struct lab_table *tables;            /* as they were at the last flush */
     size_t nr_tables;
     uint64_t most_stores; /* in one slice */
-    bool keep_pool;       /* the pool does not grow, for now */
+    bool keep_pool;       /* the pool does not grow meanwhile */
 };
 
 /* All formats and depths, coherent and not, with all sets of page sizes: calls fn with a fresh lab for each. */

@@ -146,6 +146,29 @@ static void written_stays_written(void **state)
     lab_each_dirty(survives);
 }
 
+/* A leaf whose single entries cannot be leaves is cut in all of them at once: what one of them noted counts for each. */
+static void cut_all_at_once(void **state)
+{
+    static struct lab r;
+
+    (void)state;
+    for (unsigned levels = 2; levels <= 6; levels++) {
+        struct lab_cfg cfg = {.f = &lab_amd, .levels = levels, .sizes = 0x409000, .dirty = true};
+
+        lab_up(&r, &cfg);
+        for (unsigned replica = 0; replica < 2; replica++) {
+            lab_map_ok(&r, 0x400000, 0x400000);
+            CHECK_EQ(lab_set_at(&r.leaves, 0x400000)->lg2, 22);
+            lab_device_writes(&r, 0x400000, replica);
+            CHECK_EQ(lab_unmap(&r, 0x500000, 0x500fff, false, NULL), 0);
+            lab_check(&r);
+            lab_dirty(&r, 0x400000, 0x7fffff, false);
+            forget_all(&r);
+        }
+        lab_down(&r);
+    }
+}
+
 /* Where hardware does not note writes there is nothing to ask for. */
 static void not_noted(struct lab *r)
 {
@@ -170,6 +193,20 @@ static void writes_that_are_not_noted(void **state)
 
 /* --- walks over a range ----------------------------------------------------------------------------------- */
 
+/* Neighbours in address and frame, with the same rights, that owe differently: two runs. */
+static void scan_debts(struct lab *r)
+{
+    if (r->last < 4 * r->page) {
+        return;
+    }
+    CHECK_EQ(lab_map(r, r->page, GUEST_PV + (r->page >> 12), 2 * r->page, PVI_RW), 0);
+    CHECK_EQ(lab_rights(r, r->page, 2 * r->page - 1, PVI_READ, true, false, NULL), 0);
+    CHECK_EQ(lab_rights(r, 2 * r->page, 3 * r->page - 1, PVI_READ, false, false, NULL), 0);
+    lab_scan(r, 0, r->last);
+    lab_check(r);
+    forget_all(r);
+}
+
 static void scans(struct lab *r)
 {
     struct rnd rnd = {r->usable * 3 + r->cfg.levels};
@@ -177,6 +214,7 @@ static void scans(struct lab *r)
 
     window = r->last < window ? r->last + 1 : window;
     lab_scan(r, 0, r->last);
+    scan_debts(r);
     for (unsigned i = 0; i < 25; i++) {
         uint64_t first = rnd_below(&rnd, window / r->page) * r->page, len, kind = rnd_below(&rnd, 3);
 
@@ -282,6 +320,7 @@ int main(void)
         cmocka_unit_test(any_entry_of_a_leaf_tells),
         cmocka_unit_test(leaves_of_all_sizes),
         cmocka_unit_test(written_stays_written),
+        cmocka_unit_test(cut_all_at_once),
         cmocka_unit_test(writes_that_are_not_noted),
         cmocka_unit_test(runs_and_census),
         cmocka_unit_test(lookups_up_to_the_limit_and_beyond),
