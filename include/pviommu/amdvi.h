@@ -125,7 +125,7 @@ PVI_MUST_CHECK int pvi_amdvi_gcr3_init(struct pvi_host *h, const struct pvi_amdv
                                        unsigned levels);
 /**
  * Links a page, which may hold anything, where the way to pasid ends.
- * @return 0; -PVI_EEXIST (no page is missing), -PVI_ERANGE (pasid): the page was not touched.
+ * @return 0; -PVI_EEXIST (no page is missing), -PVI_ERANGE (pasid), -PVI_EINVAL (not a page): the page was not touched.
  */
 PVI_MUST_CHECK int pvi_amdvi_gcr3_add(struct pvi_host *h, const struct pvi_amdvi_gcr3 *g,
                                       uint32_t pasid, pvi_pa page);

@@ -25,10 +25,11 @@ struct pvi_pt_ops;
 /** List pages that one gather takes from the pool at most; each holds PVI_LIST_RUNS. */
 #define PVI_GATHER_LISTS 16u
 #define PVI_LIST_RUNS (PVI_PAGE_SIZE / 16)
-/** Unlinked tables with owed frames held at once: bounds the work of one release. */
+/** Unlinked tables with owed frames held at once, and tables that a removal may hand over: bounds the work of one release. */
 #define PVI_GATHER_OWING 16u
+#define PVI_GATHER_TABLES 4096u
 
-/** Frames released by one flush at most: one leaf of 1 GiB, or this many pages. */
+/** Frames released by one flush at most: one leaf, as large as the host's pvi_host_frame_get() let it become, or this many pages. */
 #define PVI_GATHER_FRAMES ((uint64_t)1 << 18)
 
 /** One changed range. */
@@ -64,7 +65,7 @@ struct pvi_gather {
     struct pvi_page *tables; /**< unlinked, by next */
     struct pvi_page *lists;  /**< list pages, newest first, by next */
     uint64_t nr_frames; /**< in runs, and owed by tables */
-    uint32_t nr_ranges, nr_runs, nr_list_runs, nr_lists, nr_owing;
+    uint32_t nr_ranges, nr_runs, nr_list_runs, nr_lists, nr_owing, nr_tables;
     uint8_t failed_unit; /**< the last one that failed */
     bool failed; /**< some flush since pvi_gather_init() has failed */
 };

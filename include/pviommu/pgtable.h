@@ -210,7 +210,8 @@ struct pvi_pt_ops {
 /**
  * The leaf sizes that a table of this configuration really uses. The smallest is one that a single entry maps. Every larger
  * leaf can be cut: sizes of a level are dropped if the level below has neither that of a single entry nor that of half a table,
- * and so is what lies above. Sizes of several entries are used where cfg->page_sizes names them.
+ * and so is what lies above. Sizes of several entries are used where cfg->page_sizes names them. A host that names those without
+ * the size of one entry lets one cut take, and fill, a table for each entry of the leaf.
  */
 uint64_t pvi_pt_page_sizes(const struct pvi_pt_cfg *cfg);
 

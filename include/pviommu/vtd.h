@@ -172,7 +172,7 @@ PVI_MUST_CHECK int pvi_vtd_pasid_dir_init(struct pvi_host *h, const struct pvi_v
                                           unsigned bits);
 /**
  * Gives the directory a page for the table of pasid and of the 63 beside it; it may hold anything.
- * @return 0; -PVI_EEXIST (there is one), -PVI_ERANGE (pasid): the page was not touched.
+ * @return 0; -PVI_EEXIST (there is one), -PVI_ERANGE (pasid), -PVI_EINVAL (not a page): the page was not touched.
  */
 PVI_MUST_CHECK int pvi_vtd_pasid_dir_add(struct pvi_host *h, const struct pvi_vtd_pasid_dir *dir,
                                          uint32_t pasid, pvi_pa page);

@@ -181,6 +181,9 @@ int pvi_amdvi_gcr3_add(struct pvi_host *h, const struct pvi_amdvi_gcr3 *g, uint3
     if (!in_reach(g, pasid)) {
         return -PVI_ERANGE;
     }
+    if ((page.a & ~AMDVI_GCR3_ADDR) != 0) {
+        return -PVI_EINVAL;
+    }
     level = descend(h, g, pasid, &table);
     if (level == 0) {
         return -PVI_EEXIST;

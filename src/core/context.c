@@ -137,7 +137,7 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
     lock = pvi_context_lock_gigabyte(ctx, r->next);
     rc = context_unmap(ctx, r, g, at);
     pvi_env_release(g->host, lock);
-    if (rc == PVI_PT_ALONE) {
+    if (rc == PVI_PT_ALONE || r->climb) { /* r->climb: empty tables are left, whatever stopped it */
         r->shared = false;
         pvi_context_lock_alone(ctx);
         rc = context_unmap(ctx, r, g, at);
@@ -146,34 +146,39 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
     return rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
 }
 
-/* How often a lookup is tried before it keeps others from taking tables away. */
-#define LOOKUP_TRIES 4u
+/* The same with a lock of the context held: regions and state stay as they are. */
+static int context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf)
+{
+    uint64_t at;
+    int rc = context_open(ctx, false, iova, iova | PVI_PAGE_MASK, &at);
+
+    return rc == 0 ? ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf) : rc;
+}
 
 int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf)
 {
-    uint64_t at;
-    unsigned tries = 0;
-    int rc = -PVI_EBUSY;
+    pvi_env_lock *lock;
+    int rc;
 
-    while (rc == -PVI_EBUSY && tries++ < LOOKUP_TRIES && pvi_env_read32(&ctx->nr_regions) == 0) {
+    if (pvi_env_read32(&ctx->nr_regions) == 0) {
         rc = ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf);
         /* Live now: the table cannot have been another life's. */
         if (pvi_context_state(ctx) != PVI_CTX_LIVE) {
             return context_state_error(pvi_context_state(ctx));
         }
+    } else {
+        lock = pvi_context_lock_gigabyte(ctx, iova);
+        rc = context_lookup(ctx, iova, leaf);
+        pvi_env_release(ctx->domain->host, lock);
     }
-    if (rc != -PVI_EBUSY) {
-        return rc;
-    }
-    /* What is unlinked already may still come back to the pool meanwhile, nothing more: this ends. */
-    pvi_context_lock_alone(ctx);
-    rc = context_open(ctx, false, iova, iova | PVI_PAGE_MASK, &at);
-    if (rc == 0) {
+    if (rc == -PVI_EBUSY) {
+        /* What is unlinked already may still come back to the pool meanwhile, nothing more: this ends. */
+        pvi_context_lock_alone(ctx);
         do {
-            rc = ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf);
+            rc = context_lookup(ctx, iova, leaf);
         } while (rc == -PVI_EBUSY);
+        pvi_context_unlock_alone(ctx);
     }
-    pvi_context_unlock_alone(ctx);
     return rc;
 }
 

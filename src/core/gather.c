@@ -8,7 +8,7 @@ void pvi_gather_init(struct pvi_gather *g, struct pvi_host *host, struct pvi_hdo
     g->tables = NULL;
     g->lists = NULL;
     g->nr_frames = 0;
-    g->nr_ranges = g->nr_runs = g->nr_list_runs = g->nr_lists = g->nr_owing = 0;
+    g->nr_ranges = g->nr_runs = g->nr_list_runs = g->nr_lists = g->nr_owing = g->nr_tables = 0;
     g->failed_unit = 0;
     g->failed = false;
     g->host = host;
@@ -188,15 +188,18 @@ void pvi_gather_frames(struct pvi_gather *g, uint64_t pa, uint64_t nr, uint8_t o
 
 bool pvi_gather_table_room(const struct pvi_gather *g, uint64_t nr)
 {
-    return nr == 0 || (g->nr_owing < PVI_GATHER_OWING && (g->nr_frames == 0 || g->nr_frames + nr <= PVI_GATHER_FRAMES));
+    return g->nr_tables < PVI_GATHER_TABLES &&
+           (nr == 0 || (g->nr_owing < PVI_GATHER_OWING && (g->nr_frames == 0 || g->nr_frames + nr <= PVI_GATHER_FRAMES)));
 }
 
 void pvi_gather_table(struct pvi_gather *g, struct pvi_page *table, uint64_t nr)
 {
     PVI_ASSERT(table->state == PVI_PAGE_TABLE);
+    (void)pvi_env_add32(&table->quota->gathered, 1);
     table->state = PVI_PAGE_GATHERED;
     table->next = g->tables;
     g->tables = table;
+    g->nr_tables++;
     g->nr_owing += nr != 0;
     g->nr_frames += nr;
 }
@@ -495,5 +498,6 @@ int pvi_gather_flush(struct pvi_gather *g)
     g->nr_list_runs = 0;
     g->nr_lists = 0;
     g->nr_owing = 0;
+    g->nr_tables = 0;
     return rc != 0 ? -PVI_EHW : 0;
 }

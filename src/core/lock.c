@@ -22,15 +22,16 @@ pvi_env_lock *pvi_context_lock_gigabyte(struct pvi_context *ctx, uint64_t iova)
     pvi_env_lock *lock = &ctx->stripe[(iova >> 30) % PVI_CTX_STRIPES].lock;
     struct pvi_host *h = ctx->domain->host;
 
-    for (;;) {
-        pvi_env_acquire(h, lock);
-        if (pvi_env_read32(&ctx->alone) == 0) {
-            return lock;
-        }
-        pvi_env_release(h, lock);
-        pvi_env_acquire(h, &ctx->lock); /* whoever is alone holds it */
-        pvi_env_release(h, &ctx->lock);
+    pvi_env_acquire(h, lock);
+    if (pvi_env_read32(&ctx->alone) == 0) {
+        return lock;
     }
+    /* Whoever is alone holds the context's lock. Waiting in that queue, once, nobody can be turned away again and again. */
+    pvi_env_release(h, lock);
+    pvi_env_acquire(h, &ctx->lock);
+    pvi_env_acquire(h, lock);
+    pvi_env_release(h, &ctx->lock);
+    return lock;
 }
 
 void pvi_context_lock_alone(struct pvi_context *ctx)

@@ -54,12 +54,17 @@ static PT_INLINE unsigned pt_reached(const struct pvi_gather_work *p, unsigned l
     return nr < room ? (unsigned)nr : room;
 }
 
-/* Leaves have come where nothing was. */
+/*
+ * Leaves have come where nothing was. A table that translated these addresses before may have been unlinked by another CPU
+ * that has not flushed yet: hardware that has it cached would fault, whoever linked the new one. Then this flushes, too.
+ */
 static PT_INLINE void pt_added(const struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, uint64_t iova,
                                uint64_t len, struct pvi_gather *g)
 {
     r->done += len;
-    if (pt->cfg.adds) {
+    if (pvi_env_read32(&pt->quota->gathered) != 0) {
+        pvi_gather_range(g, ctx, iova, iova + len - 1, true, false);
+    } else if (pt->cfg.adds) {
         pvi_gather_range(g, ctx, iova, iova + len - 1, false, true);
     }
 }
@@ -70,12 +75,31 @@ static PT_NOINLINE bool pt_hollow(const struct pvi_pt *pt, uint64_t entry, unsig
     return pt_kind(entry, level) == PT_TABLE && pt_child(pt, entry, level)->live == 0;
 }
 
+/* Leaves of one entry, as many as there are empty entries in a row. One pass: a line that was looked at is stored to at once. */
+static PT_INLINE unsigned pt_fill(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
+                                  const struct pt_what *what)
+{
+    uint64_t leaf = pt_leaf(&pt->cfg, what->pa, level, 0, what->prot, what->owe), *s = slot, *end = slot + nr;
+    const uint64_t step = pt_leaf_step(level);
+
+    for (; end - s >= 4 && (s[0] | s[1] | s[2] | s[3]) == 0; s += 4, leaf += 4 * step) {
+        pvi_env_write64(pt->host, &s[0], leaf);
+        pvi_env_write64(pt->host, &s[1], leaf + step);
+        pvi_env_write64(pt->host, &s[2], leaf + 2 * step);
+        pvi_env_write64(pt->host, &s[3], leaf + 3 * step);
+    }
+    for (; s < end && *s == 0; s++, leaf += step) {
+        pvi_env_write64(pt->host, s, leaf);
+    }
+    return (unsigned)(s - slot);
+}
+
 /* The way it mostly goes: the table is there, and its entries are empty up to somewhere. False: nothing done. */
 static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, const struct pvi_gather_work *p,
                              struct pvi_gather *g, unsigned level)
 {
     struct pt_what what = pt_what(pt, r, p);
-    unsigned nr = pt_reached(p, level), vacant;
+    unsigned nr = pt_reached(p, level), order = 0;
     struct pvi_page *page;
     uint64_t *slot;
     struct pt_at at;
@@ -85,12 +109,18 @@ static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct 
         return false;
     }
     slot = &at.table[pt_index(p->iova, level)];
-    vacant = pt_vacant(slot, nr);
-    /* A leaf of several entries may fit once an empty table is out of the way. */
-    if (PT_REPEATS && level > 0 && vacant < nr && pt_hollow(pt, slot[vacant], level)) {
-        vacant = 0;
+    if (!PT_REPEATS || nr == 1 ||
+        (pt_stretch(what.sizes & pt_level_sizes(level), level, p->iova, p->pa, nr, &order) == nr && order == 0)) {
+        nr = pt_fill(pt, slot, level, nr, &what);
+    } else {
+        unsigned vacant = pt_vacant(slot, nr);
+
+        /* A leaf of several entries may fit once an empty table is out of the way. */
+        if (level > 0 && vacant < nr && pt_hollow(pt, slot[vacant], level)) {
+            vacant = 0;
+        }
+        nr = pt_emit(pt, slot, level, vacant, &what, true);
     }
-    nr = pt_emit_inline(pt, slot, level, vacant, &what, true);
     if (nr != 0) {
         page = pt_page(pt, &at);
         pt_count(page, level, nr, 0);
@@ -111,7 +141,7 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_context *ctx, str
     struct pt_at at;
     bool done;
 
-    if ((r->shared && (pt_common(level) || !pt->cfg.coherent)) || ((iova | pa) & (pt_span(level) - 1)) != 0 ||
+    if ((r->shared && (pt_common(level) || !pt->cfg.coherent)) || pt->cfg.levels <= level || ((iova | pa) & (pt_span(level) - 1)) != 0 ||
         (pt->cfg.page_sizes & pt_span(level)) == 0 || iova > pt->iova_last || pa > pt->pa_last || r->list != NULL ||
         (pt->prots >> (r->prot & 31) & 1) == 0) {
         return false;
@@ -438,7 +468,8 @@ static int PVI_CALLBACK pt_map(struct pvi_pt *pt, struct pvi_context *ctx, struc
     uint64_t left = r->len - r->done, end = r->list ? r->done + (PT_BUDGET << pt_shift(0)) : 0;
     int rc;
 
-    if ((left == pt_span(0) && pt_put_one(pt, ctx, r, g, 0)) || (left == pt_span(1) && pt_put_one(pt, ctx, r, g, 1))) {
+    if ((left == pt_span(0) && pt_put_one(pt, ctx, r, g, 0)) || (left == pt_span(1) && pt_put_one(pt, ctx, r, g, 1)) ||
+        (left == pt_span(2) && pt_put_one(pt, ctx, r, g, 2))) {
         return 0;
     }
     do { /* once; a list's runs, until they are a table's worth */

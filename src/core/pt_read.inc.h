@@ -25,18 +25,17 @@ static PT_INLINE int pt_answer(uint64_t entry, uint64_t iova, unsigned level, st
  * hold anything by now. One that comes back later held this entry when it was read.
  */
 static PT_INLINE bool pt_look_step(const struct pvi_pt *pt, uint64_t **table, uint64_t iova, unsigned level,
-                                   uint32_t generation, struct pvi_pt_leaf *out, int *rc)
+                                   const uint32_t *now, uint32_t generation, struct pvi_pt_leaf *out, int *rc)
 {
     uint64_t entry = pvi_env_read64(&(*table)[pt_index(iova, level)]), *next;
-    enum pt_kind kind = pt_kind(entry, level);
     pvi_pa pa;
 
-    if (pvi_env_read32(&pt->quota->generation) != generation) {
+    if (__builtin_expect(pvi_env_read32(now) != generation, 0)) {
         *rc = PT_STALE;
         return false;
     }
-    if (level == 0 || kind != PT_TABLE) {
-        *rc = kind == PT_LEAF ? pt_answer(entry, iova, level, out) : -PVI_ENOENT;
+    if (level == 0 || pt_kind(entry, level) != PT_TABLE) {
+        *rc = pt_kind(entry, level) == PT_LEAF ? pt_answer(entry, iova, level, out) : -PVI_ENOENT;
         return false;
     }
     pa.a = pt_table_pa(entry, level);
@@ -48,24 +47,25 @@ static PT_INLINE bool pt_look_step(const struct pvi_pt *pt, uint64_t **table, ui
 
 static PT_INLINE int pt_look(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
 {
-    uint32_t generation = pvi_env_read32(&pt->quota->generation);
+    const uint32_t *now = &pt->quota->generation;
+    uint32_t generation = pvi_env_read32(now);
     unsigned level = pt->cfg.levels - 1u;
     uint64_t *table;
     pvi_pa pa;
     int rc = 0;
 
     pa.a = pvi_env_read64(&pt->root_pa.a);
-    if (pa.a == 0 || pvi_env_read32(&pt->quota->generation) != generation) {
-        return pa.a == 0 ? -PVI_ENOENT : PT_STALE;
+    if (pa.a == 0) {
+        return -PVI_ENOENT;
     }
     table = pvi_env_map(pt->host, pa);
     if (level == 3) { /* as mostly: shifts and masks are constants */
-        (void)(pt_look_step(pt, &table, iova, 3, generation, out, &rc) &&
-               pt_look_step(pt, &table, iova, 2, generation, out, &rc) &&
-               pt_look_step(pt, &table, iova, 1, generation, out, &rc) &&
-               pt_look_step(pt, &table, iova, 0, generation, out, &rc));
+        (void)(pt_look_step(pt, &table, iova, 3, now, generation, out, &rc) &&
+               pt_look_step(pt, &table, iova, 2, now, generation, out, &rc) &&
+               pt_look_step(pt, &table, iova, 1, now, generation, out, &rc) &&
+               pt_look_step(pt, &table, iova, 0, now, generation, out, &rc));
     } else {
-        while (pt_look_step(pt, &table, iova, level, generation, out, &rc)) {
+        while (pt_look_step(pt, &table, iova, level, now, generation, out, &rc)) {
             level--;
         }
     }
@@ -73,21 +73,22 @@ static PT_INLINE int pt_look(const struct pvi_pt *pt, uint64_t iova, struct pvi_
     return rc;
 }
 
-static int PVI_CALLBACK pt_lookup(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
+static PT_NOINLINE int pt_look_again(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
 {
     unsigned tries;
-    int rc = -PVI_ENOENT;
+    int rc = PT_STALE;
 
-    if (iova > pt->table_last) {
-        return rc;
-    }
-    for (tries = 0; tries < PT_TRIES; tries++) {
+    for (tries = 1; tries < PT_TRIES && rc == PT_STALE; tries++) {
         rc = pt_look(pt, iova, out);
-        if (rc != PT_STALE) {
-            return rc;
-        }
     }
-    return -PVI_EBUSY;
+    return rc == PT_STALE ? -PVI_EBUSY : rc;
+}
+
+static int PVI_CALLBACK pt_lookup(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
+{
+    int rc = iova <= pt->table_last ? pt_look(pt, iova, out) : -PVI_ENOENT;
+
+    return __builtin_expect(rc != PT_STALE, 1) ? rc : pt_look_again(pt, iova, out);
 }
 
 /* --- scan ------------------------------------------------------------------------------------------- */
@@ -168,7 +169,8 @@ static int PVI_CALLBACK pt_scan(const struct pvi_pt *pt, struct pvi_pt_scan *r)
 static int PVI_CALLBACK pt_owed(struct pvi_host *h, const struct pvi_page *page, unsigned *from, struct pvi_frames *run)
 {
     unsigned level = page->level, i = *from, nr = pt_entries(level), order;
-    uint64_t *table = pvi_env_map(h, page->pa), entry = 0, next;
+    uint64_t *table = pvi_env_map(h, page->pa), entry = 0, next, frames = 0;
+    const uint64_t touched = pt_touched(level), step = pt_leaf_step(level);
 
     for (; i < nr; i++) {
         entry = pvi_env_read64(&table[i]);
@@ -176,22 +178,30 @@ static int PVI_CALLBACK pt_owed(struct pvi_host *h, const struct pvi_page *page,
             break;
         }
     }
-    run->nr = 0;
     if (i < nr) {
         run->pa.a = pt_leaf_pa(entry, level);
         run->owe = (uint8_t)pt_owe(entry, level);
         /* A leaf that continues the one before has its value plus a step, but for what hardware noted. */
         do {
+            unsigned first = i, end;
+            uint64_t left;
+
             order = pt_order(entry, level);
-            next = (entry & ~pt_touched(level)) + pt_leaf_step(level);
-            run->nr += pt_span(level) << order >> PVI_PAGE_LG2;
             i += 1u << order;
+            next = (entry & ~touched) + step;
+            /* The last frame that an entry can name has no next: adding the step would carry into other bits. */
+            left = (((uint64_t)1 << 52) - pt_leaf_pa(entry, level)) >> pt_shift(level);
+            end = left < nr - first ? first + (unsigned)left : nr;
+            for (; order == 0 && i < end && (pvi_env_read64(&table[i]) & ~touched) == next; i++) {
+                next += step;
+            }
+            frames += (uint64_t)(i - first) << pt_shift(level) >> PVI_PAGE_LG2;
             entry = i < nr ? pvi_env_read64(&table[i]) : 0;
-        } while (i < nr && ((order == 0 && (entry & ~pt_touched(level)) == next) ||
-                            (pt_kind(entry, level) == PT_LEAF && pt_owe(entry, level) == run->owe &&
-                             pt_leaf_pa(entry, level) == run->pa.a + (run->nr << PVI_PAGE_LG2))));
+        } while (i < nr && pt_kind(entry, level) == PT_LEAF && pt_owe(entry, level) == run->owe &&
+                 pt_leaf_pa(entry, level) == run->pa.a + (frames << PVI_PAGE_LG2));
     }
+    run->nr = frames;
     *from = i;
     pvi_env_unmap(h, table);
-    return run->nr != 0;
+    return frames != 0;
 }

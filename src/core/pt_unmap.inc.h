@@ -315,7 +315,9 @@ static PT_NOINLINE void pt_out_done(struct pvi_pt *pt, struct pvi_context *ctx, 
     }
     if (out->live != 0) {
         pt_count(page, level, 0u - out->live, 0u - out->links);
-        page->owing = (uint16_t)(page->owing - out->owing);
+        if (out->owing != 0) { /* leaves: then this call has the table for itself */
+            page->owing = (uint16_t)(page->owing - out->owing);
+        }
         pt_sync(pt, &at->table[out->first], out->at - out->first);
         pvi_gather_range(g, ctx, out->begin + ((uint64_t)out->first << pt_shift(level)), last, out->links != 0, false);
         r->removed += (uint64_t)(out->live - out->links) << pt_shift(level);
@@ -357,7 +359,7 @@ static PT_NOINLINE int pt_climb(struct pvi_pt *pt, struct pvi_context *ctx, stru
 
     r->climb = false;
     for (level = 0; level < top; level++) {
-        uint64_t first = iova & ~(pt_span(level + 1u) - 1), last = first + (pt_span(level + 1u) - 1), *slot;
+        uint64_t first = iova & ~(pt_span(level + 1u) - 1), last = first + (pt_span(level + 1u) - 1), *slot, link;
         struct pvi_page *child;
 
         if (!pt->cfg.trim && (r->first > first || r->last < last)) {
@@ -366,7 +368,8 @@ static PT_NOINLINE int pt_climb(struct pvi_pt *pt, struct pvi_context *ctx, stru
         pt_begin(pt, &at);
         if (pt_down(pt, &at, iova, level + 1u)) {
             slot = &at.table[pt_index(iova, level + 1u)];
-            child = pt_kind(pvi_env_read64(slot), level + 1u) == PT_TABLE ? pt_child(pt, *slot, level + 1u) : NULL;
+            link = pvi_env_read64(slot);
+            child = pt_kind(link, level + 1u) == PT_TABLE ? pt_child(pt, link, level + 1u) : NULL;
             if (child && (pt_live(child) != 0 || (r->shared && pt_common(level)))) {
                 pt_end(pt, &at);
                 r->climb = pt_live(child) == 0;
@@ -444,33 +447,34 @@ static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *slot, unsig
     return (unsigned)(s - slot);
 }
 
-/* The way it mostly goes: leaves that lie in one table and wholly in the range, up to its end. False: nothing done. */
-static PT_INLINE bool pt_take_out(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+/*
+ * The way it mostly goes: leaves of one table, all bytes of them in the range, up to its end or the table's. How many entries
+ * were cleared; 0: nothing done.
+ */
+static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t last,
+                                      unsigned most, struct pvi_gather *g)
 {
-    uint64_t first = r->next, last = r->last, mask, *slot;
-    unsigned level, nr;
+    uint64_t first = r->next, mask, many, *slot;
+    unsigned level, nr = 0, room;
     struct pvi_page *page;
     struct pt_at at;
 
-    if (last > pt->table_last || first > last) {
-        return false;
-    }
     (void)pt_find(pt, &at, first, 0);
     level = at.level;
     mask = pt_span(level) - 1;
     slot = &at.table[pt_index(first, level)];
-    if (((first | ~last) & mask) != 0 || (last - first) >> pt_shift(level) >= pt_entries(level) - pt_index(first, level) ||
-        (r->shared && pt_common(level))) {
-        pt_end(pt, &at);
-        return false;
+    room = pt_entries(level) - pt_index(first, level);
+    many = ((last - first) >> pt_shift(level)) + ((last & mask) == mask); /* entries that lie wholly in the range */
+    if ((first & mask) == 0 && !(r->shared && pt_common(level))) {
+        nr = many < room ? (unsigned)many : room;
+        nr = nr < most ? nr : most;
     }
-    nr = (unsigned)((last - first) >> pt_shift(level)) + 1;
     page = pt_page(pt, &at);
     if (nr == 1) {
         nr = pt_take_one(pt, slot, level, page, g);
     } else if (nr == pt_entries(level)) {
         nr = 0; /* a whole table goes unread */
-    } else {
+    } else if (nr != 0) {
         nr = level == 0 ? pt_take_plain(pt, slot, 0, nr) : pt_take_plain(pt, slot, level, nr);
     }
     if (nr != 0) {
@@ -484,7 +488,7 @@ static PT_INLINE bool pt_take_out(struct pvi_pt *pt, struct pvi_context *ctx, st
         r->climb = pt_live(page) == 0 && (pt->cfg.trim || r->last - r->first >= (mask << pt_bits(level)));
     }
     pt_end(pt, &at);
-    return nr != 0;
+    return nr;
 }
 
 /* How far a call goes: one that is not alone, to the end of its gigabyte. */
@@ -505,7 +509,7 @@ static PT_INLINE int pt_unmap_check(const struct pvi_pt *pt, const struct pvi_pt
 
 static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
 {
-    unsigned budget = PT_BUDGET;
+    unsigned budget = PT_BUDGET, nr;
     uint64_t last;
     int rc = 0, up;
 
@@ -515,12 +519,12 @@ static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, str
             return rc;
         }
     }
-    if (pt_take_out(pt, ctx, r, g)) {
-        return r->climb ? pt_climb(pt, ctx, r, r->next - 1, g) : 0;
-    }
     rc = pt_unmap_check(pt, r);
-    for (last = pt_unmap_last(r); rc == 0 && budget > 0 && !r->complete && r->next <= last;) {
-        rc = pt_unmap_pass(pt, ctx, r, last, &budget, g);
+    last = pt_unmap_last(r);
+    while (rc == 0 && budget > 0 && !r->complete && r->next <= last) {
+        nr = pt_take_out(pt, ctx, r, last, budget, g);
+        budget -= nr < budget ? nr : budget;
+        rc = nr != 0 ? 0 : pt_unmap_pass(pt, ctx, r, last, &budget, g);
         if (r->climb) {
             up = pt_climb(pt, ctx, r, r->next - 1, g);
             rc = rc == 0 ? up : rc;

@@ -46,8 +46,12 @@ static bool region_inherited(const struct pvi_context *ctx, const struct pvi_reg
     for (;;) {
         struct pvi_pt_leaf leaf;
         uint64_t end;
+        int rc;
 
-        if (ctx->pt.cfg.ops->lookup(&ctx->pt, at, &leaf) != 0 || leaf.iova != leaf.pa ||
+        do { /* nothing new is taken away meanwhile: this ends */
+            rc = ctx->pt.cfg.ops->lookup(&ctx->pt, at, &leaf);
+        } while (rc == -PVI_EBUSY);
+        if (rc != 0 || leaf.iova != leaf.pa ||
             (leaf.prot & region->prot) != region->prot) {
             return false;
         }

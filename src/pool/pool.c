@@ -160,6 +160,9 @@ static bool pool_take_back(struct pvi_pool *pool, struct pvi_page *page)
     }
     /* A table whose entries were all cleared one by one holds nothing but zeros. */
     page->dirty = page->dirty || page->live != 0 || page->state == PVI_PAGE_LIST;
+    if (page->state == PVI_PAGE_GATHERED) {
+        (void)pvi_env_add32(&quota->gathered, 0u - 1u);
+    }
     quota->used--;
     pvi_env_write32(&quota->generation, quota->generation + 1);
     pool_push(pool, page);
@@ -210,6 +213,9 @@ void pvi_pool_lose(struct pvi_pool *pool, struct pvi_page *page)
 {
     pvi_env_acquire(pool->host, &pool->lock);
     PVI_ASSERT(pool_owns(pool, page));
+    if (page->state == PVI_PAGE_GATHERED) {
+        (void)pvi_env_add32(&page->quota->gathered, 0u - 1u);
+    }
     page->state = PVI_PAGE_NONE;
     page->quota->used--;
     page->quota = NULL;

@@ -324,6 +324,9 @@ int pvi_vtd_pasid_dir_add(struct pvi_host *h, const struct pvi_vtd_pasid_dir *di
     if (pasid >> dir->bits != 0) {
         return -PVI_ERANGE;
     }
+    if ((page.a & ~VTD_PDE_TABLE) != 0) {
+        return -PVI_EINVAL;
+    }
     if (dir_read(h, dir, pasid >> VTD_PASID_TABLE_LG2) & VTD_PDE_P) {
         return -PVI_EEXIST;
     }

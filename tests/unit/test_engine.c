@@ -308,7 +308,7 @@ static void short_of_pages(struct lab *r)
 {
     uint32_t chain = r->cfg.levels - 1 - lab_level(r, r->page), taken = r->pool.nr_free, i;
     struct pvi_page *hold;
-    struct pvi_quota other = {UINT32_MAX, 0, 0};
+    struct pvi_quota other = {.limit = UINT32_MAX};
 
     r->keep_pool = true;
     for (i = 0; i < chain; i++) {

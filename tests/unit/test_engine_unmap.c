@@ -87,7 +87,7 @@ static void from_one_large_leaf_into_another(void **state)
 /* No page for the split: nothing changes, the address is exact; with a page it goes on from there. */
 static void split_short(struct lab *r)
 {
-    struct pvi_quota other = {UINT32_MAX, 0, 0};
+    struct pvi_quota other = {.limit = UINT32_MAX};
     struct pvi_page *hold;
     uint64_t size = lab_single(r, 1), next;
 
