@@ -181,7 +181,7 @@ static void not_noted(struct lab *r)
 static void writes_that_are_not_noted(void **state)
 {
     struct pvi_pt_cfg cfg = {.ops = &pvi_vtd_ss_ops, .page_sizes = 0x1000, .levels = 3, .iova_bits = 39, .pa_bits = 39};
-    struct pvi_quota quota = {10, 0, 0};
+    struct pvi_quota quota = {.limit = 10};
     struct pvi_pt pt;
 
     (void)state;
