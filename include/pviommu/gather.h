@@ -63,6 +63,7 @@ struct pvi_gather {
     struct pvi_inv inv[PVI_GATHER_INV]; /**< on their way to a unit */
     struct pvi_gather_work work;
     struct pvi_page *tables; /**< unlinked, by next */
+    const struct pvi_quota *share; /**< all tables are of this one; NULL: of several, or none */
     struct pvi_page *lists;  /**< list pages, newest first, by next */
     uint64_t nr_frames; /**< in runs, and owed by tables */
     uint32_t nr_ranges, nr_runs, nr_list_runs, nr_lists, nr_owing, nr_tables;
@@ -101,6 +102,9 @@ bool pvi_gather_table_room(const struct pvi_gather *g, uint64_t nr);
 
 /** Adds an unlinked table whose leaves owe nr frames. Its entries stay as they are until the flush has completed. */
 void pvi_gather_table(struct pvi_gather *g, struct pvi_page *table, uint64_t nr);
+
+/** Are there unlinked tables of that share, not flushed yet, that are not in this gather? */
+bool pvi_gather_others(const struct pvi_gather *g, const struct pvi_quota *share);
 
 /**
  * Invalidates what the ranges cover, each thing once per unit, waits, then releases tables and frames. Called

@@ -6,6 +6,7 @@ void pvi_gather_init(struct pvi_gather *g, struct pvi_host *host, struct pvi_hdo
                      const struct pvi_pt_ops *ops)
 {
     g->tables = NULL;
+    g->share = NULL;
     g->lists = NULL;
     g->nr_frames = 0;
     g->nr_ranges = g->nr_runs = g->nr_list_runs = g->nr_lists = g->nr_owing = g->nr_tables = 0;
@@ -197,11 +198,27 @@ void pvi_gather_table(struct pvi_gather *g, struct pvi_page *table, uint64_t nr)
     PVI_ASSERT(table->state == PVI_PAGE_TABLE);
     (void)pvi_env_add32(&table->quota->gathered, 1);
     table->state = PVI_PAGE_GATHERED;
+    g->share = g->nr_tables == 0 || g->share == table->quota ? table->quota : NULL;
     table->next = g->tables;
     g->tables = table;
     g->nr_tables++;
     g->nr_owing += nr != 0;
     g->nr_frames += nr;
+}
+
+bool pvi_gather_others(const struct pvi_gather *g, const struct pvi_quota *share)
+{
+    const struct pvi_page *table;
+    uint32_t mine = 0;
+
+    if (g->share == share || g->nr_tables == 0) { /* as mostly: all of one context, or none */
+        mine = g->nr_tables;
+    } else if (!g->share) {
+        for (table = g->tables; table; table = table->next) {
+            mine += table->quota == share;
+        }
+    }
+    return pvi_env_read32(&share->gathered) != mine;
 }
 
 /* --- release -------------------------------------------------------------------------------------- */

@@ -62,7 +62,7 @@ static PT_INLINE void pt_added(const struct pvi_pt *pt, struct pvi_context *ctx,
                                uint64_t len, struct pvi_gather *g)
 {
     r->done += len;
-    if (pvi_env_read32(&pt->quota->gathered) != 0) {
+    if (pvi_env_read32(&pt->quota->gathered) != 0 && pvi_gather_others(g, pt->quota)) {
         pvi_gather_range(g, ctx, iova, iova + len - 1, true, false);
     } else if (pt->cfg.adds) {
         pvi_gather_range(g, ctx, iova, iova + len - 1, false, true);
