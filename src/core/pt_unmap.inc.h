@@ -447,6 +447,36 @@ static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *slot, unsig
     return (unsigned)(s - slot);
 }
 
+/* The commonest of all: one leaf of one entry, to the end of the range. False: nothing done, or something is wrong. */
+static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
+                                    unsigned level)
+{
+    uint64_t first = r->next, *slot;
+    struct pvi_page *page;
+    struct pt_at at;
+    bool done;
+
+    if ((first & (pt_span(level) - 1)) != 0 || r->last > pt->table_last || (r->shared && pt_common(level)) ||
+        pt->cfg.levels <= level) {
+        return false;
+    }
+    done = pt_find(pt, &at, first, level);
+    slot = &at.table[pt_index(first, level)];
+    page = pt_page(pt, &at);
+    done = done && pt_take_one(pt, slot, level, page, g) != 0;
+    if (done) {
+        pt_count(page, level, 0u - 1u, 0);
+        pt_sync(pt, slot, 1);
+        pt_gone(g, ctx, first, r->last, false);
+        r->removed += pt_span(level);
+        r->complete = true;
+        r->next = r->last + 1;
+        r->climb = pt->cfg.trim && pt_live(page) == 0; /* without, the range would have to cover the table */
+    }
+    pt_end(pt, &at);
+    return done;
+}
+
 /*
  * The way it mostly goes: leaves of one table, all bytes of them in the range, up to its end or the table's. How many entries
  * were cleared; 0: nothing done.
@@ -467,13 +497,11 @@ static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_context *ctx
     many = ((last - first) >> pt_shift(level)) + ((last & mask) == mask); /* entries that lie wholly in the range */
     if ((first & mask) == 0 && !(r->shared && pt_common(level))) {
         nr = many < room ? (unsigned)many : room;
-        nr = nr < most ? nr : most;
+        nr = nr == pt_entries(level) ? 0 : nr < most ? nr : most; /* a whole table goes unread */
     }
     page = pt_page(pt, &at);
     if (nr == 1) {
         nr = pt_take_one(pt, slot, level, page, g);
-    } else if (nr == pt_entries(level)) {
-        nr = 0; /* a whole table goes unread */
     } else if (nr != 0) {
         nr = level == 0 ? pt_take_plain(pt, slot, 0, nr) : pt_take_plain(pt, slot, level, nr);
     }
@@ -509,10 +537,15 @@ static PT_INLINE int pt_unmap_check(const struct pvi_pt *pt, const struct pvi_pt
 
 static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
 {
+    uint64_t last = r->last - r->next;
     unsigned budget = PT_BUDGET, nr;
-    uint64_t last;
     int rc = 0, up;
 
+    if (!r->climb && r->first == r->next &&
+        ((last == pt_span(0) - 1 && pt_take_entry(pt, ctx, r, g, 0)) || (last == pt_span(1) - 1 && pt_take_entry(pt, ctx, r, g, 1)) ||
+         (last == pt_span(2) - 1 && pt_take_entry(pt, ctx, r, g, 2)))) {
+        return r->climb ? pt_climb(pt, ctx, r, r->next - 1, g) : 0;
+    }
     if (r->climb) {
         rc = pt_climb(pt, ctx, r, r->next - 1, g);
         if (rc != 0 || r->complete) {
