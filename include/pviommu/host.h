@@ -117,8 +117,8 @@ PVI_MUST_CHECK int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pv
 /**
  * Releases what pvi_host_frame_get() pinned, by the address and the debt read back from our own leaf.
  * Called with no lock held, only after every invalidation that covers the old mapping has completed
- * (or when the frames never reached a table). Between two checkpoints at most PVI_GATHER_FRAMES frames and
- * those of PVI_GATHER_OWING tables are released, and what one pvi_host_frame_get() gave.
+ * (or when the frames never reached a table). Between two checkpoints at most PVI_GATHER_FRAMES frames are released (or
+ * one leaf that is larger), and what one pvi_host_frame_get() gave.
  */
 void pvi_host_frame_put(struct pvi_host *h, struct pvi_hdom *d, const struct pvi_frames *run);
 /**

@@ -32,14 +32,6 @@ static PT_NOINLINE enum pt_kind pt_meet(const struct pvi_pt *pt, struct pt_at *a
     return pt_kind(met->entry, at->level);
 }
 
-static int pt_range(const struct pvi_pt *pt, uint64_t next, uint64_t last)
-{
-    if (((next | (last + 1)) & pt->page_mask) != 0) {
-        return -PVI_EALIGN;
-    }
-    return next <= last && last <= pt->table_last ? 0 : -PVI_ERANGE;
-}
-
 /* --- rights ----------------------------------------------------------------------------------------- */
 
 /*
@@ -69,7 +61,7 @@ static PT_NOINLINE int pt_give(struct pvi_pt *pt, struct pvi_context *ctx, struc
     }
     page->owing = (uint16_t)(page->owing + (owe != PVI_OWE_NONE ? met->nr : 0) - (was != PVI_OWE_NONE ? met->nr : 0));
     pt_sync(pt, &at->table[met->base], met->nr);
-    pvi_gather_range(g, ctx, met->first, met->last, false, false);
+    pvi_gather_range(g, ctx, met->first, met->last, pt_stale(pt, g), false);
     return 0;
 }
 
@@ -78,6 +70,7 @@ static int PVI_CALLBACK pt_rights(struct pvi_pt *pt, struct pvi_context *ctx, st
     unsigned budget = PT_BUDGET;
     int rc = pt_range(pt, r->next, r->last);
 
+    PVI_ASSERT(r->owe == PVI_PT_KEEP || r->owe <= PVI_OWE_MAX);
     if (r->prot > PVI_RW || (pt->prots >> r->prot & 1) == 0) {
         return -PVI_EOPNOTSUPP;
     }
@@ -105,7 +98,7 @@ static int PVI_CALLBACK pt_rights(struct pvi_pt *pt, struct pvi_context *ctx, st
 
 static int PVI_CALLBACK pt_split(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_change *r, struct pvi_gather *g)
 {
-    uint64_t size = (uint64_t)1 << r->lg2;
+    uint64_t size = r->lg2 < 64 ? (uint64_t)1 << r->lg2 : 0;
     unsigned budget = PT_BUDGET;
     int rc = pt_range(pt, r->next, r->last);
 
@@ -216,7 +209,7 @@ static PT_NOINLINE bool pt_join_group(struct pvi_pt *pt, struct pvi_context *ctx
         pvi_env_write64(pt->host, &slot[i], leaf);
     }
     pt_sync(pt, slot, nr);
-    pvi_gather_range(g, ctx, iova, iova + ((pt_span(level) << order) - 1), false, false);
+    pvi_gather_range(g, ctx, iova, iova + ((pt_span(level) << order) - 1), pt_stale(pt, g), false);
     return true;
 }
 
@@ -338,7 +331,7 @@ static PT_NOINLINE void pt_note(struct pvi_pt *pt, struct pvi_context *ctx, stru
         for (i = base; i < base + nr; i++) {
             pvi_env_write64(pt->host, &at->table[i], pvi_env_read64(&at->table[i]) & ~bit);
         }
-        pvi_gather_range(g, ctx, first, last, false, false);
+        pvi_gather_range(g, ctx, first, last, pt_stale(pt, g), false);
     }
 }
 
@@ -368,7 +361,7 @@ static PT_INLINE void pt_note_table(struct pvi_pt *pt, struct pvi_context *ctx, 
         }
         *budget -= *budget != 0;
         r->complete = pt_pass(&r->next, r->last, end);
-        i = r->complete ? i : i + (unsigned)((r->next - begin) >> pt_shift(level)) - i;
+        i = (unsigned)((r->next - begin) >> pt_shift(level));
     }
 }
 

@@ -25,10 +25,13 @@ static PT_INLINE int pt_piece(const struct pvi_pt *pt, const struct pvi_pt_map *
     if (p->left == 0) {
         return -PVI_ELENGTH;
     }
+    if (((p->iova | p->left) & pt->page_mask) != 0) {
+        return -PVI_EALIGN;
+    }
     if (r->list) {
         pt_list_run(pt, r, p);
     }
-    if (((p->iova | p->pa | p->left) & pt->page_mask) != 0) {
+    if ((p->pa & pt->page_mask) != 0) {
         return -PVI_EALIGN;
     }
     if (p->iova > pt->iova_last || p->left - 1 > pt->iova_last - p->iova || p->pa > pt->pa_last ||
@@ -54,15 +57,12 @@ static PT_INLINE unsigned pt_reached(const struct pvi_gather_work *p, unsigned l
     return nr < room ? (unsigned)nr : room;
 }
 
-/*
- * Leaves have come where nothing was. A table that translated these addresses before may have been unlinked by another CPU
- * that has not flushed yet: hardware that has it cached would fault, whoever linked the new one. Then this flushes, too.
- */
+/* Leaves have come where nothing was. */
 static PT_INLINE void pt_added(const struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, uint64_t iova,
                                uint64_t len, struct pvi_gather *g)
 {
     r->done += len;
-    if (pvi_env_read32(&pt->quota->gathered) != 0 && pvi_gather_others(g, pt->quota)) {
+    if (pt_stale(pt, g)) {
         pvi_gather_range(g, ctx, iova, iova + len - 1, true, false);
     } else if (pt->cfg.adds) {
         pvi_gather_range(g, ctx, iova, iova + len - 1, false, true);
@@ -337,7 +337,8 @@ static PT_NOINLINE int pt_overwrite(struct pvi_pt *pt, struct pvi_context *ctx, 
     pt_sync(pt, slot, nr);
     r->done += (uint64_t)nr << pt_shift(level);
     /* Entries that were empty may be cached as such, with the tables above them: then not leaves alone must go. */
-    pvi_gather_range(g, ctx, p->iova, p->iova + ((uint64_t)nr << pt_shift(level)) - 1, empty != 0 && pt->cfg.adds, false);
+    pvi_gather_range(g, ctx, p->iova, p->iova + ((uint64_t)nr << pt_shift(level)) - 1,
+                     (empty != 0 && pt->cfg.adds) || pt_stale(pt, g), false);
     return 0;
 }
 

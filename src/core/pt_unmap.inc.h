@@ -254,11 +254,11 @@ static int pt_out_table(struct pvi_pt *pt, struct pt_at *at, struct pt_out *out,
     return 0;
 }
 
-/* How a pass over one table ended, but for an error. */
+/* What follows a pass over one table, but for an error. */
 enum pt_next {
-    PASS_END,    /* the range, the table or the budget ended */
-    PASS_ENTER, /* a table that must be looked into */
-    PASS_CUT    /* a leaf that the range has only a part of */
+    NEXT_NOTHING, /* the range, the table or the budget ended */
+    NEXT_ENTER,   /* a table that must be looked into */
+    NEXT_CUT      /* a leaf that the range has only a part of */
 };
 
 /* Removes entry by entry, up to entry `stop`. */
@@ -285,14 +285,14 @@ static PT_NOINLINE int pt_out_entries(struct pvi_pt *pt, struct pt_at *at, struc
             out->at += r->holes;
             break;
         case PT_LEAF:
-            *next = PASS_CUT;
+            *next = NEXT_CUT;
             return leaves ? 0 : PVI_PT_ALONE;
         default:
             if (out->at >= out->from && out->at < out->to) {
                 child = pt_droppable(pt, r, old, at->level);
             }
             if (!child) {
-                *next = PASS_ENTER;
+                *next = NEXT_ENTER;
                 return 0;
             }
             rc = pt_out_table(pt, at, out, child, &r->removed, g);
@@ -319,7 +319,8 @@ static PT_NOINLINE void pt_out_done(struct pvi_pt *pt, struct pvi_context *ctx, 
             page->owing = (uint16_t)(page->owing - out->owing);
         }
         pt_sync(pt, &at->table[out->first], out->at - out->first);
-        pvi_gather_range(g, ctx, out->begin + ((uint64_t)out->first << pt_shift(level)), last, out->links != 0, false);
+        pvi_gather_range(g, ctx, out->begin + ((uint64_t)out->first << pt_shift(level)), last,
+                         out->links != 0 || pt_stale(pt, g), false);
         r->removed += (uint64_t)(out->live - out->links) << pt_shift(level);
     }
     r->climb = pt_live(page) == 0; /* also if it was before */
@@ -341,7 +342,7 @@ static PT_NOINLINE int pt_out(struct pvi_pt *pt, struct pvi_context *ctx, struct
     out.from = index + ((r->next & mask) != 0);
     out.to = out.end - (touched == out.end && (last & mask) != mask);
     stop = out.end - index < *budget ? out.end : index + *budget;
-    *next = PASS_END;
+    *next = NEXT_NOTHING;
     rc = pt_out_entries(pt, at, r, &out, stop, next, g);
     *budget -= out.at - index < *budget ? out.at - index : *budget;
     pt_out_done(pt, ctx, at, r, &out, g);
@@ -388,7 +389,7 @@ static PT_NOINLINE int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx,
                          unsigned *budget, struct pvi_gather *g)
 {
     unsigned level = pt_covered(pt, r->next, last);
-    enum pt_next next = PASS_ENTER;
+    enum pt_next next = NEXT_ENTER;
     struct pt_at at;
     int rc = 0;
 
@@ -399,11 +400,11 @@ static PT_NOINLINE int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx,
         (void)pt_down(pt, &at, from, level);
         rc = pt_out(pt, ctx, &at, r, last, budget, &next, g);
         level = at.level - 1u;
-        if (next == PASS_ENTER && r->next != from) {
+        if (next == NEXT_ENTER && r->next != from) {
             break; /* further on in the table: found again from the root */
         }
-    } while (rc == 0 && next == PASS_ENTER);
-    if (next == PASS_CUT && rc == 0) {
+    } while (rc == 0 && next == NEXT_ENTER);
+    if (next == NEXT_CUT && rc == 0) {
         rc = r->whole ? -PVI_EPART : pt_ask_cut(g, r->next, last, pt->cfg.page_sizes);
     }
     pt_end(pt, &at);
@@ -467,7 +468,7 @@ static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_context *ctx, 
     if (done) {
         pt_count(page, level, 0u - 1u, 0);
         pt_sync(pt, slot, 1);
-        pt_gone(g, ctx, first, r->last, false);
+        pt_changed(pt, ctx, first, r->last, g);
         r->removed += pt_span(level);
         r->complete = true;
         r->next = r->last + 1;
@@ -509,7 +510,7 @@ static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_context *ctx
         last = first + ((uint64_t)nr << pt_shift(level)) - 1;
         pt_count(page, level, 0u - nr, 0);
         pt_sync(pt, slot, nr);
-        pt_gone(g, ctx, first, last, false);
+        pt_changed(pt, ctx, first, last, g);
         r->removed += last - first + 1;
         r->complete = last == r->last;
         r->next = last + 1;
@@ -525,14 +526,6 @@ static PT_INLINE uint64_t pt_unmap_last(const struct pvi_pt_unmap *r)
     bool far = r->shared && (r->last ^ r->next) >> PT_SHARED_LG2 != 0;
 
     return far ? r->next | (((uint64_t)1 << PT_SHARED_LG2) - 1) : r->last;
-}
-
-static PT_INLINE int pt_unmap_check(const struct pvi_pt *pt, const struct pvi_pt_unmap *r)
-{
-    if (((r->next | (r->last + 1)) & pt->page_mask) != 0) {
-        return -PVI_EALIGN;
-    }
-    return r->next <= r->last && r->last <= pt->table_last ? 0 : -PVI_ERANGE;
 }
 
 static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
@@ -552,7 +545,7 @@ static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, str
             return rc;
         }
     }
-    rc = pt_unmap_check(pt, r);
+    rc = pt_range(pt, r->next, r->last);
     last = pt_unmap_last(r);
     while (rc == 0 && budget > 0 && !r->complete && r->next <= last) {
         nr = pt_take_out(pt, ctx, r, last, budget, g);

@@ -165,10 +165,22 @@ struct pt_what {
     unsigned prot, owe;
 };
 
-/* Nothing left but to take note of a range that was removed: mostly it follows the one before. */
-static PT_INLINE void pt_gone(struct pvi_gather *g, struct pvi_context *ctx, uint64_t first, uint64_t last, bool tables)
+/*
+ * Has another CPU unlinked tables that it has not flushed yet? Hardware that has one cached translates through it, past
+ * everything stored since: to the frames of leaves that have taken its place, with their old rights, or to nothing where
+ * there are leaves now. Whoever changes such a place must reach cached links, too, before it reports success.
+ */
+static PT_INLINE bool pt_stale(const struct pvi_pt *pt, const struct pvi_gather *g)
 {
-    struct pvi_gather_range *range = &g->range[g->nr_ranges];
+    return pvi_env_read32(&pt->quota->gathered) != 0 && pvi_gather_others(g, pt->quota);
+}
+
+/* Leaves were changed: to be flushed. A gather that is empty, as before every single change, takes the range at once. */
+static PT_INLINE void pt_changed(const struct pvi_pt *pt, struct pvi_context *ctx, uint64_t first, uint64_t last,
+                                 struct pvi_gather *g)
+{
+    bool tables = pt_stale(pt, g);
+    struct pvi_gather_range *range = &g->range[0];
 
     if (g->nr_ranges != 0) {
         pvi_gather_range(g, ctx, first, last, tables, false);
@@ -306,6 +318,15 @@ static inline bool pt_swap(const struct pvi_pt *pt, uint64_t *slot, uint64_t old
     }
     pvi_env_write64(pt->host, slot, entry);
     return true;
+}
+
+/* Is it a range of whole pages, in the reach of the table? */
+static PT_INLINE int pt_range(const struct pvi_pt *pt, uint64_t next, uint64_t last)
+{
+    if (((next | (last + 1)) & pt->page_mask) != 0) {
+        return -PVI_EALIGN;
+    }
+    return next <= last && last <= pt->table_last ? 0 : -PVI_ERANGE;
 }
 
 /* Frames that the leaves of a table owe. */

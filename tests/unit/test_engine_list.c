@@ -304,6 +304,51 @@ static void fixed_sizes(void **state)
     }
 }
 
+/* --- requests that are wrong -------------------------------------------------------------------------- */
+
+/* Lengths that end inside a page: refused before any frame of the list is looked at that is not there. */
+static void list_of_part_of_a_page(struct lab *r)
+{
+    const uint64_t len[] = {r->page / 2, r->page + r->page / 2};
+
+    for (unsigned i = 0; i < 2; i++) {
+        pvi_pa *list = malloc((i + 1) * sizeof(*list)); /* exactly as long as the pages begun, less one */
+        struct pvi_pt_map m = {.len = len[i], .list = list, .prot = PVI_RW};
+
+        CHECK(list);
+        for (unsigned k = 0; k <= i; k++) {
+            list[k].a = (k + 1) * r->page;
+        }
+        CHECK_EQ(r->pt.cfg.ops->map(&r->pt, NULL, &m, &r->gather), -PVI_EALIGN);
+        CHECK_EQ(m.done, 0);
+        free(list);
+    }
+    lab_check(r);
+}
+
+static void lengths_of_lists(void **state)
+{
+    (void)state;
+    lab_each_format(list_of_part_of_a_page);
+}
+
+/* Sizes that no shift reaches. */
+static void split_to_nothing(struct lab *r)
+{
+    for (unsigned lg2 = 52; lg2 <= UINT8_MAX; lg2++) {
+        struct pvi_pt_change c = {.last = r->page - 1, .lg2 = (uint8_t)lg2};
+
+        CHECK_EQ(r->pt.cfg.ops->split(&r->pt, NULL, &c, &r->gather), -PVI_EOPNOTSUPP);
+        CHECK(!c.complete && c.next == 0);
+    }
+}
+
+static void split_sizes_out_of_reach(void **state)
+{
+    (void)state;
+    lab_each_format(split_to_nothing);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +360,8 @@ int main(void)
         cmocka_unit_test(replace_across_everything),
         cmocka_unit_test(whole_leaves_only),
         cmocka_unit_test(fixed_sizes),
+        cmocka_unit_test(lengths_of_lists),
+        cmocka_unit_test(split_sizes_out_of_reach),
     };
 
     return cmocka_run_group_tests_name("engine: lists, replacing", tests, NULL, NULL);

@@ -120,14 +120,19 @@ static struct pvi_context *up(const struct fx_cfg *cfg)
     return fx.dom.slot[0];
 }
 
+static uint64_t guest_pa(uint64_t off)
+{
+    struct guest_frame frame = {0};
+
+    CHECK(guest_frame(GUEST_KEPT, &frame));
+    return frame.pa + off;
+}
+
 /* One slice of a map that is not alone; returns the bytes mapped. */
 static uint64_t map_slice(struct pvi_context *ctx, struct pvi_gather *g, uint64_t off, uint64_t len)
 {
-    struct guest_frame frame = {0};
-    struct pvi_pt_map r = {.iova = BASE + off, .len = len, .prot = PVI_RW, .shared = true};
+    struct pvi_pt_map r = {.iova = BASE + off, .pa = guest_pa(off), .len = len, .prot = PVI_RW, .shared = true};
 
-    CHECK(guest_frame(GUEST_KEPT, &frame));
-    r.pa = frame.pa + off;
     CHECK_EQ(ctx->pt.cfg.ops->map(&ctx->pt, ctx, &r, g), 0);
     return r.done;
 }
@@ -335,6 +340,200 @@ static void devices_beside_unlinked_tables(void **state)
     }
 }
 
+/* --- what becomes of a large leaf whose old table is not flushed --------------------------------------- */
+
+/* A turns 2 MiB of pages into one leaf; the table that held them is not flushed yet. */
+static void collapse(struct pvi_context *ctx, struct pvi_gather *g)
+{
+    struct pvi_pt_change r = {.first = BASE, .last = BASE + MIB2 - 1, .next = BASE};
+    struct pvi_pt_leaf leaf;
+
+    while (!r.complete) {
+        CHECK_EQ(ctx->pt.cfg.ops->collapse(&ctx->pt, ctx, &r, g), 0);
+    }
+    CHECK_EQ(ctx->pt.cfg.ops->lookup(&ctx->pt, BASE, &leaf), 0);
+    CHECK_EQ(leaf.lg2, 21);
+    CHECK_EQ(ctx->quota.gathered, 1);
+}
+
+static struct pvi_context *collapsed(const struct fx_cfg *cfg)
+{
+    struct pvi_context *ctx = up(cfg);
+
+    for (uint64_t off = 0; off < MIB2; off += PAGE) {
+        map_whole(ctx, &cpu[A], off, PAGE);
+    }
+    CHECK_EQ(pvi_gather_flush(&cpu[A]), 0);
+    collapse(ctx, &cpu[A]);
+    return ctx;
+}
+
+/* B's gather holds 2 MiB at BASE, with non-leaf scope or not. */
+static void noted(struct pvi_context *ctx, bool tables)
+{
+    CHECK(cpu[B].nr_ranges == 1 && cpu[B].range[0].ctx == ctx && !cpu[B].range[0].added);
+    CHECK_EQ(cpu[B].range[0].first, BASE);
+    CHECK_EQ(cpu[B].range[0].last, BASE + MIB2 - 1);
+    CHECK_EQ(cpu[B].range[0].tables, tables);
+    CHECK_EQ(pvi_gather_flush(&cpu[B]), 0);
+}
+
+static void rights(struct pvi_context *ctx, unsigned prot)
+{
+    struct pvi_pt_change r = {.first = BASE, .last = BASE + MIB2 - 1, .next = BASE, .prot = (uint8_t)prot, .owe = PVI_PT_KEEP};
+
+    CHECK_EQ(ctx->pt.cfg.ops->rights(&ctx->pt, ctx, &r, &cpu[B]), 0);
+    CHECK(r.complete);
+}
+
+/* Changes of leaves in one table, each by B, whose flush must reach cached links, or need not. */
+static void change_page(struct pvi_context *ctx, unsigned how)
+{
+    const uint64_t at = BASE + MIB2;
+    const struct pvi_pt_ops *ops = ctx->pt.cfg.ops;
+    struct pvi_pt_change c = {.first = at, .last = at + 2 * PAGE - 1, .next = at};
+    struct pvi_pt_map m = {.iova = at, .pa = 1ull << 30, .len = PAGE, .prot = PVI_READ, .replace = true};
+    struct pvi_pt_unmap u = {.first = at, .last = at + 2 * PAGE - 1, .next = at};
+    struct pvi_pt_dirty d = {.first = at, .last = at + MIB2 - 1, .next = at, .clear = true};
+    uint64_t bitmap[512 / 64] = {0};
+
+    switch (how) {
+    case 0: /* a run of leaves */
+        CHECK_EQ(ops->unmap(&ctx->pt, ctx, &u, &cpu[B]), 0);
+        break;
+    case 1: /* from a hole on */
+        u.last = at + 4 * PAGE - 1;
+        u.holes = true;
+        CHECK_EQ(ops->unmap(&ctx->pt, ctx, &u, &cpu[B]), 0);
+        CHECK_EQ(u.removed, 2 * PAGE);
+        for (uint64_t off = 0; off < 4 * PAGE; off += PAGE) {
+            map_whole(ctx, &cpu[C], MIB2 + off, PAGE);
+        }
+        CHECK_EQ(pvi_gather_flush(&cpu[C]), 0);
+        break;
+    case 2:
+        CHECK_EQ(ops->map(&ctx->pt, ctx, &m, &cpu[B]), 0);
+        m.pa = guest_pa(MIB2);
+        m.prot = PVI_RW;
+        m.done = 0;
+        CHECK_EQ(ops->map(&ctx->pt, ctx, &m, &cpu[B]), 0);
+        break;
+    case 3: /* where the format has leaves of two pages */
+        CHECK_EQ(ops->collapse(&ctx->pt, ctx, &c, &cpu[B]), 0);
+        break;
+    default: /* where devices' writes are noted: the large leaf counts as written */
+        c.last = d.last;
+        while (!c.complete) {
+            CHECK_EQ(ops->collapse(&ctx->pt, ctx, &c, &cpu[B]), 0);
+        }
+        CHECK_EQ(pvi_gather_flush(&cpu[B]), 0);
+        d.bitmap = bitmap;
+        CHECK_EQ(ops->dirty(&ctx->pt, ctx, &d, &cpu[B]), 0);
+        CHECK_EQ(bitmap[7], UINT64_MAX);
+        break;
+    }
+}
+
+static void change_pages(struct pvi_context *ctx, bool tables)
+{
+    bool v1 = ctx->pt.cfg.ops == &pvi_amdvi_v1_ops, noted_here = ctx->pt.cfg.ops == &pvi_amdvi_v2_ops;
+
+    ctx->pt.cfg.dirty = noted_here;
+    for (unsigned how = 0; how < 5; how++) {
+        check_step("change %u, %s", how, tables ? "beside a table" : "alone");
+        if ((how == 3 && !v1) || (how == 4 && !noted_here)) {
+            continue;
+        }
+        change_page(ctx, how);
+        CHECK_EQ(cpu[B].nr_ranges, 1);
+        CHECK(!cpu[B].range[0].added);
+        CHECK_EQ(cpu[B].range[0].tables, tables);
+        CHECK_EQ(pvi_gather_flush(&cpu[B]), 0);
+    }
+    ctx->pt.cfg.dirty = false;
+}
+
+static void leaves_beside_collapsed_tables(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < NR_FORMATS; i++) {
+        struct fx_cfg cfg = {.kind = FX_NULL, .format = formats[i]};
+
+        for (unsigned k = 0; k < 2; k++) {
+            struct pvi_context *ctx = collapsed(&cfg);
+
+            check_case("%s, %s", formats[i]->name, k != 0 ? "flushed" : "not flushed");
+            for (uint64_t off = MIB2; off < 2 * MIB2; off += PAGE) {
+                map_whole(ctx, &cpu[C], off, PAGE);
+            }
+            CHECK_EQ(pvi_gather_flush(&cpu[C]), 0);
+            if (k != 0) {
+                CHECK_EQ(pvi_gather_flush(&cpu[A]), 0);
+            }
+            change_pages(ctx, k == 0);
+            CHECK_EQ(pvi_gather_flush(&cpu[A]), 0);
+            fx_end(&fx, false);
+        }
+    }
+}
+
+/* The old table still leads to the frames: taking the leaf away, or its rights, must reach links that are cached too. */
+static void changes_beside_collapsed_tables(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < NR_FORMATS; i++) {
+        struct fx_cfg cfg = {.kind = FX_NULL, .format = formats[i]};
+        struct pvi_context *ctx = collapsed(&cfg);
+
+        check_case("%s", formats[i]->name);
+        rights(ctx, PVI_READ);
+        noted(ctx, true);
+        unmap(ctx, &cpu[B], 0, MIB2);
+        noted(ctx, true);
+        CHECK_EQ(pvi_gather_flush(&cpu[A]), 0);
+        map_whole(ctx, &cpu[A], 0, MIB2);
+        CHECK_EQ(pvi_gather_flush(&cpu[A]), 0);
+        rights(ctx, PVI_READ);
+        noted(ctx, false);
+        unmap(ctx, &cpu[B], 0, MIB2);
+        noted(ctx, false);
+        fx_end(&fx, false);
+    }
+}
+
+static void device_is_blocked(uint64_t page)
+{
+    struct hwm_fault fault;
+    uint64_t pa = 0;
+
+    check_step("device reads page %llu, which is gone", (unsigned long long)page);
+    CHECK(hwm_dma(fx.unit[0].model, fx.dev[0].rid[0], BASE + page * PAGE, false, &pa, &fault) != HWM_OK);
+}
+
+/* B is told that the pages are gone, and gives their frames away, before A has flushed. */
+static void devices_beside_collapsed_tables(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        struct pvi_op op = {.code = PVI_OP_UNMAP, .ctx = 1, .u.unmap = {.dfn = {BASE >> 12}, .nr = 512}};
+        struct pvi_context *ctx;
+
+        check_case("%s", k ? "AMD-Vi" : "VT-d");
+        ctx = up(&(struct fx_cfg){.kind = k ? FX_AMD : FX_VTD});
+        for (uint64_t page = 0; page < 512; page++) {
+            CHECK_EQ(map_page(page), 0);
+        }
+        device_reaches(5); /* the tables are cached now */
+        collapse(ctx, &cpu[A]);
+        device_reaches(6);
+        CHECK_EQ(submit(&fx.dom, &op), 0);
+        device_is_blocked(5);
+        device_is_blocked(7);
+        CHECK_EQ(pvi_gather_flush(&cpu[A]), 0);
+        fx_end(&fx, false);
+    }
+}
+
 /* --- what an unlinked table owes ------------------------------------------------------------------------- */
 
 /* Two leaves on the last frames below 2^52, two on the first of all: their debts differ, and so do the runs. */
@@ -392,6 +591,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(context_ends_before_alone), cmocka_unit_test(maps_beside_unlinked_tables),
         cmocka_unit_test(failed_flush), cmocka_unit_test(devices_beside_unlinked_tables),
+        cmocka_unit_test(changes_beside_collapsed_tables), cmocka_unit_test(leaves_beside_collapsed_tables),
+        cmocka_unit_test(devices_beside_collapsed_tables),
         cmocka_unit_test(runs_end_with_the_last_frame),
     };
 
