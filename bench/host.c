@@ -18,6 +18,7 @@ void host_init(struct pvi_host *h, uint64_t first_pa, uint64_t nr_frames)
     h->arena.used = memory_used;
     h->arena.first_pa = MEMORY_PA;
     h->arena.nr_pages = memory_pages;
+    pvi_env_arena_ready(&h->arena);
     h->first_pa = first_pa;
     h->nr_frames = nr_frames;
     if (nr_frames != 0) {

@@ -51,7 +51,7 @@ struct pvi_gather_run {
 struct pvi_gather_work {
     uint64_t first, last, sizes; /**< a leaf to be cut: no piece reaches over an end, or is of another size */
     uint64_t iova, pa, left;     /**< what is to be mapped next, contiguous in frames too */
-    unsigned level;              /**< of its leaves */
+    unsigned level, lg2;         /**< of its first leaf: level of the table, and log2 of its bytes */
 };
 
 struct pvi_gather {

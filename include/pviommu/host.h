@@ -7,7 +7,7 @@
  *
  *        void     *pvi_env_map(struct pvi_host *, pvi_pa)     table page -> pointer; 4 KiB, any page of the pool or of a unit
  *        void      pvi_env_unmap(struct pvi_host *, void *)
- *        struct pvi_page *pvi_env_page(struct pvi_host *, pvi_pa)   record of a page that pvi_host_page_alloc() gave, NULL for any other
+ *        struct pvi_page *pvi_env_page(struct pvi_host *, pvi_pa)   record of a page that pvi_host_page_alloc() gave; asked for no other
  *        uint64_t  pvi_env_read64(const uint64_t *)           one single-copy atomic load
  *        uint32_t  pvi_env_read32(const uint32_t *)
  *        void      pvi_env_write32(uint32_t *, uint32_t)      one store, ordered after all stores before it

@@ -72,6 +72,7 @@ static bool host_map(struct pvi_host *h, const struct pvi_posix_cfg *cfg)
     }
     a->records = map_zeroed(a->nr_pages * PVI_ENV_PAGE_STRIDE);
     a->used = map_zeroed(a->nr_pages);
+    pvi_env_arena_ready(a);
     h->free_single = map_zeroed(a->nr_pages * sizeof(*h->free_single));
     h->free_block = map_zeroed(a->nr_pages * sizeof(*h->free_block));
     return a->base && a->records && a->used && h->free_single && h->free_block;

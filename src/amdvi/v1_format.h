@@ -66,6 +66,17 @@ static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
     return level == 0 || next == 0 || next == AMDVI_PTE_NEXT_LEVEL ? PT_LEAF : PT_TABLE;
 }
 
+static inline bool pt_links(uint64_t entry, unsigned level)
+{
+    return (entry & (AMDVI_PTE_PR | AMDVI_PTE_NEXT_LEVEL)) == (AMDVI_PTE_PR | ((uint64_t)level << AMDVI_PTE_NEXT_LEVEL_LO));
+}
+
+static inline bool pt_plain(uint64_t entry, unsigned level)
+{
+    (void)level;
+    return (entry & (AMDVI_PTE_PR | AMDVI_PTE_NEXT_LEVEL | AMDVI_V1_OWE)) == AMDVI_PTE_PR;
+}
+
 static inline unsigned pt_order(uint64_t entry, unsigned level)
 {
     if ((entry & AMDVI_PTE_NEXT_LEVEL) != AMDVI_PTE_NEXT_LEVEL) {
@@ -83,13 +94,8 @@ static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsign
     if (order > 0) {
         entry |= AMDVI_PTE_NEXT_LEVEL | ((((uint64_t)1 << (pt_shift(level) + order - 1u)) - 1u) & AMDVI_PTE_ADDR);
     }
-    if ((prot & PVI_READ) != 0) {
-        entry |= AMDVI_PTE_IR;
-    }
-    if ((prot & PVI_WRITE) != 0) {
-        entry |= AMDVI_PTE_IW;
-    }
-    return cfg->snoop ? entry | AMDVI_PTE_FC : entry;
+    entry |= (prot & PVI_READ) * (AMDVI_PTE_IR / PVI_READ) | (prot & PVI_WRITE) * (AMDVI_PTE_IW / PVI_WRITE);
+    return entry | cfg->snoop * AMDVI_PTE_FC;
 }
 
 static inline uint64_t pt_leaf_step(unsigned level)

@@ -491,16 +491,11 @@ static bool gather_idle(const struct pvi_gather *g)
     return g->nr_runs == 0 && !g->tables && !g->lists;
 }
 
-int pvi_gather_flush(struct pvi_gather *g)
+static __attribute__((noinline)) int gather_flush(struct pvi_gather *g)
 {
     uint64_t lost;
-    int rc;
+    int rc = gather_invalidate(g);
 
-    if (gather_idle(g)) {
-        g->nr_ranges = 0;
-        return 0;
-    }
-    rc = gather_invalidate(g);
     if (rc != 0) {
         gather_break(g);
         g->failed = true;
@@ -517,4 +512,13 @@ int pvi_gather_flush(struct pvi_gather *g)
     g->nr_owing = 0;
     g->nr_tables = 0;
     return rc != 0 ? -PVI_EHW : 0;
+}
+
+int pvi_gather_flush(struct pvi_gather *g)
+{
+    if (gather_idle(g)) {
+        g->nr_ranges = 0;
+        return 0;
+    }
+    return gather_flush(g);
 }

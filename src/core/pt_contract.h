@@ -32,6 +32,10 @@ static inline unsigned pt_level(unsigned lg2);
 static inline unsigned pt_reach(unsigned levels);
 /** What an entry found at this level is. Every value has an answer; 0 is empty at every level. */
 static inline enum pt_kind pt_kind(uint64_t entry, unsigned level);
+/** Is it the link that pt_table() makes for this level (> 0)? pt_kind()'s answer, in as few steps as a walk can have. */
+static inline bool pt_links(uint64_t entry, unsigned level);
+/** Is it a leaf of one entry that owes nothing? */
+static inline bool pt_plain(uint64_t entry, unsigned level);
 /** log2 of the entries that a leaf found at this level is repeated in; 0 for one that is not. */
 static inline unsigned pt_order(uint64_t entry, unsigned level);
 /** A leaf of this level, to be repeated in 2^order entries: pa is aligned to all that it spans, prot is not 0, owe is an enum pvi_owe. */

@@ -94,13 +94,42 @@ static PT_INLINE unsigned pt_fill(const struct pvi_pt *pt, uint64_t *slot, unsig
     return (unsigned)(s - slot);
 }
 
+/* One leaf of several entries, if all of them are empty: how many, or 0. */
+static PT_INLINE unsigned pt_fill_group(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned order, const struct pt_what *what)
+{
+    uint64_t leaf = pt_leaf(&pt->cfg, what->pa, level, order, what->prot, what->owe);
+    unsigned nr = 1u << order, i;
+
+    for (i = 0; i < nr; i += 2) {
+        if ((slot[i] | slot[i + 1]) != 0) {
+            return 0;
+        }
+    }
+    for (i = 0; i < nr; i += 2) {
+        pvi_env_write64(pt->host, &slot[i], leaf);
+        pvi_env_write64(pt->host, &slot[i + 1], leaf);
+    }
+    return nr;
+}
+
+/* Books the leaves that nr entries of a table have got. */
+static PT_INLINE void pt_filled(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
+                                const struct pvi_gather_work *p, struct pvi_gather *g, unsigned level, unsigned nr)
+{
+    struct pvi_page *page = pt_page(pt, at);
+
+    pt_count(page, level, nr, 0);
+    page->owing = (uint16_t)(page->owing + (r->owe != PVI_OWE_NONE ? nr : 0));
+    pt_sync(pt, &at->table[pt_index(p->iova, level)], nr);
+    pt_added(pt, ctx, r, p->iova, (uint64_t)nr << pt_shift(level), g);
+}
+
 /* The way it mostly goes: the table is there, and its entries are empty up to somewhere. False: nothing done. */
 static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, const struct pvi_gather_work *p,
                              struct pvi_gather *g, unsigned level)
 {
     struct pt_what what = pt_what(pt, r, p);
-    unsigned nr = pt_reached(p, level), order = 0;
-    struct pvi_page *page;
+    unsigned nr = pt_reached(p, level), order = p->lg2 - pt_shift(level), done = 0;
     uint64_t *slot;
     struct pt_at at;
 
@@ -109,27 +138,25 @@ static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct 
         return false;
     }
     slot = &at.table[pt_index(p->iova, level)];
-    if (!PT_REPEATS || nr == 1 ||
-        (pt_stretch(what.sizes & pt_level_sizes(level), level, p->iova, p->pa, nr, &order) == nr && order == 0)) {
-        nr = pt_fill(pt, slot, level, nr, &what);
-    } else {
+    if (!PT_REPEATS || nr == 1) {
+        done = pt_fill(pt, slot, level, nr, &what);
+    } else if (pt_until(what.sizes & pt_level_sizes(level), level, p->lg2, p->iova, p->pa, nr) == nr) {
+        done = order == 0 ? pt_fill(pt, slot, level, nr, &what) : nr == 1u << order ? pt_fill_group(pt, slot, level, order, &what) : 0;
+    }
+    if (PT_REPEATS && done == 0 && nr > 1) {
         unsigned vacant = pt_vacant(slot, nr);
 
         /* A leaf of several entries may fit once an empty table is out of the way. */
         if (level > 0 && vacant < nr && pt_hollow(pt, slot[vacant], level)) {
             vacant = 0;
         }
-        nr = pt_emit(pt, slot, level, vacant, &what, true);
+        done = pt_emit(pt, slot, level, vacant, &what, true);
     }
-    if (nr != 0) {
-        page = pt_page(pt, &at);
-        pt_count(page, level, nr, 0);
-        page->owing = (uint16_t)(page->owing + (r->owe != PVI_OWE_NONE ? nr : 0));
-        pt_sync(pt, slot, nr);
-        pt_added(pt, ctx, r, p->iova, (uint64_t)nr << pt_shift(level), g);
+    if (done != 0) {
+        pt_filled(pt, ctx, &at, r, p, g, level, done);
     }
     pt_end(pt, &at);
-    return nr != 0;
+    return done != 0;
 }
 
 /* The commonest of all: one entry of one size, where nothing is. False: nothing done, or something is wrong. */
@@ -388,10 +415,11 @@ static int pt_meet_leaf(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at
     return pt_ask_cut(g, p->iova, p->iova + p->left - 1, sizes);
 }
 
-/* The smaller sizes only: larger leaves cannot go there. */
-static PT_INLINE unsigned pt_smaller(const struct pvi_pt *pt, const struct pvi_gather_work *p, unsigned level)
+/* The largest of some sizes is to come next. */
+static PT_INLINE void pt_choose(struct pvi_gather_work *p, uint64_t sizes)
 {
-    return pt_level(pt_largest(pt_fitting(pt->cfg.page_sizes & (pt_span(level) - 1), p->iova, p->pa, p->left)));
+    p->lg2 = pt_largest(pt_fitting(sizes, p->iova, p->pa, p->left));
+    p->level = pt_level(p->lg2);
 }
 
 /* Something is in the way of leaves at g->work.level, or no table is there. */
@@ -421,7 +449,7 @@ static PT_NOINLINE int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, s
                pt_owed_frames(child) <= PVI_GATHER_FRAMES) {
         rc = pt_oust(pt, ctx, &at, r, p, child, g);
     } else {
-        p->level = pt_smaller(pt, p, level);
+        pt_choose(p, pt->cfg.page_sizes & (pt_span(level) - 1)); /* larger leaves cannot go there */
     }
     pt_end(pt, &at);
     return rc;
@@ -445,18 +473,6 @@ static PT_NOINLINE void pt_sync_way(const struct pvi_pt *pt, uint64_t iova)
     pt_end(pt, &at);
 }
 
-/* What comes next, and with which leaves. */
-static PT_INLINE int pt_map_next(const struct pvi_pt *pt, const struct pvi_pt_map *r, struct pvi_gather_work *p)
-{
-    int rc = pt_piece(pt, r, p);
-
-    if (rc == 0) {
-        p->level = pt_level(pt_largest(pt_fitting(pt->cfg.page_sizes, p->iova, p->pa, p->left)));
-        rc = r->shared && pt_common(p->level) ? PVI_PT_ALONE : 0;
-    }
-    return rc;
-}
-
 static PT_NOINLINE int pt_map_more(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
 {
     const struct pvi_gather_work *p = &g->work;
@@ -464,17 +480,26 @@ static PT_NOINLINE int pt_map_more(struct pvi_pt *pt, struct pvi_context *ctx, s
     return (p->level == 0 ? pt_put(pt, ctx, r, p, g, 0) : pt_put(pt, ctx, r, p, g, p->level)) ? 0 : PT_SLOW;
 }
 
-static int PVI_CALLBACK pt_map(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
+/* May the slice go on behind the len bytes that it has just mapped? Not into a gigabyte that may be somebody else's. */
+static PT_INLINE bool pt_map_on(const struct pvi_pt_map *r, uint64_t len, unsigned level, unsigned *budget)
 {
-    uint64_t left = r->len - r->done, end = r->list ? r->done + (PT_BUDGET << pt_shift(0)) : 0;
-    int rc;
+    uint64_t nr = len >> pt_shift(level), next = r->iova + r->done;
 
-    if ((left == pt_span(0) && pt_put_one(pt, ctx, r, g, 0)) || (left == pt_span(1) && pt_put_one(pt, ctx, r, g, 1)) ||
-        (left == pt_span(2) && pt_put_one(pt, ctx, r, g, 2))) {
-        return 0;
-    }
-    do { /* once; a list's runs, until they are a table's worth */
-        rc = pt_map_next(pt, r, &g->work);
+    *budget -= nr < *budget ? (unsigned)nr : *budget;
+    return len != 0 && r->done < r->len && *budget != 0 && !(r->shared && (next & (((uint64_t)1 << PT_SHARED_LG2) - 1)) == 0);
+}
+
+static PT_NOINLINE int pt_map_slice(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
+{
+    struct pvi_gather_work *p = &g->work;
+    unsigned budget = PT_BUDGET / 2; /* the last piece may fill a table */
+    int rc = pt_piece(pt, r, p);
+
+    while (rc == 0) {
+        uint64_t before = r->done, len;
+
+        pt_choose(p, pt->cfg.page_sizes);
+        rc = r->shared && pt_common(p->level) ? PVI_PT_ALONE : 0;
         while (rc == 0 && (rc = pt_map_more(pt, ctx, r, g)) == PT_SLOW) {
             rc = pt_map_step(pt, ctx, r, g);
             if (rc != PT_LOWER) {
@@ -483,8 +508,29 @@ static int PVI_CALLBACK pt_map(struct pvi_pt *pt, struct pvi_context *ctx, struc
             rc = 0;
         }
         if (r->shared && !pt->cfg.coherent) {
-            pt_sync_way(pt, g->work.iova);
+            pt_sync_way(pt, p->iova);
         }
-    } while (rc == 0 && r->done < r->len && r->done < end);
+        len = r->done - before;
+        if (rc != 0 || !pt_map_on(r, len, p->level, &budget)) {
+            break;
+        }
+        p->iova += len;
+        p->pa += len;
+        p->left -= len;
+        if (p->left == 0) { /* a list's run */
+            rc = pt_piece(pt, r, p);
+        }
+    }
     return rc == PT_CUT ? pt_cut(pt, ctx, g) : rc;
+}
+
+static int PVI_CALLBACK pt_map(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
+{
+    uint64_t left = r->len - r->done;
+
+    if ((left == pt_span(0) && pt_put_one(pt, ctx, r, g, 0)) || (left == pt_span(1) && pt_put_one(pt, ctx, r, g, 1)) ||
+        (left == pt_span(2) && pt_put_one(pt, ctx, r, g, 2))) {
+        return 0;
+    }
+    return pt_map_slice(pt, ctx, r, g);
 }

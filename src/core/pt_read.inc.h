@@ -34,7 +34,7 @@ static PT_INLINE bool pt_look_step(const struct pvi_pt *pt, uint64_t **table, ui
         *rc = PT_STALE;
         return false;
     }
-    if (level == 0 || pt_kind(entry, level) != PT_TABLE) {
+    if (level == 0 || !pt_links(entry, level)) {
         *rc = pt_kind(entry, level) == PT_LEAF ? pt_answer(entry, iova, level, out) : -PVI_ENOENT;
         return false;
     }

@@ -411,41 +411,64 @@ static PT_NOINLINE int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx,
     return rc;
 }
 
+/* Hands over what a leaf of one entry owes. False: it is none, or its frame finds no room. */
+static PT_NOINLINE bool pt_take_debt(struct pvi_pt *pt, uint64_t old, unsigned level, struct pvi_page *page, struct pvi_gather *g)
+{
+    uint64_t frames = pt_span(level) >> PVI_PAGE_LG2;
+
+    if (pt_kind(old, level) != PT_LEAF || pt_order(old, level) != 0 || !pvi_gather_room(g, pt->pool, pt->quota, frames)) {
+        return false;
+    }
+    pvi_gather_frames(g, pt_leaf_pa(old, level), frames, (uint8_t)pt_owe(old, level));
+    page->owing--;
+    return true;
+}
+
 /* Clears one leaf of one entry; 1, or 0 if there is none or its frame finds no room. */
 static PT_INLINE unsigned pt_take_one(struct pvi_pt *pt, uint64_t *slot, unsigned level, struct pvi_page *page,
                                       struct pvi_gather *g)
 {
-    uint64_t old = pvi_env_read64(slot), frames = pt_span(level) >> PVI_PAGE_LG2;
+    uint64_t old = pvi_env_read64(slot);
 
-    if (pt_kind(old, level) != PT_LEAF || pt_order(old, level) != 0) {
+    if (!pt_plain(old, level) && !pt_take_debt(pt, old, level, page, g)) {
         return 0;
-    }
-    if (pt_owe(old, level) != PVI_OWE_NONE) {
-        if (!pvi_gather_room(g, pt->pool, pt->quota, frames)) {
-            return 0;
-        }
-        pvi_gather_frames(g, pt_leaf_pa(old, level), frames, (uint8_t)pt_owe(old, level));
-        page->owing--;
     }
     pvi_env_write64(pt->host, slot, 0);
     return 1;
 }
 
-/* Clears leaves of one entry that owe nothing, as long as nothing else comes. */
-static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr)
+/* Clears leaves that owe nothing from an entry on, as long as nothing else comes. How many entries. */
+static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *table, unsigned index, unsigned level, unsigned nr)
 {
-    uint64_t *s = slot, *end = slot + nr;
+    uint64_t *s = &table[index], *end = s + nr;
 
-    do {
-        uint64_t old = pvi_env_read64(s);
+    for (;;) {
+        uint64_t old;
+        unsigned n;
 
-        if (__builtin_expect(pt_kind(old, level) != PT_LEAF, 0) || __builtin_expect(pt_order(old, level) != 0, 0) ||
-            __builtin_expect(pt_owe(old, level) != PVI_OWE_NONE, 0)) {
+        for (; end - s >= 4 && pt_plain(pvi_env_read64(&s[0]), level) && pt_plain(pvi_env_read64(&s[1]), level) &&
+               pt_plain(pvi_env_read64(&s[2]), level) && pt_plain(pvi_env_read64(&s[3]), level);
+             s += 4) {
+            pvi_env_write64(pt->host, &s[0], 0);
+            pvi_env_write64(pt->host, &s[1], 0);
+            pvi_env_write64(pt->host, &s[2], 0);
+            pvi_env_write64(pt->host, &s[3], 0);
+        }
+        for (; s != end && pt_plain(pvi_env_read64(s), level); s++) {
+            pvi_env_write64(pt->host, s, 0);
+        }
+        if (!PT_REPEATS || s == end) {
             break;
         }
-        pvi_env_write64(pt->host, s, 0);
-    } while (++s != end);
-    return (unsigned)(s - slot);
+        old = pvi_env_read64(s);
+        n = pt_kind(old, level) == PT_LEAF && pt_owe(old, level) == PVI_OWE_NONE ? 1u << pt_order(old, level) : 0;
+        if (n == 0 || (size_t)(end - s) < n || ((size_t)(s - table) & (n - 1)) != 0) {
+            break;
+        }
+        pt_wipe(pt, s, n);
+        s += n;
+    }
+    return (unsigned)(s - &table[index]);
 }
 
 /* The commonest of all: one leaf of one entry, to the end of the range. False: nothing done, or something is wrong. */
@@ -504,7 +527,8 @@ static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_context *ctx
     if (nr == 1) {
         nr = pt_take_one(pt, slot, level, page, g);
     } else if (nr != 0) {
-        nr = level == 0 ? pt_take_plain(pt, slot, 0, nr) : pt_take_plain(pt, slot, level, nr);
+        nr = level == 0 ? pt_take_plain(pt, at.table, pt_index(first, 0), 0, nr)
+                        : pt_take_plain(pt, at.table, pt_index(first, level), level, nr);
     }
     if (nr != 0) {
         last = first + ((uint64_t)nr << pt_shift(level)) - 1;
@@ -528,17 +552,12 @@ static PT_INLINE uint64_t pt_unmap_last(const struct pvi_pt_unmap *r)
     return far ? r->next | (((uint64_t)1 << PT_SHARED_LG2) - 1) : r->last;
 }
 
-static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
 {
-    uint64_t last = r->last - r->next;
     unsigned budget = PT_BUDGET, nr;
+    uint64_t last;
     int rc = 0, up;
 
-    if (!r->climb && r->first == r->next &&
-        ((last == pt_span(0) - 1 && pt_take_entry(pt, ctx, r, g, 0)) || (last == pt_span(1) - 1 && pt_take_entry(pt, ctx, r, g, 1)) ||
-         (last == pt_span(2) - 1 && pt_take_entry(pt, ctx, r, g, 2)))) {
-        return r->climb ? pt_climb(pt, ctx, r, r->next - 1, g) : 0;
-    }
     if (r->climb) {
         rc = pt_climb(pt, ctx, r, r->next - 1, g);
         if (rc != 0 || r->complete) {
@@ -557,4 +576,16 @@ static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, str
         }
     }
     return rc == PT_CUT ? pt_cut(pt, ctx, g) : rc;
+}
+
+static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+{
+    uint64_t len = r->last - r->next;
+
+    if (!r->climb && r->first == r->next &&
+        ((len == pt_span(0) - 1 && pt_take_entry(pt, ctx, r, g, 0)) || (len == pt_span(1) - 1 && pt_take_entry(pt, ctx, r, g, 1)) ||
+         (len == pt_span(2) - 1 && pt_take_entry(pt, ctx, r, g, 2)))) {
+        return r->climb ? pt_climb(pt, ctx, r, r->next - 1, g) : 0;
+    }
+    return pt_unmap_more(pt, ctx, r, g);
 }

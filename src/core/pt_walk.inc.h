@@ -116,7 +116,7 @@ static PT_INLINE bool pt_step(const struct pvi_pt *pt, struct pt_at *at, uint64_
     uint64_t entry = pvi_env_read64(&at->table[pt_index(iova, level)]), *table;
 
     at->level = level;
-    if (pt_kind(entry, level) != PT_TABLE) {
+    if (!pt_links(entry, level)) {
         return false;
     }
     at->pa.a = pt_table_pa(entry, level);
@@ -195,29 +195,31 @@ static PT_INLINE void pt_changed(const struct pvi_pt *pt, struct pvi_context *ct
     g->nr_ranges = 1;
 }
 
-/*
- * How many entries of a table from iova on get leaves of one size, the largest that fits there: until the next place where
- * a larger one could begin. 0: no size of this level fits.
- */
-static PT_INLINE unsigned pt_stretch(uint64_t sizes, unsigned level, uint64_t iova, uint64_t pa, unsigned nr,
-                                     unsigned *order)
+/* How many of nr entries of a table from iova on get leaves of 2^lg2 bytes: until the next place where larger ones begin. */
+static PT_INLINE unsigned pt_until(uint64_t sizes, unsigned level, unsigned lg2, uint64_t iova, uint64_t pa, unsigned nr)
 {
-    uint64_t fitting = pt_fitting(sizes, iova, pa, (uint64_t)nr << pt_shift(level)), larger;
-    unsigned lg2;
+    uint64_t larger = sizes & ~(((uint64_t)2 << lg2) - 1);
 
-    if (fitting == 0) {
-        return 0;
-    }
-    lg2 = pt_largest(fitting);
-    *order = lg2 - pt_shift(level);
-    larger = sizes & ~(((uint64_t)2 << lg2) - 1);
     larger &= 0 - larger; /* the next size up, or 0 */
     if (larger != 0 && ((iova ^ pa) & (larger - 1)) == 0) {
         uint64_t until = (larger - (iova & (larger - 1))) >> pt_shift(level);
 
         nr = until < nr ? (unsigned)until : nr;
     }
-    return nr & ~((1u << *order) - 1);
+    return nr & ~((1u << (lg2 - pt_shift(level))) - 1);
+}
+
+/* The same, of the largest size that fits there. 0: no size of this level fits. */
+static PT_INLINE unsigned pt_stretch(uint64_t sizes, unsigned level, uint64_t iova, uint64_t pa, unsigned nr,
+                                     unsigned *order)
+{
+    uint64_t fitting = pt_fitting(sizes, iova, pa, (uint64_t)nr << pt_shift(level));
+
+    if (fitting == 0) {
+        return 0;
+    }
+    *order = pt_largest(fitting) - pt_shift(level);
+    return pt_until(sizes, level, *order + pt_shift(level), iova, pa, nr);
 }
 
 static PT_INLINE void pt_set(const struct pvi_pt *pt, uint64_t *slot, uint64_t entry, bool live)

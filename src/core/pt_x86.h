@@ -70,6 +70,19 @@ static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
     return level == 0 || (entry & X86_PTE_PS) != 0 ? PT_LEAF : PT_TABLE;
 }
 
+static inline bool pt_links(uint64_t entry, unsigned level)
+{
+    (void)level;
+    return (entry & (X86_PTE_P | X86_PTE_PS)) == X86_PTE_P;
+}
+
+static inline bool pt_plain(uint64_t entry, unsigned level)
+{
+    const uint64_t leaf = level == 0 ? X86_PTE_P : X86_PTE_P | X86_PTE_PS, owe = (uint64_t)PVI_OWE_MAX << X86_PTE_OWE_SHIFT;
+
+    return (entry & (leaf | owe)) == leaf;
+}
+
 static inline unsigned pt_order(uint64_t entry, unsigned level)
 {
     (void)entry;

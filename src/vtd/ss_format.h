@@ -59,6 +59,17 @@ static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
     return level == 0 || (entry & VTD_SSPTE_PS) != 0 ? PT_LEAF : PT_TABLE;
 }
 
+static inline bool pt_links(uint64_t entry, unsigned level)
+{
+    (void)level;
+    return (entry & (VTD_SSPTE_R | VTD_SSPTE_W | VTD_SSPTE_PS)) == (VTD_SSPTE_R | VTD_SSPTE_W);
+}
+
+static inline bool pt_plain(uint64_t entry, unsigned level)
+{
+    return pt_kind(entry, level) == PT_LEAF && (entry & VTD_SS_OWE) == 0;
+}
+
 static inline unsigned pt_order(uint64_t entry, unsigned level)
 {
     (void)entry;
@@ -72,17 +83,12 @@ static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsign
     uint64_t entry = pa | ((uint64_t)owe << VTD_SS_OWE_SHIFT);
 
     (void)order;
-    if ((prot & PVI_READ) != 0) {
-        entry |= VTD_SSPTE_R;
-    }
-    if ((prot & PVI_WRITE) != 0) {
-        entry |= VTD_SSPTE_W;
-    }
+    entry |= (prot & PVI_READ) * (VTD_SSPTE_R / PVI_READ) | (prot & PVI_WRITE) * (VTD_SSPTE_W / PVI_WRITE);
     if (level > 0) {
         entry |= VTD_SSPTE_PS;
     }
     /* Bit 11 is reserved on a unit without ECAP.SC (hwspec section 10 item 4). */
-    return cfg->snoop ? entry | VTD_SSPTE_SNP : entry;
+    return entry | cfg->snoop * VTD_SSPTE_SNP;
 }
 
 static inline uint64_t pt_leaf_step(unsigned level)

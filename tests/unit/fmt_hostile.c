@@ -37,6 +37,17 @@ static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
     return (entry >> (6 + level) & 1) != 0 ? PT_LEAF : PT_TABLE;
 }
 
+static inline bool pt_links(uint64_t entry, unsigned level)
+{
+    return (entry >> (1 + level) & 1) != 0 && (entry >> (6 + level) & 1) == 0;
+}
+
+static inline bool pt_plain(uint64_t entry, unsigned level)
+{
+    return (entry >> (1 + level) & 1) != 0 && (entry >> (6 + level) & 1) != 0 && (entry >> (2 + level) & 7) == 0 &&
+           (entry >> 9 & 3) == ((level + 1) & 3);
+}
+
 static inline unsigned pt_order(uint64_t entry, unsigned level)
 {
     return (unsigned)(entry >> (2 + level)) & 7;

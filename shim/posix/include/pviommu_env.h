@@ -25,6 +25,8 @@ struct pvi_page;
 
 /** First member of struct pvi_host: all that the inline functions need. */
 struct pvi_env_arena {
+    uintptr_t offset;    /**< pointer to memory less host-physical address */
+    uintptr_t record_0;  /**< where page 0 would have its record */
     unsigned char *base; /**< where host-physical memory begins */
     uint64_t pa;         /**< its address */
     uint64_t size;
@@ -53,16 +55,25 @@ static inline const struct pvi_env_arena *pvi_env_arena_of(struct pvi_host *h)
     return (const struct pvi_env_arena *)(const void *)h;
 }
 
+/** Once base, pa, records and first_pa are set: what the inline functions calculate with. */
+static inline void pvi_env_arena_ready(struct pvi_env_arena *a)
+{
+    a->offset = (uintptr_t)a->base - a->pa;
+    a->record_0 = (uintptr_t)a->records - (a->first_pa >> PVI_PAGE_LG2) * PVI_ENV_PAGE_STRIDE;
+}
+
 static inline struct pvi_page *pvi_env_page(struct pvi_host *h, pvi_pa pa)
 {
     const struct pvi_env_arena *a = pvi_env_arena_of(h);
-    uint64_t index =
-        (pa.a - a->first_pa) >> PVI_PAGE_LG2; /* below first_pa this wraps beyond nr_pages */
+
+#ifdef PVI_POSIX_RECORD
+    uint64_t index = (pa.a - a->first_pa) >> PVI_PAGE_LG2; /* below first_pa this wraps beyond nr_pages */
 
     if (index >= a->nr_pages || !a->used[index]) {
         return NULL;
     }
-    return (struct pvi_page *)(void *)(a->records + index * PVI_ENV_PAGE_STRIDE);
+#endif
+    return (struct pvi_page *)(a->record_0 + (pa.a >> PVI_PAGE_LG2) * PVI_ENV_PAGE_STRIDE);
 }
 
 static inline uint64_t pvi_env_read64(const uint64_t *p)
@@ -132,7 +143,7 @@ static inline void *pvi_env_map(struct pvi_host *h, pvi_pa pa)
 {
     const struct pvi_env_arena *a = pvi_env_arena_of(h);
 
-    return a->base + (pa.a - a->pa);
+    return (void *)(a->offset + pa.a);
 }
 
 static inline void pvi_env_unmap(struct pvi_host *h, void *p)
