@@ -65,6 +65,7 @@ struct pvi_gather {
     struct pvi_page *tables; /**< unlinked, by next */
     const struct pvi_quota *share; /**< all tables are of this one; NULL: of several, or none */
     struct pvi_page *lists;  /**< list pages, newest first, by next */
+    struct pvi_page *spare;  /**< taken ahead for tables of one share, by next; none was ever linked */
     uint64_t nr_frames; /**< in runs, and owed by tables */
     uint32_t nr_ranges, nr_runs, nr_list_runs, nr_lists, nr_owing, nr_tables;
     uint8_t failed_unit; /**< the last one that failed */
@@ -96,6 +97,13 @@ bool pvi_gather_room(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quo
 
 /** Adds a run; pvi_gather_room() said yes since the last run that did not merge. */
 void pvi_gather_frames(struct pvi_gather *g, uint64_t pa, uint64_t nr, uint8_t owe);
+
+/**
+ * Takes nr pages for tables from those taken ahead, or from the pool with up to `more` beyond: these wait here for the next
+ * call, or the flush, which gives them back. @return as pvi_pool_take().
+ */
+PVI_MUST_CHECK int pvi_gather_take(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, uint32_t more,
+                                   struct pvi_page **first);
 
 /** May one more unlinked table be added, whose leaves owe nr frames? An empty gather always has room. */
 bool pvi_gather_table_room(const struct pvi_gather *g, uint64_t nr);

@@ -188,7 +188,7 @@ struct pvi_pt_ops {
 
     /**
      * Visits one slice, from r->next to the end of the first run or of the slice. A run that ends with the slice may go on
-     * in the next. @return 0 always; r->run.len tells whether there is a run.
+     * in the next. @return 0 (r->run.len tells whether there is a run), -PVI_EALIGN, -PVI_ERANGE (the bounds).
      */
     int (*scan)(const struct pvi_pt *pt, struct pvi_pt_scan *r);
 

@@ -88,10 +88,11 @@ uint32_t pvi_pool_shrink(struct pvi_pool *pool, uint32_t nr);
 
 /**
  * Takes nr pages at once, or none. Their content is anything where page->dirty is set, else zero; live, links and owing are 0.
+ * @param more so many beyond nr, if the pool and the share are far from their end: saves taking the lock for each.
  * @param[out] first the pages, linked by next.
  * @return 0, -PVI_ENOMEM (pool) or -PVI_EQUOTA (the context's share): nothing changed.
  */
-PVI_MUST_CHECK int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr,
+PVI_MUST_CHECK int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, uint32_t more,
                                  enum pvi_page_state state, struct pvi_page **first);
 
 /**

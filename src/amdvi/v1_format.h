@@ -94,7 +94,7 @@ static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsign
     if (order > 0) {
         entry |= AMDVI_PTE_NEXT_LEVEL | ((((uint64_t)1 << (pt_shift(level) + order - 1u)) - 1u) & AMDVI_PTE_ADDR);
     }
-    entry |= (prot & PVI_READ) * (AMDVI_PTE_IR / PVI_READ) | (prot & PVI_WRITE) * (AMDVI_PTE_IW / PVI_WRITE);
+    entry |= (prot & PVI_RW) * AMDVI_PTE_IR; /* and IW, the next bit */
     return entry | cfg->snoop * AMDVI_PTE_FC;
 }
 

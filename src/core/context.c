@@ -199,8 +199,7 @@ int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, 
                            struct pvi_frames *frames, struct pvi_gather *g)
 {
     const struct pvi_pt_cfg *cfg = &ctx->domain->table;
-    uint64_t smallest = cfg->page_sizes & (0 - cfg->page_sizes), last;
-    uint64_t usable;
+    uint64_t smallest = cfg->page_sizes & (0 - cfg->page_sizes), last, beyond = (uint64_t)1 << cfg->pa_bits, usable;
     int rc = pvi_host_frame_get(g->host, g->hdom, gfn, want, prot, frames);
 
     if (rc != 0) {
@@ -209,10 +208,10 @@ int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, 
     last = frames->pa.a + (frames->nr << PVI_PAGE_LG2) - 1;
     PVI_ASSERT(frames->nr > 0 && frames->nr <= want && (frames->pa.a & PVI_PAGE_MASK) == 0 &&
                frames->owe <= PVI_OWE_MAX && last >= frames->pa.a);
-    usable = frames->nr & ~((smallest >> PVI_PAGE_LG2) - 1);
-    if (last >> cfg->pa_bits != 0) {
+    usable = last < beyond ? frames->nr : frames->pa.a < beyond ? (beyond - frames->pa.a) >> PVI_PAGE_LG2 : 0;
+    usable &= ~((smallest >> PVI_PAGE_LG2) - 1);
+    if (frames->pa.a >= beyond) {
         rc = -PVI_ERANGE;
-        usable = 0;
     } else if ((frames->pa.a & (smallest - 1)) != 0 || usable == 0) {
         rc = -PVI_EALIGN; /* pinned in pieces that no leaf of this context can map */
         usable = 0;

@@ -8,6 +8,7 @@ void pvi_gather_init(struct pvi_gather *g, struct pvi_host *host, struct pvi_hdo
     g->tables = NULL;
     g->share = NULL;
     g->lists = NULL;
+    g->spare = NULL;
     g->nr_frames = 0;
     g->nr_ranges = g->nr_runs = g->nr_list_runs = g->nr_lists = g->nr_owing = g->nr_tables = 0;
     g->failed_unit = 0;
@@ -19,7 +20,7 @@ void pvi_gather_init(struct pvi_gather *g, struct pvi_host *host, struct pvi_hdo
 
 bool pvi_gather_empty(const struct pvi_gather *g)
 {
-    return g->nr_ranges == 0 && g->nr_runs == 0 && !g->tables;
+    return g->nr_ranges == 0 && g->nr_runs == 0 && !g->tables && !g->spare;
 }
 
 /* --- ranges ------------------------------------------------------------------------------------- */
@@ -96,7 +97,7 @@ bool pvi_gather_ready(const struct pvi_gather *g, const struct pvi_context *ctx)
 
 int pvi_gather_recover(struct pvi_gather *g, int rc)
 {
-    if ((rc != -PVI_ENOMEM && rc != -PVI_EQUOTA) || (!g->tables && !g->lists)) {
+    if ((rc != -PVI_ENOMEM && rc != -PVI_EQUOTA) || (!g->tables && !g->lists && !g->spare)) {
         return rc;
     }
     return pvi_gather_flush(g);
@@ -142,7 +143,7 @@ bool pvi_gather_room(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quo
     if (g->nr_runs < PVI_GATHER_RUNS || (g->lists && g->nr_list_runs < PVI_LIST_RUNS)) {
         return true;
     }
-    if (g->nr_lists == PVI_GATHER_LISTS || pvi_pool_take(pool, quota, 1, PVI_PAGE_LIST, &list) != 0) {
+    if (g->nr_lists == PVI_GATHER_LISTS || pvi_pool_take(pool, quota, 1, 0, PVI_PAGE_LIST, &list) != 0) {
         return false;
     }
     list->next = g->lists;
@@ -185,6 +186,38 @@ void pvi_gather_frames(struct pvi_gather *g, uint64_t pa, uint64_t nr, uint8_t o
         gather_append(run, &g->nr_list_runs, pa, nr, owe);
         pvi_env_unmap(g->host, run);
     }
+}
+
+static void gather_put_spare(struct pvi_gather *g)
+{
+    if (g->spare) {
+        pvi_pool_put_list(g->spare->pool, g->spare); /* hardware never saw them */
+    }
+    g->spare = NULL;
+}
+
+int pvi_gather_take(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, uint32_t more,
+                    struct pvi_page **first)
+{
+    struct pvi_page *page = g->spare, *last;
+    int rc;
+
+    if (page && nr == 1 && page->quota == quota) {
+        g->spare = page->next;
+        page->next = NULL;
+        *first = page;
+        return 0;
+    }
+    gather_put_spare(g);
+    rc = pvi_pool_take(pool, quota, nr, more, PVI_PAGE_TABLE, first);
+    if (rc == 0) {
+        for (last = *first; nr > 1; nr--) {
+            last = last->next;
+        }
+        g->spare = last->next;
+        last->next = NULL;
+    }
+    return rc;
 }
 
 bool pvi_gather_table_room(const struct pvi_gather *g, uint64_t nr)
@@ -284,6 +317,7 @@ static uint64_t gather_release(struct pvi_gather *g, bool ok)
         pvi_pool_put_list(first->pool, first);
     }
     g->tables = NULL;
+    gather_put_spare(g);
     return lost;
 }
 
@@ -488,7 +522,7 @@ static bool gather_idle(const struct pvi_gather *g)
             return false;
         }
     }
-    return g->nr_runs == 0 && !g->tables && !g->lists;
+    return g->nr_runs == 0 && !g->tables && !g->lists && !g->spare;
 }
 
 static __attribute__((noinline)) int gather_flush(struct pvi_gather *g)

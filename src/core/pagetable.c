@@ -23,7 +23,7 @@ static int pt_root(struct pvi_pt *pt)
 {
     struct pvi_page *root;
     void *content;
-    int rc = pvi_pool_take(pt->pool, pt->quota, 1, PVI_PAGE_TABLE, &root);
+    int rc = pvi_pool_take(pt->pool, pt->quota, 1, 0, PVI_PAGE_TABLE, &root);
 
     if (rc != 0) {
         return rc;

@@ -57,16 +57,23 @@ static PT_INLINE unsigned pt_reached(const struct pvi_gather_work *p, unsigned l
     return nr < room ? (unsigned)nr : room;
 }
 
-/* Leaves have come where nothing was. */
-static PT_INLINE void pt_added(const struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, uint64_t iova,
-                               uint64_t len, struct pvi_gather *g)
+static PT_NOINLINE int pt_added_more(const struct pvi_pt *pt, struct pvi_context *ctx, uint64_t first, uint64_t last, struct pvi_gather *g)
 {
-    r->done += len;
     if (pt_stale(pt, g)) {
-        pvi_gather_range(g, ctx, iova, iova + len - 1, true, false);
+        pvi_gather_range(g, ctx, first, last, true, false);
     } else if (pt->cfg.adds) {
-        pvi_gather_range(g, ctx, iova, iova + len - 1, false, true);
+        pvi_gather_range(g, ctx, first, last, false, true);
     }
+    return 0;
+}
+
+/* Leaves have come where nothing was. */
+static PT_INLINE int pt_added(const struct pvi_pt *pt, struct pvi_context *ctx, uint64_t iova, uint64_t len, struct pvi_gather *g)
+{
+    if (pt->cfg.adds || pvi_env_read32(&pt->quota->gathered) != 0) {
+        return pt_added_more(pt, ctx, iova, iova + len - 1, g);
+    }
+    return 0;
 }
 
 /* Is it a link to a table that holds nothing? */
@@ -121,7 +128,8 @@ static PT_INLINE void pt_filled(struct pvi_pt *pt, struct pvi_context *ctx, stru
     pt_count(page, level, nr, 0);
     page->owing = (uint16_t)(page->owing + (r->owe != PVI_OWE_NONE ? nr : 0));
     pt_sync(pt, &at->table[pt_index(p->iova, level)], nr);
-    pt_added(pt, ctx, r, p->iova, (uint64_t)nr << pt_shift(level), g);
+    r->done += (uint64_t)nr << pt_shift(level);
+    (void)pt_added(pt, ctx, p->iova, (uint64_t)nr << pt_shift(level), g);
 }
 
 /* The way it mostly goes: the table is there, and its entries are empty up to somewhere. False: nothing done. */
@@ -160,20 +168,19 @@ static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct 
 }
 
 /* The commonest of all: one entry of one size, where nothing is. False: nothing done, or something is wrong. */
-static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g,
-                                 unsigned level)
+static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64_t iova, unsigned level)
 {
-    uint64_t iova = r->iova + r->done, pa = r->pa + r->done, *slot;
+    uint64_t pa = r->pa + r->done, *slot;
     struct pvi_page *page;
     struct pt_at at;
     bool done;
 
-    if ((r->shared && (pt_common(level) || !pt->cfg.coherent)) || pt->cfg.levels <= level || ((iova | pa) & (pt_span(level) - 1)) != 0 ||
+    if ((r->shared && pt_common(level)) || pt->cfg.levels != 4 || !pt->cfg.coherent || ((iova | pa) & (pt_span(level) - 1)) != 0 ||
         (pt->cfg.page_sizes & pt_span(level)) == 0 || iova > pt->iova_last || pa > pt->pa_last || r->list != NULL ||
         (pt->prots >> (r->prot & 31) & 1) == 0) {
         return false;
     }
-    done = pt_find(pt, &at, iova, level);
+    done = pt_find_4(pt, &at, iova, level);
     slot = &at.table[pt_index(iova, level)];
     if (done && pvi_env_read64(slot) == 0) {
         page = pt_page(pt, &at);
@@ -182,8 +189,7 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_context *ctx, str
         if (r->owe != PVI_OWE_NONE) {
             page->owing++;
         }
-        pt_sync(pt, slot, 1);
-        pt_added(pt, ctx, r, iova, pt_span(level), g);
+        r->done += pt_span(level);
     } else {
         done = false;
     }
@@ -274,6 +280,14 @@ static PT_NOINLINE uint64_t pt_chain_fill(const struct pvi_pt *pt, struct pvi_pa
     return below;
 }
 
+/* How many more tables of a level a piece will need: taken at once, they cost other CPUs' calls one wait for the pool. */
+static PT_INLINE unsigned pt_ahead(const struct pvi_gather_work *p, unsigned level, unsigned nr)
+{
+    uint64_t tables = ((p->left >> pt_shift(level)) - nr) >> pt_bits(level);
+
+    return tables < PT_AHEAD ? (unsigned)tables : PT_AHEAD;
+}
+
 /*
  * Builds the tables that are missing between the walk's table and leaf_level, and links them by one store. Where another
  * gigabyte's call can link the same table first, that store is a compare-and-swap: the loser's pages were never visible.
@@ -283,9 +297,9 @@ static PT_NOINLINE int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, stru
 {
     uint64_t *slot = &at->table[pt_index(p->iova, at->level)], link;
     struct pt_what what = pt_what(pt, r, p);
-    unsigned nr = pt_reached(p, leaf_level);
+    unsigned nr = pt_reached(p, leaf_level), more = r->shared ? pt_ahead(p, leaf_level, nr) : 0;
     struct pvi_page *chain;
-    int rc = pvi_pool_take(pt->pool, pt->quota, at->level - leaf_level, PVI_PAGE_TABLE, &chain);
+    int rc = pvi_gather_take(g, pt->pool, pt->quota, at->level - leaf_level, more, &chain);
 
     if (rc != 0) {
         return rc;
@@ -299,7 +313,8 @@ static PT_NOINLINE int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, stru
     }
     pt_sync(pt, slot, 1);
     pt_count(pt_page(pt, at), at->level, 1, 1);
-    pt_added(pt, ctx, r, p->iova, (uint64_t)nr << pt_shift(leaf_level), g);
+    r->done += (uint64_t)nr << pt_shift(leaf_level);
+    (void)pt_added(pt, ctx, p->iova, (uint64_t)nr << pt_shift(leaf_level), g);
     return 0;
 }
 
@@ -526,11 +541,11 @@ static PT_NOINLINE int pt_map_slice(struct pvi_pt *pt, struct pvi_context *ctx, 
 
 static int PVI_CALLBACK pt_map(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
 {
-    uint64_t left = r->len - r->done;
+    uint64_t left = r->len - r->done, iova = r->iova + r->done;
 
-    if ((left == pt_span(0) && pt_put_one(pt, ctx, r, g, 0)) || (left == pt_span(1) && pt_put_one(pt, ctx, r, g, 1)) ||
-        (left == pt_span(2) && pt_put_one(pt, ctx, r, g, 2))) {
-        return 0;
+    if ((left == pt_span(0) && pt_put_one(pt, r, iova, 0)) || (left == pt_span(1) && pt_put_one(pt, r, iova, 1)) ||
+        (left == pt_span(2) && pt_put_one(pt, r, iova, 2))) {
+        return pt_added(pt, ctx, iova, left, g);
     }
     return pt_map_slice(pt, ctx, r, g);
 }

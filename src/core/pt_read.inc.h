@@ -7,9 +7,9 @@
 /* Pages came back to the pool meanwhile: begin anew. */
 #define PT_STALE 1
 
-static PT_INLINE int pt_answer(uint64_t entry, uint64_t iova, unsigned level, struct pvi_pt_leaf *out)
+static PT_INLINE int pt_answer(uint64_t entry, uint64_t iova, unsigned level, unsigned order, struct pvi_pt_leaf *out)
 {
-    unsigned lg2 = pt_shift(level) + pt_order(entry, level);
+    unsigned lg2 = pt_shift(level) + order;
 
     out->iova = iova & ~(((uint64_t)1 << lg2) - 1);
     out->pa = pt_leaf_pa(entry, level);
@@ -24,7 +24,7 @@ static PT_INLINE int pt_answer(uint64_t entry, uint64_t iova, unsigned level, st
  * of this table's share has come back to the pool since the walk began: the one just read may have been among them, and
  * hold anything by now. One that comes back later held this entry when it was read.
  */
-static PT_INLINE bool pt_look_step(const struct pvi_pt *pt, uint64_t **table, uint64_t iova, unsigned level,
+static PT_INLINE bool pt_look_step(struct pvi_host *host, uint64_t **table, uint64_t iova, unsigned level,
                                    const uint32_t *now, uint32_t generation, struct pvi_pt_leaf *out, int *rc)
 {
     uint64_t entry = pvi_env_read64(&(*table)[pt_index(iova, level)]), *next;
@@ -35,12 +35,17 @@ static PT_INLINE bool pt_look_step(const struct pvi_pt *pt, uint64_t **table, ui
         return false;
     }
     if (level == 0 || !pt_links(entry, level)) {
-        *rc = pt_kind(entry, level) == PT_LEAF ? pt_answer(entry, iova, level, out) : -PVI_ENOENT;
+        unsigned order = pt_kind(entry, level) == PT_LEAF ? pt_order(entry, level) : 0;
+
+        /* Of one entry, as most are: sizes are constants then. */
+        *rc = pt_kind(entry, level) != PT_LEAF ? -PVI_ENOENT
+              : order == 0                     ? pt_answer(entry, iova, level, 0, out)
+                                               : pt_answer(entry, iova, level, order, out);
         return false;
     }
     pa.a = pt_table_pa(entry, level);
-    next = pvi_env_map(pt->host, pa);
-    pvi_env_unmap(pt->host, *table);
+    next = pvi_env_map(host, pa);
+    pvi_env_unmap(host, *table);
     *table = next;
     return true;
 }
@@ -48,6 +53,7 @@ static PT_INLINE bool pt_look_step(const struct pvi_pt *pt, uint64_t **table, ui
 static PT_INLINE int pt_look(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
 {
     const uint32_t *now = &pt->quota->generation;
+    struct pvi_host *host = pt->host;
     uint32_t generation = pvi_env_read32(now);
     unsigned level = pt->cfg.levels - 1u;
     uint64_t *table;
@@ -58,18 +64,18 @@ static PT_INLINE int pt_look(const struct pvi_pt *pt, uint64_t iova, struct pvi_
     if (pa.a == 0) {
         return -PVI_ENOENT;
     }
-    table = pvi_env_map(pt->host, pa);
+    table = pvi_env_map(host, pa);
     if (level == 3) { /* as mostly: shifts and masks are constants */
-        (void)(pt_look_step(pt, &table, iova, 3, now, generation, out, &rc) &&
-               pt_look_step(pt, &table, iova, 2, now, generation, out, &rc) &&
-               pt_look_step(pt, &table, iova, 1, now, generation, out, &rc) &&
-               pt_look_step(pt, &table, iova, 0, now, generation, out, &rc));
+        (void)(pt_look_step(host, &table, iova, 3, now, generation, out, &rc) &&
+               pt_look_step(host, &table, iova, 2, now, generation, out, &rc) &&
+               pt_look_step(host, &table, iova, 1, now, generation, out, &rc) &&
+               pt_look_step(host, &table, iova, 0, now, generation, out, &rc));
     } else {
-        while (pt_look_step(pt, &table, iova, level, now, generation, out, &rc)) {
+        while (pt_look_step(host, &table, iova, level, now, generation, out, &rc)) {
             level--;
         }
     }
-    pvi_env_unmap(pt->host, table);
+    pvi_env_unmap(host, table);
     return rc;
 }
 
@@ -166,6 +172,23 @@ static int PVI_CALLBACK pt_scan(const struct pvi_pt *pt, struct pvi_pt_scan *r)
 
 /* --- owed ------------------------------------------------------------------------------------------- */
 
+/* Up to where do entries have the value that comes next, in the bits of `mask`? The table is out of hardware's reach: nobody changes it. */
+static PT_INLINE unsigned pt_run_end(const uint64_t *table, unsigned i, unsigned end, uint64_t next, uint64_t step, uint64_t mask)
+{
+    for (; i + 4 <= end; i += 4, next += 4 * step) {
+        uint64_t differ = (table[i] ^ next) | (table[i + 1] ^ (next + step)) | (table[i + 2] ^ (next + 2 * step)) |
+                          (table[i + 3] ^ (next + 3 * step));
+
+        if ((differ & mask) != 0) {
+            break;
+        }
+    }
+    for (; i < end && ((table[i] ^ next) & mask) == 0; i++) {
+        next += step;
+    }
+    return i;
+}
+
 static int PVI_CALLBACK pt_owed(struct pvi_host *h, const struct pvi_page *page, unsigned *from, struct pvi_frames *run)
 {
     unsigned level = page->level, i = *from, nr = pt_entries(level), order;
@@ -192,9 +215,7 @@ static int PVI_CALLBACK pt_owed(struct pvi_host *h, const struct pvi_page *page,
             /* The last frame that an entry can name has no next: adding the step would carry into other bits. */
             left = (((uint64_t)1 << 52) - pt_leaf_pa(entry, level)) >> pt_shift(level);
             end = left < nr - first ? first + (unsigned)left : nr;
-            for (; order == 0 && i < end && (pvi_env_read64(&table[i]) & ~touched) == next; i++) {
-                next += step;
-            }
+            i = order == 0 ? pt_run_end(table, i, end, next, step, ~touched) : i;
             frames += (uint64_t)(i - first) << pt_shift(level) >> PVI_PAGE_LG2;
             entry = i < nr ? pvi_env_read64(&table[i]) : 0;
         } while (i < nr && pt_kind(entry, level) == PT_LEAF && pt_owe(entry, level) == run->owe &&

@@ -144,7 +144,7 @@ static PT_NOINLINE int pt_cut(struct pvi_pt *pt, struct pvi_context *ctx, struct
     if (order > 0 && (pt->cfg.page_sizes & pt_span(level)) != 0) {
         pt_cut_group(pt, &at, base, nr, begin, &g->work);
     } else {
-        rc = pvi_pool_take(pt->pool, pt->quota, nr, PVI_PAGE_TABLE, &child);
+        rc = pvi_pool_take(pt->pool, pt->quota, nr, 0, PVI_PAGE_TABLE, &child);
         for (i = 0; rc == 0 && i < nr; i++, child = next) {
             next = child->next;
             pt_cut_down(pt, &at, base + i, i, begin, &g->work, child);
@@ -471,31 +471,29 @@ static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *table, unsi
     return (unsigned)(s - &table[index]);
 }
 
-/* The commonest of all: one leaf of one entry, to the end of the range. False: nothing done, or something is wrong. */
-static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
-                                    unsigned level)
+/* The commonest of all: one leaf of one entry that owes nothing, to the end of the range. False: nothing done, or something is wrong. */
+static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t first, uint64_t last, unsigned level)
 {
-    uint64_t first = r->next, *slot;
     struct pvi_page *page;
+    uint64_t *slot;
     struct pt_at at;
     bool done;
 
-    if ((first & (pt_span(level) - 1)) != 0 || r->last > pt->table_last || (r->shared && pt_common(level)) ||
-        pt->cfg.levels <= level) {
+    if ((first & (pt_span(level) - 1)) != 0 || last > pt->table_last || (r->shared && pt_common(level)) ||
+        pt->cfg.levels != 4 || !pt->cfg.coherent) {
         return false;
     }
-    done = pt_find(pt, &at, first, level);
+    done = pt_find_4(pt, &at, first, level);
     slot = &at.table[pt_index(first, level)];
     page = pt_page(pt, &at);
-    done = done && pt_take_one(pt, slot, level, page, g) != 0;
+    /* The last leaf of a table may take the table along. Without trim, the range would have to cover it. */
+    done = done && pt_plain(pvi_env_read64(slot), level) && (!pt->cfg.trim || pt_live(page) != 1);
     if (done) {
+        pvi_env_write64(pt->host, slot, 0);
         pt_count(page, level, 0u - 1u, 0);
-        pt_sync(pt, slot, 1);
-        pt_changed(pt, ctx, first, r->last, g);
         r->removed += pt_span(level);
         r->complete = true;
-        r->next = r->last + 1;
-        r->climb = pt->cfg.trim && pt_live(page) == 0; /* without, the range would have to cover the table */
+        r->next = last + 1;
     }
     pt_end(pt, &at);
     return done;
@@ -534,7 +532,7 @@ static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_context *ctx
         last = first + ((uint64_t)nr << pt_shift(level)) - 1;
         pt_count(page, level, 0u - nr, 0);
         pt_sync(pt, slot, nr);
-        pt_changed(pt, ctx, first, last, g);
+        (void)pt_changed(pt, ctx, first, last, g);
         r->removed += last - first + 1;
         r->complete = last == r->last;
         r->next = last + 1;
@@ -580,12 +578,13 @@ static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx,
 
 static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
 {
-    uint64_t len = r->last - r->next;
+    uint64_t first = r->next, last = r->last, len = last - first;
 
-    if (!r->climb && r->first == r->next &&
-        ((len == pt_span(0) - 1 && pt_take_entry(pt, ctx, r, g, 0)) || (len == pt_span(1) - 1 && pt_take_entry(pt, ctx, r, g, 1)) ||
-         (len == pt_span(2) - 1 && pt_take_entry(pt, ctx, r, g, 2)))) {
-        return r->climb ? pt_climb(pt, ctx, r, r->next - 1, g) : 0;
+    if (!r->climb && r->first == first &&
+        ((len == pt_span(0) - 1 && pt_take_entry(pt, r, first, last, 0)) ||
+         (len == pt_span(1) - 1 && pt_take_entry(pt, r, first, last, 1)) ||
+         (len == pt_span(2) - 1 && pt_take_entry(pt, r, first, last, 2)))) {
+        return pt_changed(pt, ctx, first, last, g);
     }
     return pt_unmap_more(pt, ctx, r, g);
 }

@@ -5,6 +5,8 @@
 #define PT_BUDGET PVI_TABLE_ENTRIES
 /* Two calls that may run at the same time never meet in a naturally aligned region of this many bytes, as log2. */
 #define PT_SHARED_LG2 30u
+/* Tables that a long request takes from the pool before it needs them. */
+#define PT_AHEAD 7u
 /* Levels become constants only where these are really part of their caller. */
 #define PT_INLINE inline __attribute__((always_inline))
 #define PT_NOINLINE __attribute__((noinline))
@@ -111,7 +113,7 @@ static inline void pt_end(const struct pvi_pt *pt, struct pt_at *at)
 }
 
 /* One level down, if there is a table. */
-static PT_INLINE bool pt_step(const struct pvi_pt *pt, struct pt_at *at, uint64_t iova, unsigned level)
+static PT_INLINE bool pt_step(struct pvi_host *host, struct pt_at *at, uint64_t iova, unsigned level)
 {
     uint64_t entry = pvi_env_read64(&at->table[pt_index(iova, level)]), *table;
 
@@ -120,8 +122,8 @@ static PT_INLINE bool pt_step(const struct pvi_pt *pt, struct pt_at *at, uint64_
         return false;
     }
     at->pa.a = pt_table_pa(entry, level);
-    table = pvi_env_map(pt->host, at->pa);
-    pvi_env_unmap(pt->host, at->table);
+    table = pvi_env_map(host, at->pa);
+    pvi_env_unmap(host, at->table);
     at->table = table;
     at->level = level - 1u;
     return true;
@@ -131,28 +133,35 @@ static PT_INLINE bool pt_step(const struct pvi_pt *pt, struct pt_at *at, uint64_
 static PT_NOINLINE bool pt_down(const struct pvi_pt *pt, struct pt_at *at, uint64_t iova, unsigned to)
 {
     while (at->level > to) {
-        if (!pt_step(pt, at, iova, at->level)) {
+        if (!pt_step(pt->host, at, iova, at->level)) {
             return false;
         }
     }
     return true;
 }
 
-/* The same from the root, with each level's shift and mask a constant where tables have four levels, as most have. */
+/* The same from the root of a table of four levels, as most are: each level's shift and mask is a constant. */
+static PT_INLINE bool pt_find_4(const struct pvi_pt *pt, struct pt_at *at, uint64_t iova, unsigned to)
+{
+    struct pvi_host *host = pt->host;
+
+    pt_begin(pt, at);
+    return (to >= 3 || pt_step(host, at, iova, 3)) && (to >= 2 || pt_step(host, at, iova, 2)) &&
+           (to >= 1 || pt_step(host, at, iova, 1));
+}
+
 static PT_INLINE bool pt_find(const struct pvi_pt *pt, struct pt_at *at, uint64_t iova, unsigned to)
 {
-    if (pt->cfg.levels != 4) {
-        struct pt_at any; /* *at stays in registers */
-        bool found;
+    struct pt_at any; /* *at stays in registers */
+    bool found;
 
-        pt_begin(pt, &any);
-        found = pt_down(pt, &any, iova, to);
-        *at = any;
-        return found;
+    if (pt->cfg.levels == 4) {
+        return pt_find_4(pt, at, iova, to);
     }
-    pt_begin(pt, at);
-    return (to >= 3 || pt_step(pt, at, iova, 3)) && (to >= 2 || pt_step(pt, at, iova, 2)) &&
-           (to >= 1 || pt_step(pt, at, iova, 1));
+    pt_begin(pt, &any);
+    found = pt_down(pt, &any, iova, to);
+    *at = any;
+    return found;
 }
 
 /* --- leaves ----------------------------------------------------------------------------------------- */
@@ -175,24 +184,30 @@ static PT_INLINE bool pt_stale(const struct pvi_pt *pt, const struct pvi_gather 
     return pvi_env_read32(&pt->quota->gathered) != 0 && pvi_gather_others(g, pt->quota);
 }
 
-/* Leaves were changed: to be flushed. A gather that is empty, as before every single change, takes the range at once. */
-static PT_INLINE void pt_changed(const struct pvi_pt *pt, struct pvi_context *ctx, uint64_t first, uint64_t last,
-                                 struct pvi_gather *g)
+static PT_NOINLINE int pt_changed_more(const struct pvi_pt *pt, struct pvi_context *ctx, uint64_t first, uint64_t last,
+                                       struct pvi_gather *g)
 {
-    bool tables = pt_stale(pt, g);
+    pvi_gather_range(g, ctx, first, last, pt_stale(pt, g), false);
+    return 0;
+}
+
+/* Leaves were changed: to be flushed. A gather that is empty, as before every single change, takes the range at once. */
+static PT_INLINE int pt_changed(const struct pvi_pt *pt, struct pvi_context *ctx, uint64_t first, uint64_t last,
+                                struct pvi_gather *g)
+{
     struct pvi_gather_range *range = &g->range[0];
 
-    if (g->nr_ranges != 0) {
-        pvi_gather_range(g, ctx, first, last, tables, false);
-        return;
+    if (g->nr_ranges != 0 || pvi_env_read32(&pt->quota->gathered) != 0) {
+        return pt_changed_more(pt, ctx, first, last, g);
     }
     range->ctx = ctx;
     range->first = first;
     range->last = last;
-    range->tables = tables;
+    range->tables = false;
     range->whole = false;
     range->added = false;
     g->nr_ranges = 1;
+    return 0;
 }
 
 /* How many of nr entries of a table from iova on get leaves of 2^lg2 bytes: until the next place where larger ones begin. */

@@ -110,7 +110,10 @@ uint32_t pvi_pool_shrink(struct pvi_pool *pool, uint32_t nr)
     return done;
 }
 
-int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, enum pvi_page_state state,
+/* What is far enough from the end to take more than was asked for: so many times as much is left. */
+#define POOL_PLENTY 8u
+
+int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, uint32_t more, enum pvi_page_state state,
                   struct pvi_page **first)
 {
     struct pvi_page *page = NULL;
@@ -125,6 +128,10 @@ int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, e
         rc = -PVI_EQUOTA;
     } else {
         *first = pool->free;
+        if ((uint64_t)nr + POOL_PLENTY * more <= pool->nr_free &&
+            (uint64_t)quota->used + nr + POOL_PLENTY * more <= quota->limit) {
+            nr += more;
+        }
         for (i = 0; i < nr; i++) {
             page = i == 0 ? pool->free : page->next;
             page->state = (uint8_t)state;

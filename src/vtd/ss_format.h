@@ -83,7 +83,7 @@ static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsign
     uint64_t entry = pa | ((uint64_t)owe << VTD_SS_OWE_SHIFT);
 
     (void)order;
-    entry |= (prot & PVI_READ) * (VTD_SSPTE_R / PVI_READ) | (prot & PVI_WRITE) * (VTD_SSPTE_W / PVI_WRITE);
+    entry |= (prot & PVI_RW) * VTD_SSPTE_R; /* and W, the next bit */
     if (level > 0) {
         entry |= VTD_SSPTE_PS;
     }

@@ -91,7 +91,7 @@ static void every_pool_size(void **state)
             hold_quota = (struct pvi_quota){.limit = UINT32_MAX};
             fx.held = fx.dom.pool.nr_free > k ? fx.dom.pool.nr_free - k : 0;
             if (fx.held != 0) {
-                CHECK_EQ(pvi_pool_take(&fx.dom.pool, &hold_quota, fx.held, PVI_PAGE_LIST, &hold), 0);
+                CHECK_EQ(pvi_pool_take(&fx.dom.pool, &hold_quota, fx.held, 0, PVI_PAGE_LIST, &hold), 0);
             }
             scenarios[i].batch(&fx);
             CHECK_EQ(fx_submit(&fx), 0);

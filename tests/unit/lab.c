@@ -105,15 +105,20 @@ void lab_up(struct lab *r, const struct lab_cfg *cfg)
     lab_models(r, apart);
 }
 
+void lab_forget_all(struct lab *r)
+{
+    CHECK_EQ(lab_unmap(r, 0, r->last, true, NULL), 0);
+    lab_flush(r);
+    lab_check(r);
+    CHECK_EQ(r->quota.used, 1);
+}
+
 void lab_down(struct lab *r)
 {
     struct pvi_inv all = {.kind = PVI_INV_DOMAIN, .did = LAB_DID};
     const char *why = NULL;
 
-    (void)lab_unmap(r, 0, r->last, true, NULL);
-    lab_flush(r);
-    lab_check(r);
-    CHECK_EQ(r->quota.used, 1);
+    lab_forget_all(r);
     /* No slice stored to more than one table's worth of entries, the rest of a leaf, a split and the way up (R14). */
     CHECK(r->most_stores <= PVI_TABLE_ENTRIES + PVI_TABLE_ENTRIES / 2 + PVI_MAX_LEVELS);
     pvi_posix_check_all(r->host);

@@ -60,7 +60,9 @@ void lab_each_format(void (*fn)(struct lab *r));
 void lab_each_dirty(void (*fn)(struct lab *r));
 
 void lab_up(struct lab *r, const struct lab_cfg *cfg);
-/* Unmaps all, checks that everything is back. */
+/* Unmaps all: nothing but the root is left. */
+void lab_forget_all(struct lab *r);
+/* Ends it: unmaps all, checks that everything is back. */
 void lab_down(struct lab *r);
 
 /* The k-th size in use of at most 1 GiB, from the smallest; 0 when there are not so many. */

@@ -151,11 +151,6 @@ static uint64_t clear_way(const struct lab_set *s, uint64_t iova, uint64_t fit)
     return 0;
 }
 
-static unsigned lg2_of(uint64_t size)
-{
-    return (unsigned)__builtin_ctzll(size);
-}
-
 uint64_t lab_set_map(struct lab_set *s, uint64_t iova, const struct lab_frames *f, uint64_t limit)
 {
     struct lab_set fresh;
@@ -170,7 +165,7 @@ uint64_t lab_set_map(struct lab_set *s, uint64_t iova, const struct lab_frames *
         if (size == 0) {
             break;
         }
-        l.lg2 = (uint8_t)lg2_of(size);
+        l.lg2 = (uint8_t)lab_lg2(size);
         lab_set_append(&fresh, &l);
         at += size;
     }

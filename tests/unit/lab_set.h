@@ -31,6 +31,11 @@ static inline uint64_t lab_leaf_last(const struct lab_leaf *l)
     return l->iova + ((1ull << l->lg2) - 1);
 }
 
+static inline unsigned lab_lg2(uint64_t size)
+{
+    return (unsigned)__builtin_ctzll(size);
+}
+
 void lab_set_init(struct lab_set *s, uint64_t sizes);
 void lab_set_fini(struct lab_set *s);
 void lab_set_clear(struct lab_set *s);

@@ -184,6 +184,8 @@ static void gcr3_depths(void **state)
         CHECK_EQ(pvi_amdvi_gcr3_set(s.r.host, &g, last + 1, &pt[0]), -PVI_ERANGE);
         CHECK_EQ(pvi_amdvi_gcr3_get(s.r.host, &g, last + 1, &root), -PVI_ERANGE);
         CHECK_EQ(pvi_amdvi_gcr3_add(s.r.host, &g, last + 1, page), -PVI_ERANGE);
+        page.a |= 0x800; /* no address of a page: refused before anything else is looked at */
+        CHECK_EQ(pvi_amdvi_gcr3_add(s.r.host, &g, at[0], page), -PVI_EINVAL);
         CHECK_EQ(pvi_amdvi_gcr3_clear(s.r.host, &g, last), 0);
         tell(pvi_amdvi_cmd_guest_all(DID, last));
         CHECK_EQ(dma((int)last, 0x10), BLOCKED);

@@ -354,7 +354,7 @@ static void outputs_are_not_inputs(void **state)
 /* `done` of another operation, or an invented one, opens nothing (R14). */
 static void forged_progress(void **state)
 {
-    static const uint64_t forged[] = {1, 5, 10, 11, 511, 512, 1ull << 32, 1ull << 51, UINT64_MAX};
+    static const uint64_t forged[] = {1, 5, 10, 11, 511, 512, 1ull << 32, 1ull << 51, 1ull << 52, UINT64_MAX};
     struct fx_cfg cfg = {.kind = FX_NULL};
     static struct fx f;
 

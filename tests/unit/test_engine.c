@@ -312,7 +312,7 @@ static void short_of_pages(struct lab *r)
 
     r->keep_pool = true;
     for (i = 0; i < chain; i++) {
-        CHECK_EQ(pvi_pool_take(&r->pool, &other, taken - i, PVI_PAGE_LIST, &hold), 0);
+        CHECK_EQ(pvi_pool_take(&r->pool, &other, taken - i, 0, PVI_PAGE_LIST, &hold), 0);
         check_step("%u pages left of %u", i, chain);
         CHECK_EQ(lab_map(r, 0, lab_loose(r), r->page, PVI_RW), -PVI_ENOMEM);
         pvi_pool_put_list(&r->pool, hold);

@@ -411,6 +411,32 @@ static void test_every_shortage(void **state)
     }
 }
 
+/* --- debts ---------------------------------------------------------------------------------------------- */
+
+/* Leaves that differ in nothing but in what they owe never become one. */
+static void debts_differ(struct lab *r)
+{
+    uint64_t size = lab_single(r, 1) ? lab_single(r, 1) : lab_size(r, lab_nr_sizes(r) - 1), half = size / 2;
+
+    if (size <= 2 * r->page || r->last < 2 * size - 1 || r->page != 0x1000) {
+        return;
+    }
+    lab_map_ok(r, size, size); /* owes what writing takes, and goes on to */
+    CHECK_EQ(lab_split(r, size, 2 * size - 1, 12), 0);
+    CHECK_EQ(lab_rights(r, size, 2 * size - 1, PVI_READ, true, false, NULL), 0);
+    CHECK_EQ(lab_replace(r, size + half, GUEST_PV + ((size + half) >> 12), r->page, PVI_READ), 0);
+    lab_flush(r);
+    lab_collapse(r, 0, r->last);
+    CHECK(r->leaves.nr > 1);
+    lab_check(r);
+}
+
+static void debts_keep_leaves_apart(void **state)
+{
+    (void)state;
+    lab_each_format(debts_differ);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +452,7 @@ int main(void)
         cmocka_unit_test(page_that_is_not_allowed),
         cmocka_unit_test(lengths_and_ends_of_frames),
         cmocka_unit_test(test_every_shortage),
+        cmocka_unit_test(debts_keep_leaves_apart),
     };
 
     return cmocka_run_group_tests_name("engine: cases", tests, NULL, NULL);

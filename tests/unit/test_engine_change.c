@@ -1,22 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The page-table engine, in every format and depth: rights in place, split, collapse. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "lab.h"
-
-static void forget_all(struct lab *r)
-{
-    CHECK_EQ(lab_unmap(r, 0, r->last, true, NULL), 0);
-    lab_flush(r);
-    lab_check(r);
-    CHECK_EQ(r->quota.used, 1);
-}
-
-static unsigned lg2_of(uint64_t size)
-{
-    return (unsigned)__builtin_ctzll(size);
-}
 
 /* --- rights ---------------------------------------------------------------------------------------- */
 
@@ -51,7 +35,7 @@ static void rights_whole(struct lab *r)
         lab_check(r);
         lab_flush(r);
         CHECK_EQ(pvi_posix_frame_count(r->hdom, f.pa, PVI_OWE_REF), 0);
-        forget_all(r);
+        lab_forget_all(r);
     }
 }
 
@@ -80,7 +64,7 @@ static void rights_part(struct lab *r)
             lab_flush(r);
             lab_check(r);
             CHECK_EQ(r->quota.used, lab_needed(r));
-            forget_all(r);
+            lab_forget_all(r);
         }
     }
 }
@@ -154,21 +138,21 @@ static void split_pairs(struct lab *r)
             lab_map_ok(r, iova, size);
             lab_flush(r);
             /* Of a page in it first, then all of it; after that nothing larger is left, and nothing changes any more. */
-            CHECK_EQ(lab_split(r, iova + size / 2, iova + size / 2 + (r->page - 1), lg2_of(to)), 0);
+            CHECK_EQ(lab_split(r, iova + size / 2, iova + size / 2 + (r->page - 1), lab_lg2(to)), 0);
             lab_check(r);
-            CHECK_EQ(lab_split(r, iova, iova + (size - 1), lg2_of(to)), 0);
+            CHECK_EQ(lab_split(r, iova, iova + (size - 1), lab_lg2(to)), 0);
             CHECK_EQ(r->leaves.nr, size / to);
             lab_check(r);
             lab_flush(r);
             CHECK_EQ(r->quota.used, lab_needed(r));
-            CHECK_EQ(lab_split(r, iova, iova + (size - 1), lg2_of(to)), 0);
+            CHECK_EQ(lab_split(r, iova, iova + (size - 1), lab_lg2(to)), 0);
             CHECK(pvi_gather_empty(&r->gather));
             lab_collapse(r, iova, iova + (size - 1));
             CHECK((r->leaves.apart & size) != 0 || r->leaves.nr == 1);
             lab_check(r);
             lab_flush(r);
             CHECK_EQ(r->quota.used, lab_needed(r));
-            forget_all(r);
+            lab_forget_all(r);
         }
     }
 }
@@ -208,7 +192,7 @@ static void keep_apart(struct lab *r)
         lab_check(r);
         lab_flush(r);
         lab_check(r);
-        forget_all(r);
+        lab_forget_all(r);
     }
     /* Frames that are contiguous but not aligned. */
     CHECK_EQ(lab_map(r, 0, lab_loose(r), 2 * size, PVI_RW), 0);
@@ -235,7 +219,7 @@ static void collapse_deep(struct lab *r)
         return;
     }
     lab_map_ok(r, size, size);
-    CHECK_EQ(lab_split(r, size, 2 * size - 1, lg2_of(mid)), 0);
+    CHECK_EQ(lab_split(r, size, 2 * size - 1, lab_lg2(mid)), 0);
     CHECK_EQ(lab_split(r, size + 3 * mid, size + 5 * mid - 1, 12), 0);
     lab_flush(r);
     lab_check(r);
@@ -264,7 +248,7 @@ static void split_short(struct lab *r)
     lab_map_ok(r, 0, 3 * size);
     lab_flush(r);
     r->quota.limit = r->quota.used + 1;
-    CHECK_EQ(lab_split(r, 0, 3 * size - 1, lg2_of(r->page)), -PVI_EQUOTA);
+    CHECK_EQ(lab_split(r, 0, 3 * size - 1, lab_lg2(r->page)), -PVI_EQUOTA);
     lab_check(r);
     lab_flush(r);
     r->quota.limit = r->quota.used;

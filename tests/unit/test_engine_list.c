@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The page-table engine, in every format and depth: lists of frames, replacing, refusing to cut. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "lab.h"
-
-static void forget_all(struct lab *r)
-{
-    CHECK_EQ(lab_unmap(r, 0, r->last, true, NULL), 0);
-    lab_flush(r);
-    lab_check(r);
-    CHECK_EQ(r->quota.used, 1);
-}
 
 /* So many smallest pages before the end of a last-level table, or the beginning of the space. */
 static uint64_t before_border(const struct lab *r, unsigned nr)
@@ -59,7 +50,7 @@ static void lists(struct lab *r)
             CHECK_EQ(lab_map_list(r, iova, gfn, nr, PVI_READ, false), -PVI_EEXIST);
             CHECK_EQ(flat_pages(r->now), nr * (r->page >> 12));
             lab_check(r);
-            forget_all(r);
+            lab_forget_all(r);
         }
     }
 }
@@ -88,12 +79,12 @@ static void merges(struct lab *r)
     CHECK_EQ(lab_leaves(r, leaf, 2), 1);
     CHECK_EQ(1ull << leaf[0].lg2, large);
     lab_check(r);
-    forget_all(r);
+    lab_forget_all(r);
     gfn[nr / 2] = GUEST_PV + 0x80000;
     CHECK_EQ(lab_map_list(r, large, gfn, nr, PVI_RW, false), 0);
     CHECK(lab_leaves(r, leaf, 2) > 1);
     lab_check(r);
-    forget_all(r);
+    lab_forget_all(r);
 }
 
 static void contiguous_list_merges_into_a_large_leaf(void **state)
@@ -133,7 +124,7 @@ static void replace_same(struct lab *r)
         lab_flush(r);
         lab_check(r);
         CHECK_EQ(refs_at(r, GUEST_PV), 0);
-        forget_all(r);
+        lab_forget_all(r);
     }
 }
 
@@ -160,7 +151,7 @@ static void replace_part(struct lab *r)
             lab_flush(r);
             lab_check(r);
             CHECK_EQ(r->quota.used, lab_needed(r));
-            forget_all(r);
+            lab_forget_all(r);
         }
     }
 }
@@ -202,7 +193,7 @@ static void replace_table(struct lab *r)
             if (s == 1 && r->usable == (r->usable & (r->page | size | lab_single(r, 2)))) {
                 CHECK_EQ(lab_set_at(&r->leaves, iova)->lg2, __builtin_ctzll(size));
             }
-            forget_all(r);
+            lab_forget_all(r);
         }
     }
 }
@@ -265,7 +256,7 @@ static void refuse(struct lab *r)
         CHECK_EQ(lab_unmap_whole(r, 0, r->last, true, NULL), 0);
         lab_flush(r);
         CHECK_EQ(flat_pages(r->now), 0);
-        forget_all(r);
+        lab_forget_all(r);
     }
 }
 
@@ -326,10 +317,39 @@ static void list_of_part_of_a_page(struct lab *r)
     lab_check(r);
 }
 
+/* Frames that no leaf can name: refused when it is their turn, and what comes before them is mapped. */
+static void list_of_unaligned_frames(struct lab *r)
+{
+    for (unsigned at = 0; at < 3; at++) {
+        pvi_pa list[3];
+        struct pvi_pt_map m = {.len = 3 * r->page, .list = list, .prot = PVI_RW};
+        struct pvi_pt_unmap u = {.last = 3 * r->page - 1, .holes = true};
+
+        check_step("frame %u", at);
+        for (unsigned k = 0; k < 3; k++) {
+            list[k].a = (2 * k + 2) * r->page + (k == at ? r->page / 2 : 0);
+        }
+        CHECK_EQ(r->pt.cfg.ops->map(&r->pt, NULL, &m, &r->gather), -PVI_EALIGN);
+        CHECK_EQ(m.done, at * r->page);
+        while (!u.complete) {
+            CHECK_EQ(r->pt.cfg.ops->unmap(&r->pt, NULL, &u, &r->gather), 0);
+        }
+        CHECK_EQ(u.removed, at * r->page);
+        lab_flush(r);
+        lab_check(r);
+    }
+}
+
 static void lengths_of_lists(void **state)
 {
     (void)state;
     lab_each_format(list_of_part_of_a_page);
+}
+
+static void frames_of_lists(void **state)
+{
+    (void)state;
+    lab_each_format(list_of_unaligned_frames);
 }
 
 /* Sizes that no shift reaches. */
@@ -361,6 +381,7 @@ int main(void)
         cmocka_unit_test(whole_leaves_only),
         cmocka_unit_test(fixed_sizes),
         cmocka_unit_test(lengths_of_lists),
+        cmocka_unit_test(frames_of_lists),
         cmocka_unit_test(split_sizes_out_of_reach),
     };
 

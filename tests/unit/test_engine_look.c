@@ -1,22 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The page-table engine, in every format and depth: what devices wrote, walks over a range, lookups. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "lab.h"
-
-static void forget_all(struct lab *r)
-{
-    CHECK_EQ(lab_unmap(r, 0, r->last, true, NULL), 0);
-    lab_flush(r);
-    lab_check(r);
-    CHECK_EQ(r->quota.used, 1);
-}
-
-static unsigned lg2_of(uint64_t size)
-{
-    return (unsigned)__builtin_ctzll(size);
-}
 
 /* --- what devices wrote -------------------------------------------------------------------------------- */
 
@@ -51,7 +35,7 @@ static void one_replica(struct lab *r)
             CHECK(lab_set_at(&r->leaves, iova)->dirty);
             CHECK(pvi_gather_empty(&r->gather));
         }
-        forget_all(r);
+        lab_forget_all(r);
     }
 }
 
@@ -113,7 +97,7 @@ static void survives(struct lab *r)
         check_step("size 0x%llx", (unsigned long long)size);
         lab_map_ok(r, iova, size);
         lab_device_writes(r, iova + size / 2, 1);
-        CHECK_EQ(lab_split(r, iova, iova + (size - 1), lg2_of(small)), 0);
+        CHECK_EQ(lab_split(r, iova, iova + (size - 1), lab_lg2(small)), 0);
         lab_check(r);
         lab_dirty(r, iova, iova + (size - 1), false);
         lab_flush(r);
@@ -136,7 +120,7 @@ static void survives(struct lab *r)
         CHECK_EQ(lab_unmap(r, iova + size / 2, iova + size / 2 + (r->page - 1), false, NULL), 0);
         lab_check(r);
         lab_dirty(r, iova, iova + (size - 1), false);
-        forget_all(r);
+        lab_forget_all(r);
     }
 }
 
@@ -163,7 +147,7 @@ static void cut_all_at_once(void **state)
             CHECK_EQ(lab_unmap(&r, 0x500000, 0x500fff, false, NULL), 0);
             lab_check(&r);
             lab_dirty(&r, 0x400000, 0x7fffff, false);
-            forget_all(&r);
+            lab_forget_all(&r);
         }
         lab_down(&r);
     }
@@ -204,7 +188,7 @@ static void scan_debts(struct lab *r)
     CHECK_EQ(lab_rights(r, 2 * r->page, 3 * r->page - 1, PVI_READ, false, false, NULL), 0);
     lab_scan(r, 0, r->last);
     lab_check(r);
-    forget_all(r);
+    lab_forget_all(r);
 }
 
 static void scans(struct lab *r)
@@ -258,7 +242,7 @@ static void lookups(struct lab *r)
             }
             lab_lookup(r, at[k] + (size - 1) + (at[k] != top));
             lab_lookup(r, at[k] - (at[k] != 0));
-            forget_all(r);
+            lab_forget_all(r);
         }
     }
     CHECK_EQ(lab_map(r, 0, GUEST_PV, r->page, PVI_RW), 0);

@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The page-table engine, in every format and depth: removal, splits, whole tables, trim, budget, random operations. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "lab.h"
 
 /* --- cutting large leaves ------------------------------------------------------------------------- */
-
-static void forget_all(struct lab *r)
-{
-    CHECK_EQ(lab_unmap(r, 0, r->last, true, NULL), 0);
-    lab_flush(r);
-    lab_check(r);
-    CHECK_EQ(r->quota.used, 1);
-}
 
 /* One page out of a large leaf: the rest stays as it was, in the largest sizes that are left. */
 static void cut_one(struct lab *r, uint64_t size, uint64_t hole)
@@ -37,7 +26,7 @@ static void cut_one(struct lab *r, uint64_t size, uint64_t hole)
     CHECK_EQ(lab_unmap(r, iova, iova + (size - 1), true, NULL), 0);
     lab_flush(r);
     CHECK_EQ(flat_pages(r->now), 0);
-    forget_all(r);
+    lab_forget_all(r);
 }
 
 static void cut(struct lab *r)
@@ -74,7 +63,7 @@ static void cut_across(struct lab *r)
         lab_check(r);
         lab_flush(r);
         lab_check(r);
-        forget_all(r);
+        lab_forget_all(r);
     }
 }
 
@@ -97,7 +86,7 @@ static void split_short(struct lab *r)
     lab_map_ok(r, 0, 2 * size);
     lab_flush(r);
     r->keep_pool = true;
-    CHECK_EQ(pvi_pool_take(&r->pool, &other, r->pool.nr_free, PVI_PAGE_LIST, &hold), 0);
+    CHECK_EQ(pvi_pool_take(&r->pool, &other, r->pool.nr_free, 0, PVI_PAGE_LIST, &hold), 0);
     CHECK_EQ(lab_unmap(r, 0, size + (r->page - 1), false, &next), -PVI_ENOMEM);
     CHECK_EQ(next, size); /* the first leaf is gone whole */
     pvi_pool_put_list(&r->pool, hold);
@@ -264,7 +253,7 @@ static void whole_range(struct lab *r)
     lab_flush(r);
     lab_check(r);
     CHECK_EQ(r->quota.used, lab_needed(r));
-    forget_all(r);
+    lab_forget_all(r);
 }
 
 static void whole_range_teardown(void **state)

@@ -87,7 +87,7 @@ static struct pvi_page *take_from(struct pvi_pool *from, struct pvi_quota *q, ui
     struct pvi_page *first = NULL, *p;
     uint32_t got = 0;
 
-    CHECK_EQ(pvi_pool_take(from, q, nr, state, &first), 0);
+    CHECK_EQ(pvi_pool_take(from, q, nr, 0, state, &first), 0);
     for (p = first; p && got <= nr; p = p->next, got++) {
         CHECK_EQ(p->state, state);
         CHECK_EQ(p->pool, from);
@@ -113,7 +113,7 @@ static void take_fails(struct pvi_quota *q, uint32_t nr, int why)
     struct pvi_pool before = pool;
     struct pvi_quota share = *q;
 
-    CHECK_EQ(pvi_pool_take(&pool, q, nr, PVI_PAGE_TABLE, &first), why);
+    CHECK_EQ(pvi_pool_take(&pool, q, nr, 0, PVI_PAGE_TABLE, &first), why);
     CHECK_EQ(first, &sentinel);
     CHECK_EQ(memcmp(&pool, &before, sizeof(pool)), 0);
     CHECK_EQ(memcmp(q, &share, sizeof(share)), 0);
@@ -230,7 +230,7 @@ static void at_unlock(void *opaque, enum pvi_posix_point at, bool after)
         w->unlocks++;
         return;
     }
-    if (pool.nr_free > 0 && pvi_pool_take(&pool, &w->other, 1, PVI_PAGE_TABLE, &p) == 0) {
+    if (pool.nr_free > 0 && pvi_pool_take(&pool, &w->other, 1, 0, PVI_PAGE_TABLE, &p) == 0) {
         p->next = w->taken;
         w->taken = p;
         w->nr_taken++;
@@ -537,7 +537,7 @@ static void *take_and_put(void *opaque)
     for (unsigned i = 0; i < TH_TIMES(4000u, 1000u); i++) {
         uint32_t nr = 1 + (uint32_t)threads_below(&t->seed, SHARE + 4), got = 0;
         struct pvi_page *first = NULL, *p;
-        int rc = pvi_pool_take(&pool, &t->quota, nr, PVI_PAGE_TABLE, &first);
+        int rc = pvi_pool_take(&pool, &t->quota, nr, 0, PVI_PAGE_TABLE, &first);
 
         t->bad |= (rc == -PVI_ENOMEM || rc == (nr > SHARE ? -PVI_EQUOTA : 0)) ? 0 : 1u;
         for (p = first; p; p = p->next, got++) {

@@ -373,11 +373,66 @@ static void without_a_pause(void **state)
     }
 }
 
+/* At the worst moment -------------------------------------------------------------------------- */
+
+static bool armed;
+
+/* Worker 0 has taken its pages and is about to link them: worker 1 links the same tables first. */
+static void link_first(void *opaque, enum pvi_posix_point at, bool after)
+{
+    struct worker *w = opaque;
+    struct pvi_pt_map m = {
+        .iova = w->iova, .pa = w->pa, .len = w->len, .prot = PVI_RW, .shared = true};
+
+    (void)at;
+    if (!after || !armed) {
+        return;
+    }
+    armed = false;
+    while (w->answer == 0 && m.done < m.len) {
+        w->answer = w->t->cfg.format->map(&w->t->pt, NULL, &m, &w->gather);
+    }
+}
+
+static void linked_meanwhile(void **state)
+{
+    const struct threads_cfg *cfg;
+    unsigned i;
+
+    (void)state;
+    for (cfg = threads_cfgs; cfg->format; cfg++) {
+        table_up(&table, cfg);
+        for (i = 0; i < THREADS; i++) {
+            memset(&worker[i], 0, sizeof(worker[i]));
+            worker[i].t = &table;
+            worker[i].iova = (6 + i) * GIB;
+            worker[i].pa = (64 + 64 * i) * GIB;
+            worker[i].len = 4096;
+            pvi_gather_init(&worker[i].gather, table.host, NULL, cfg->format);
+        }
+        armed = true;
+        pvi_posix_hook(table.host, PVI_AT_BIT(PVI_AT_UNLOCK), link_first, &worker[1]);
+        map(&worker[0]);
+        pvi_posix_hook(table.host, 0, NULL, NULL);
+        assert_false(armed);
+        assert_int_equal(worker[1].answer, 0);
+        assert_int_equal(flush(&table, &worker[1].gather), 0);
+        check(&table, THREADS);
+        for (i = 0; i < THREADS; i++) {
+            unmap(&worker[i], false);
+            assert_int_equal(worker[i].bad, 0);
+        }
+        check(&table, 0);
+        table_down(&table);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linking_and_unlinking),
         cmocka_unit_test(without_a_pause),
+        cmocka_unit_test(linked_meanwhile),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
