@@ -17,7 +17,7 @@ struct pvi_context;
 struct pvi_pt_ops;
 
 /** Ranges held at once; a context with more is flushed whole. */
-#define PVI_GATHER_RANGES 64u
+#define PVI_GATHER_RANGES 32u
 /** Invalidations handed to a unit at once. */
 #define PVI_GATHER_INV 16u
 /** Runs of frames held without a list page. */

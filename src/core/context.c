@@ -29,11 +29,6 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     return 0;
 }
 
-uint8_t pvi_context_state(struct pvi_context *ctx)
-{
-    return (uint8_t)pvi_env_read32(&ctx->state);
-}
-
 void pvi_context_set_state(struct pvi_context *ctx, uint8_t state, int error)
 {
     pvi_env_acquire(ctx->domain->host, &ctx->lock);
@@ -43,18 +38,13 @@ void pvi_context_set_state(struct pvi_context *ctx, uint8_t state, int error)
     pvi_env_release(ctx->domain->host, &ctx->lock);
 }
 
-int pvi_checkpoint(struct pvi_gather *g)
-{
-    return pvi_host_preempt(g->host) ? -PVI_EPREEMPTED : 0;
-}
-
 static int context_state_error(uint8_t state)
 {
     return state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
 }
 
 /* May the table be changed? With a lock of the context held, so that the answer stays true. */
-static int context_open(struct pvi_context *ctx, bool building, uint64_t first, uint64_t last, uint64_t *at)
+static CORE_INLINE int context_open(struct pvi_context *ctx, bool building, uint64_t first, uint64_t last, uint64_t *at)
 {
     uint8_t state = pvi_context_state(ctx);
 
@@ -64,7 +54,7 @@ static int context_open(struct pvi_context *ctx, bool building, uint64_t first, 
     return ctx->nr_regions != 0 && pvi_region_meets(ctx, first, last, at) ? -PVI_ERESERVED : 0;
 }
 
-static int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at)
+static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at)
 {
     int rc = context_open(ctx, true, r->iova + r->done, r->iova + r->len - 1, at);
 
@@ -104,7 +94,7 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
     return pvi_gather_recover(g, rc);
 }
 
-static int context_unmap(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g, uint64_t *at)
+static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g, uint64_t *at)
 {
     int rc;
 
@@ -198,8 +188,8 @@ static void frames_put_from(const struct pvi_frames *frames, uint64_t from, stru
 int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, unsigned prot,
                            struct pvi_frames *frames, struct pvi_gather *g)
 {
-    const struct pvi_pt_cfg *cfg = &ctx->domain->table;
-    uint64_t smallest = cfg->page_sizes & (0 - cfg->page_sizes), last, beyond = (uint64_t)1 << cfg->pa_bits, usable;
+    const struct pvi_pt *pt = &ctx->pt;
+    uint64_t last, usable;
     int rc = pvi_host_frame_get(g->host, g->hdom, gfn, want, prot, frames);
 
     if (rc != 0) {
@@ -208,11 +198,13 @@ int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, 
     last = frames->pa.a + (frames->nr << PVI_PAGE_LG2) - 1;
     PVI_ASSERT(frames->nr > 0 && frames->nr <= want && (frames->pa.a & PVI_PAGE_MASK) == 0 &&
                frames->owe <= PVI_OWE_MAX && last >= frames->pa.a);
-    usable = last < beyond ? frames->nr : frames->pa.a < beyond ? (beyond - frames->pa.a) >> PVI_PAGE_LG2 : 0;
-    usable &= ~((smallest >> PVI_PAGE_LG2) - 1);
-    if (frames->pa.a >= beyond) {
-        rc = -PVI_ERANGE;
-    } else if ((frames->pa.a & (smallest - 1)) != 0 || usable == 0) {
+    usable = frames->nr;
+    if (last > pt->pa_last) {
+        usable = frames->pa.a <= pt->pa_last ? (pt->pa_last + 1 - frames->pa.a) >> PVI_PAGE_LG2 : 0;
+        rc = usable == 0 ? -PVI_ERANGE : 0;
+    }
+    usable &= ~(pt->page_mask >> PVI_PAGE_LG2);
+    if (rc == 0 && ((frames->pa.a & pt->page_mask) != 0 || usable == 0)) {
         rc = -PVI_EALIGN; /* pinned in pieces that no leaf of this context can map */
         usable = 0;
     }

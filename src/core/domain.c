@@ -52,16 +52,6 @@ int pvi_domain_enter(struct pvi_domain *d)
     return 0;
 }
 
-bool pvi_domain_dying(struct pvi_domain *d)
-{
-    return pvi_env_read32(&d->dying) != 0;
-}
-
-uint8_t pvi_domain_state(struct pvi_domain *d)
-{
-    return (uint8_t)pvi_env_read32(&d->state);
-}
-
 void pvi_domain_set_state(struct pvi_domain *d, enum pvi_domain_state state)
 {
     pvi_env_write32(&d->state, state);

@@ -78,7 +78,7 @@ static void gather_collapse(struct pvi_gather *g, const struct pvi_context *ctx)
     g->nr_ranges = kept;
 }
 
-static bool gather_knows(const struct pvi_gather *g, const struct pvi_context *ctx)
+bool pvi_gather_knows(const struct pvi_gather *g, const struct pvi_context *ctx)
 {
     uint32_t i;
 
@@ -90,12 +90,7 @@ static bool gather_knows(const struct pvi_gather *g, const struct pvi_context *c
     return false;
 }
 
-bool pvi_gather_ready(const struct pvi_gather *g, const struct pvi_context *ctx)
-{
-    return g->nr_ranges < PVI_GATHER_RANGES || gather_knows(g, ctx);
-}
-
-int pvi_gather_recover(struct pvi_gather *g, int rc)
+int pvi_gather_short(struct pvi_gather *g, int rc)
 {
     if ((rc != -PVI_ENOMEM && rc != -PVI_EQUOTA) || (!g->tables && !g->lists && !g->spare)) {
         return rc;
@@ -123,7 +118,7 @@ void pvi_gather_range(struct pvi_gather *g, struct pvi_context *ctx, uint64_t fi
         gather_compact(g);
     }
     if (g->nr_ranges == PVI_GATHER_RANGES) {
-        PVI_ASSERT(gather_knows(g, ctx));
+        PVI_ASSERT(pvi_gather_knows(g, ctx));
         gather_collapse(g, ctx);
         g->range[g->nr_ranges - 1].added &= added;
         return;

@@ -337,8 +337,9 @@ static int op_reattach(struct pvi_domain *d, struct pvi_op *op, struct pvi_gathe
 /* Operations that continue from done; in all others it is an output alone. */
 static bool op_resumes(const struct pvi_op *op)
 {
-    return op->code == PVI_OP_INIT || op->code == PVI_OP_ALLOC_CONTEXT || op->code == PVI_OP_MAP ||
-           op->code == PVI_OP_UNMAP;
+    const unsigned codes = 1u << PVI_OP_INIT | 1u << PVI_OP_ALLOC_CONTEXT | 1u << PVI_OP_MAP | 1u << PVI_OP_UNMAP;
+
+    return (codes >> op->code & 1) != 0;
 }
 
 int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g)

@@ -6,10 +6,10 @@
  * The one place where a guest's range is judged: length, wrap, alignment, reach, windows. *fault is the DFN at fault,
  * the first one if all is well.
  */
-static int range_check(const struct pvi_domain *d, pvi_dfn dfn, uint64_t nr, uint64_t *fault)
+static CORE_INLINE int range_check(const struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, uint64_t *fault)
 {
-    const struct pvi_pt_cfg *cfg = &d->table;
-    uint64_t smallest = (cfg->page_sizes & (0 - cfg->page_sizes)) >> PVI_PAGE_LG2, last, at;
+    const struct pvi_pt *pt = &ctx->pt;
+    uint64_t last, at;
 
     *fault = dfn.f;
     if (nr == 0) {
@@ -19,14 +19,14 @@ static int range_check(const struct pvi_domain *d, pvi_dfn dfn, uint64_t nr, uin
         (dfn.f + nr - 1) >> (64 - PVI_PAGE_LG2) != 0) {
         return -PVI_EWRAP;
     }
-    if (((dfn.f | nr) & (smallest - 1)) != 0) {
+    if (((dfn.f | nr) & (pt->page_mask >> PVI_PAGE_LG2)) != 0) {
         return -PVI_EALIGN;
     }
     last = ((dfn.f + nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
-    if (cfg->iova_bits < 64 && last >> cfg->iova_bits != 0) {
+    if (last > pt->iova_last) {
         return -PVI_ERANGE;
     }
-    if (!pvi_domain_clear(d, dfn.f << PVI_PAGE_LG2, last, &at)) {
+    if (ctx->domain->nr_holes != 0 && !pvi_domain_clear(ctx->domain, dfn.f << PVI_PAGE_LG2, last, &at)) {
         *fault = at >> PVI_PAGE_LG2;
         return -PVI_ERESERVED;
     }
@@ -48,7 +48,7 @@ static bool map_congruent(pvi_dfn dfn, pvi_gfn gfn, uint64_t left, unsigned prot
 {
     struct pvi_frames probe;
 
-    if (((dfn.f ^ gfn.f) & 0x1ff) != 0 || left <= 0x200 ||
+    if (left <= 0x200 || ((dfn.f ^ gfn.f) & 0x1ff) != 0 ||
         pvi_host_frame_get(g->host, g->hdom, gfn, 1, prot, &probe) != 0) {
         return false;
     }
@@ -72,9 +72,9 @@ static uint64_t map_want(pvi_dfn dfn, uint64_t left, bool congruent)
 }
 
 /* What a map says beside its range: the guest's side, and where it wants to go on. */
-static int map_check(const struct pvi_domain *d, const struct pvi_op *op)
+static int map_check(const struct pvi_context *ctx, const struct pvi_op *op)
 {
-    uint64_t sizes = d->table.page_sizes, mask = ((sizes & (0 - sizes)) >> PVI_PAGE_LG2) - 1;
+    uint64_t mask = ctx->pt.page_mask >> PVI_PAGE_LG2;
 
     if (op->u.map.gfn.f + op->u.map.nr < op->u.map.gfn.f) {
         return -PVI_EWRAP;
@@ -97,9 +97,9 @@ int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     if ((op->flags & ~PVI_RW) != 0 || (op->flags & PVI_RW) == 0) {
         return -PVI_EFLAGS;
     }
-    rc = range_check(d, op->u.map.dfn, op->u.map.nr, &op->fault);
+    rc = range_check(ctx, op->u.map.dfn, op->u.map.nr, &op->fault);
     if (rc == 0) {
-        rc = map_check(d, op);
+        rc = map_check(ctx, op);
     }
     while (rc == 0 && op->done < op->u.map.nr) {
         struct pvi_frames frames;
@@ -138,8 +138,8 @@ int pvi_op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     if (op->flags != 0) {
         return -PVI_EFLAGS;
     }
-    rc = range_check(d, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
-    mask = ((d->table.page_sizes & (0 - d->table.page_sizes)) >> PVI_PAGE_LG2) - 1;
+    rc = range_check(ctx, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
+    mask = ctx->pt.page_mask >> PVI_PAGE_LG2;
     if (rc == 0 && (op->done >= op->u.unmap.nr || (op->done & mask) != 0)) {
         rc = -PVI_EINVAL; /* no operation of ours stands there */
     }
@@ -173,10 +173,10 @@ int pvi_op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     if (op->flags != 0) {
         return -PVI_EFLAGS;
     }
-    smallest = (d->table.page_sizes & (0 - d->table.page_sizes)) >> PVI_PAGE_LG2;
+    smallest = (ctx->pt.page_mask >> PVI_PAGE_LG2) + 1;
     page.f = op->u.lookup.dfn.f & ~(smallest - 1);
     op->fault = op->u.lookup.dfn.f;
-    rc = range_check(d, page, smallest, &at);
+    rc = range_check(ctx, page, smallest, &at);
     if (rc != 0) {
         return rc;
     }
@@ -214,10 +214,10 @@ int pvi_op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     last = ((op->u.unmap.dfn.f + op->u.unmap.nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
     if (op->u.unmap.nr == 0) {
         first = 0;
-        last = d->table.iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << d->table.iova_bits) - 1;
+        last = ctx->pt.iova_last;
         rc = op->u.unmap.dfn.f != 0 ? -PVI_EINVAL : 0;
     } else {
-        rc = range_check(d, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
+        rc = range_check(ctx, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
     }
     rc = rc == 0 ? context_usable(ctx) : rc;
     if (rc == 0 && !pvi_gather_ready(g, ctx)) {
