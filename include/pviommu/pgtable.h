@@ -51,6 +51,7 @@ struct pvi_pt {
     uint64_t iova_last;  /**< last byte that may be mapped */
     uint64_t table_last; /**< last byte that the levels translate */
     uint64_t pa_last;    /**< last byte that a leaf may name */
+    uint64_t quick;      /**< page sizes that single leaves have a quick way for: all, of four levels whose walks snoop */
     uint8_t prots;       /**< bit n: leaves may have rights n */
 };
 

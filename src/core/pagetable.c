@@ -60,6 +60,7 @@ int pvi_pt_init(struct pvi_pt *pt, const struct pvi_pt_cfg *cfg, struct pvi_pool
     pt->iova_last = pt_ones(cfg->iova_bits);
     pt->table_last = pt_ones(cfg->ops->iova_bits(cfg->levels));
     pt->pa_last = pt_ones(cfg->pa_bits);
+    pt->quick = cfg->levels == 4 && cfg->coherent ? sizes : 0;
     pt->prots = pt_prots_of(cfg);
     pt->host = pool->host;
     pt->pool = pool;

@@ -5,7 +5,8 @@
  * PT_REPEATS. It is read in this order:
  *
  *   pt_walk.inc.h     levels, sizes, the way down, what a leaf is stored with
- *   pt_unmap.inc.h    cutting leaves, unmap
+ *   pt_cut.inc.h      cutting leaves
+ *   pt_unmap.inc.h    unmap
  *   pt_map.inc.h      map, and what may be in the way
  *   pt_change.inc.h   rights, split, collapse, dirty tracking
  *   pt_read.inc.h     lookup, scan, what an unlinked table owes
@@ -24,7 +25,7 @@
 #include <pviommu/gather.h>
 
 #include "pt_walk.inc.h"
-
+#include "pt_cut.inc.h"
 #include "pt_unmap.inc.h"
 #include "pt_map.inc.h"
 #include "pt_change.inc.h"

@@ -175,8 +175,8 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
     struct pt_at at;
     bool done;
 
-    if ((r->shared && pt_common(level)) || pt->cfg.levels != 4 || !pt->cfg.coherent || ((iova | pa) & (pt_span(level) - 1)) != 0 ||
-        (pt->cfg.page_sizes & pt_span(level)) == 0 || iova > pt->iova_last || pa > pt->pa_last || r->list != NULL ||
+    if ((r->shared && pt_common(level)) || (pt->quick & pt_span(level)) == 0 ||
+        ((iova | pa) & (pt_span(level) - 1)) != 0 || iova > pt->iova_last || pa > pt->pa_last || r->list != NULL ||
         (pt->prots >> (r->prot & 31) & 1) == 0) {
         return false;
     }

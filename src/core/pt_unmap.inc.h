@@ -1,163 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Part of pt_engine.inc.h: cutting leaves, unmap. */
-
-/* --- cut -------------------------------------------------------------------------------------------- */
-
-/* What the pieces of a leaf are made of, from its entry number `from` on, in a table of level `to`. */
-static struct pt_what pt_pieces(const struct pvi_gather_work *by, uint64_t old, unsigned level, uint64_t first, unsigned from,
-                                unsigned to)
-{
-    uint64_t off = (uint64_t)from << pt_shift(level);
-    struct pt_what what = {first + off, pt_leaf_pa(old, level) + off, by->sizes & pt_level_sizes(to), 0,
-                           pt_prot(old, level), pt_owe(old, level)};
-
-    if (what.sizes == 0) { /* all that is allowed is smaller: cut again from the smallest of this level */
-        what.sizes = pt_span(to);
-    }
-    return what;
-}
-
-/*
- * Fills nr entries from iova on with the pieces of a leaf, the largest that fit. Entries that an end of [first, last]
- * cuts stand alone, for the next cut. Returns how many were filled.
- */
-static PT_NOINLINE unsigned pt_emit_cut(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
-                                        struct pt_what *what, const struct pvi_gather_work *by, bool live)
-{
-    const uint64_t mask = pt_span(level) - 1, begin = what->iova, end = begin + ((uint64_t)nr << pt_shift(level)) - 1;
-    unsigned step, at = 0, border = 0;
-
-    for (step = 0; step < 5; step++) {
-        /* Up to the entry that an end lies in, and that entry; and all the rest. */
-        uint64_t edge = step < 2 ? by->first : by->last + 1;
-
-        if (step == 4) {
-            border = nr;
-        } else if (step < 2 ? edge > begin && edge <= end : by->last >= begin && by->last < end) {
-            border = (unsigned)((edge - begin + (step % 2 != 0 ? mask : 0)) >> pt_shift(level));
-        }
-        if (border > at) {
-            if (pt_emit(pt, &slot[at], level, border - at, what, live) != border - at) {
-                break;
-            }
-            what->iova += (uint64_t)(border - at) << pt_shift(level);
-            what->pa += (uint64_t)(border - at) << pt_shift(level);
-            at = border;
-        }
-    }
-    return at;
-}
-
-/*
- * One entry of a leaf becomes a table of leaves one level down that say the same, by one store: no walker is ever
- * without a translation. A device that writes before the link is there sets the old leaf's dirty bit: then once more.
- */
-static PT_INLINE void pt_cut_down(struct pvi_pt *pt, struct pt_at *at, unsigned index, unsigned from, uint64_t begin,
-                                  struct pvi_gather_work *by, struct pvi_page *child)
-{
-    unsigned level = at->level, below = level - 1u, nr = pt_entries(below), filled;
-    uint64_t *slot = &at->table[index], *table = pvi_env_map(pt->host, child->pa), old;
-    struct pvi_page *page = pt_page(pt, at);
-
-    if ((pt->cfg.page_sizes & pt_span(below)) == 0) { /* only leaves of several entries there: they are cut in their turn */
-        by->first = 0;
-        by->last = UINT64_MAX;
-        by->sizes = pt->cfg.page_sizes;
-    }
-    do {
-        struct pt_what what;
-
-        old = pvi_env_read64(slot);
-        what = pt_pieces(by, old, level, begin, from, below);
-        /* Of several entries another one may have noted a write, or may yet: all pieces count as written. */
-        what.extra = (old & pt_dirty(level)) != 0 || (pt->cfg.dirty && pt_order(old, level) != 0) ? pt_dirty(below) : 0;
-        pt_scrub(child, table, 0, nr);
-        filled = pt_emit_cut(pt, table, below, nr, &what, by, false);
-        PVI_ASSERT(filled == nr);
-        pt_sync(pt, table, PVI_TABLE_ENTRIES);
-    } while (!pt_swap(pt, slot, old, pt_table(child->pa.a, level)));
-    pt_sync(pt, slot, 1);
-    pvi_env_unmap(pt->host, table);
-    child->level = (uint8_t)below;
-    child->live = nr;
-    pt_count(page, level, 0, 1);
-    if (pt_owe(old, level) != PVI_OWE_NONE) {
-        child->owing = (uint16_t)nr;
-        page->owing--;
-    }
-}
-
-/*
- * The entries of a repeated leaf become smaller leaves of the same level, slot by slot, each always translating right.
- * Where writes are noted a device may set the dirty bit in a slot after it was looked at: all pieces count as written.
- */
-static PT_INLINE void pt_cut_group(struct pvi_pt *pt, struct pt_at *at, unsigned base, unsigned nr, uint64_t begin,
-                                   const struct pvi_gather_work *by)
-{
-    unsigned level = at->level;
-    uint64_t *slot = &at->table[base], old = pvi_env_read64(slot);
-    struct pt_what what = pt_pieces(by, old, level, begin, 0, level);
-
-    what.extra = pt->cfg.dirty ? pt_dirty(level) : 0;
-    (void)pt_emit_cut(pt, slot, level, nr, &what, by, true);
-    pt_sync(pt, slot, nr);
-}
-
-/* Steps of a slice that its entry point goes on with, beside 0, errors and PVI_PT_ALONE. */
-#define PT_CUT 2   /* the leaf at g->work.first is to be cut */
-#define PT_SLOW 3  /* map: something is in the way, or no table is there */
-#define PT_LOWER 4 /* map: only leaves of lower levels can go there */
-
-static inline int pt_ask_cut(struct pvi_gather *g, uint64_t first, uint64_t last, uint64_t sizes)
-{
-    g->work.first = first;
-    g->work.last = last;
-    g->work.sizes = sizes;
-    return PT_CUT;
-}
-
-/*
- * Cuts the leaf at g->work.first so that none of its pieces reaches over an end of [first, last]. What may be cached is the old
- * leaf, whole, from whichever entry: all of it goes. Where single entries of the level cannot be leaves (AMD-Vi's 512 GiB)
- * all entries of the leaf become tables at once: as long as one is left, hardware may cache the leaf whole again.
- */
-static PT_NOINLINE int pt_cut(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_gather *g)
-{
-    unsigned level, index, i, order, nr, base;
-    uint64_t begin, old;
-    struct pvi_page *child, *next;
-    struct pt_at at;
-    int rc = 0;
-
-    if (pt->cfg.fixed_sizes) {
-        return -PVI_EPART;
-    }
-    pt_begin(pt, &at);
-    (void)pt_down(pt, &at, g->work.first, 0);
-    level = at.level;
-    index = pt_index(g->work.first, level);
-    old = pvi_env_read64(&at.table[index]);
-    order = pt_order(old, level);
-    nr = 1u << order;
-    base = index & ~(nr - 1);
-    begin = g->work.first & ~((pt_span(level) << order) - 1);
-    if (order > 0 && (pt->cfg.page_sizes & pt_span(level)) != 0) {
-        pt_cut_group(pt, &at, base, nr, begin, &g->work);
-    } else {
-        rc = pvi_pool_take(pt->pool, pt->quota, nr, 0, PVI_PAGE_TABLE, &child);
-        for (i = 0; rc == 0 && i < nr; i++, child = next) {
-            next = child->next;
-            pt_cut_down(pt, &at, base + i, i, begin, &g->work, child);
-        }
-    }
-    pt_end(pt, &at);
-    if (rc == 0) {
-        pvi_gather_range(g, ctx, begin, begin + (pt_span(level) << order) - 1, true, false);
-    }
-    return rc;
-}
-
-/* --- unmap ------------------------------------------------------------------------------------------ */
+/* Part of pt_engine.inc.h: unmap. */
 
 /* The highest level whose entry at `next` the range covers whole, in all its bytes; else 0. */
 static unsigned pt_covered(const struct pvi_pt *pt, uint64_t next, uint64_t last)
@@ -480,7 +322,7 @@ static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_pt_unmap *r, u
     bool done;
 
     if ((first & (pt_span(level) - 1)) != 0 || last > pt->table_last || (r->shared && pt_common(level)) ||
-        pt->cfg.levels != 4 || !pt->cfg.coherent) {
+        (pt->quick & pt_span(level)) == 0) {
         return false;
     }
     done = pt_find_4(pt, &at, first, level);
@@ -503,8 +345,8 @@ static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_pt_unmap *r, u
  * The way it mostly goes: leaves of one table, all bytes of them in the range, up to its end or the table's. How many entries
  * were cleared; 0: nothing done.
  */
-static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t last,
-                                      unsigned most, struct pvi_gather *g)
+static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t last, unsigned most,
+                                      struct pvi_gather *g)
 {
     uint64_t first = r->next, mask, many, *slot;
     unsigned level, nr = 0, room;
@@ -532,7 +374,6 @@ static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_context *ctx
         last = first + ((uint64_t)nr << pt_shift(level)) - 1;
         pt_count(page, level, 0u - nr, 0);
         pt_sync(pt, slot, nr);
-        (void)pt_changed(pt, ctx, first, last, g);
         r->removed += last - first + 1;
         r->complete = last == r->last;
         r->next = last + 1;
@@ -550,10 +391,19 @@ static PT_INLINE uint64_t pt_unmap_last(const struct pvi_pt_unmap *r)
     return far ? r->next | (((uint64_t)1 << PT_SHARED_LG2) - 1) : r->last;
 }
 
+/* Takes note of what pt_take_out() has cleared from there on, table after table: one range. */
+static PT_INLINE void pt_taken(struct pvi_pt *pt, struct pvi_context *ctx, uint64_t from, const struct pvi_pt_unmap *r,
+                               struct pvi_gather *g)
+{
+    if (r->next != from) {
+        (void)pt_changed(pt, ctx, from, r->next - 1, g);
+    }
+}
+
 static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
 {
     unsigned budget = PT_BUDGET, nr;
-    uint64_t last;
+    uint64_t last, from;
     int rc = 0, up;
 
     if (r->climb) {
@@ -564,15 +414,21 @@ static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx,
     }
     rc = pt_range(pt, r->next, r->last);
     last = pt_unmap_last(r);
+    from = r->next;
     while (rc == 0 && budget > 0 && !r->complete && r->next <= last) {
-        nr = pt_take_out(pt, ctx, r, last, budget, g);
+        nr = pt_take_out(pt, r, last, budget, g);
         budget -= nr < budget ? nr : budget;
-        rc = nr != 0 ? 0 : pt_unmap_pass(pt, ctx, r, last, &budget, g);
+        if (nr == 0) {
+            pt_taken(pt, ctx, from, r, g);
+            rc = pt_unmap_pass(pt, ctx, r, last, &budget, g);
+            from = r->next;
+        }
         if (r->climb) {
             up = pt_climb(pt, ctx, r, r->next - 1, g);
             rc = rc == 0 ? up : rc;
         }
     }
+    pt_taken(pt, ctx, from, r, g);
     return rc == PT_CUT ? pt_cut(pt, ctx, g) : rc;
 }
 
