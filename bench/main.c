@@ -111,6 +111,21 @@ static bool contender_chosen(const struct contender *c)
     return text_matches(name, opt.only) || strcmp(c->format, "floor") == 0;
 }
 
+/* Does what --only asks for exist, beside the floor that always runs? */
+static bool only_matches(void)
+{
+    char name[96];
+    unsigned i;
+
+    for (i = 0; contenders[i]; i++) {
+        snprintf(name, sizeof(name), "%s/%s", contenders[i]->name, contenders[i]->format);
+        if (text_matches(name, opt.only)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Rows outermost, so that the contenders of one row are sampled right after each other. */
 static void make_entries(void)
 {
@@ -232,6 +247,9 @@ static bool parse(int argc, char **argv)
         } else if (strcmp(a, "--reps") == 0) {
             opt.reps = (unsigned)strtoul(argv[++i], NULL, 0);
             opt.enough = opt.reps < opt.enough ? opt.reps : opt.enough;
+            if (opt.reps == 0) {
+                return false;
+            }
         } else if (strcmp(a, "--max-sec") == 0) {
             opt.seconds = strtod(argv[++i], NULL);
         } else if (strcmp(a, "--only") == 0) {
@@ -274,7 +292,7 @@ int main(int argc, char **argv)
         return 2;
     }
     make_entries();
-    if (nr_entries == 0) {
+    if (nr_entries == 0 || !only_matches()) {
         fprintf(stderr, "pviommu-bench: nothing to measure; --list shows what there is\n");
         return 2;
     }

@@ -79,7 +79,7 @@ int main(int argc, char **argv)
         }
     }
     if (rc == 0 && o.speed) {
-        rc = demo_speed(speed);
+        rc = demo_speed(speed, o.unit);
     }
     if (o.json) {
         json_t *all = json_pack("{s:o, s:o, s:i}", "steps", steps, "throughput", speed, "failed", (int)failed);

@@ -40,6 +40,6 @@ void demo_stop(struct demo *d);
 void demo_steps(struct demo *d);
 
 /** Map and unmap throughput of both formats beside the floor of plain stores. */
-int demo_speed(json_t *rows);
+int demo_speed(json_t *rows, const bool unit[2]);
 
 #endif

@@ -38,14 +38,17 @@ static double median(double *v)
     return v[SPEED_RUNS / 2];
 }
 
-/* 512 stores to each of the tables that 1 GiB of leaves takes: nothing that fills tables can be faster. */
+/* 512 stores to each of the tables that 1 GiB of leaves takes, four a turn: what no hypervisor-like code can do faster. */
 static double floor_ns(uint64_t *mem)
 {
     double start = now_ns();
     uint64_t i, leaf = 3;
 
-    for (i = 0; i < SPEED_PAGES; i++, leaf += PVI_PAGE_SIZE) {
+    for (i = 0; i < SPEED_PAGES; i += 4, leaf += 4 * PVI_PAGE_SIZE) {
         __atomic_store_n(&mem[i], leaf, __ATOMIC_RELAXED);
+        __atomic_store_n(&mem[i + 1], leaf + PVI_PAGE_SIZE, __ATOMIC_RELAXED);
+        __atomic_store_n(&mem[i + 2], leaf + 2 * PVI_PAGE_SIZE, __ATOMIC_RELAXED);
+        __atomic_store_n(&mem[i + 3], leaf + 3 * PVI_PAGE_SIZE, __ATOMIC_RELAXED);
     }
     return (now_ns() - start) / (double)SPEED_PAGES;
 }
@@ -152,7 +155,7 @@ static bool speed_format(json_t *rows, const struct pvi_pt_ops *ops, uint64_t *m
     return ok;
 }
 
-int demo_speed(json_t *rows)
+int demo_speed(json_t *rows, const bool unit[2])
 {
     uint64_t *mem = calloc(SPEED_PAGES, sizeof(*mem));
     bool ok = mem != NULL;
@@ -161,7 +164,7 @@ int demo_speed(json_t *rows)
         printf("\nthroughput, ns per 4 KiB page (median of %u; shared machines move both sides)\n", SPEED_RUNS);
         printf("  %-10s %-28s %8s %8s %8s %10s\n", "format", "work", "map", "unmap", "floor", "map/floor");
     }
-    ok = ok && speed_format(rows, &pvi_vtd_ss_ops, mem) && speed_format(rows, &pvi_amdvi_v1_ops, mem);
+    ok = ok && (!unit[0] || speed_format(rows, &pvi_vtd_ss_ops, mem)) && (!unit[1] || speed_format(rows, &pvi_amdvi_v1_ops, mem));
     free(mem);
     return ok ? 0 : 1;
 }

@@ -3,8 +3,8 @@
  * @file
  * Page tables at the level of ranges: one table, changed in bounded slices.
  *
- * The algorithm is src/core/pt_engine.inc.h, compiled once per format. A slice touches at most one
- * table's worth of entries, takes the pages that it needs before it changes anything, and tells exactly
+ * The algorithm is src/core/pt_engine.inc.h, compiled once per format. A slice touches at most one and a half
+ * tables' worth of entries, takes the pages that each of its pieces needs before it changes anything there, and tells exactly
  * how far it came; calling again with the same request continues. What a slice removed or replaced goes
  * into the gather; nothing that hardware may still reach is given back here.
  *

@@ -231,6 +231,7 @@ int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pv
             rc = pvi_checkpoint(g);
         }
     }
+    pvi_gather_put_spare(g); /* others may need them before this batch ends */
     *done = r.done >> PVI_PAGE_LG2;
     frames_put_from(frames, *done, g);
     return rc;

@@ -11,11 +11,13 @@
 /* gather.c */
 /* Has the gather a range of this context? */
 bool pvi_gather_knows(const struct pvi_gather *g, const struct pvi_context *ctx);
-/* Is there a range left for this context? If not, flush before the next slice on it. */
+/* Is there a range left for this context, and room for tables? If not, flush before the next slice on it. */
 static inline bool pvi_gather_ready(const struct pvi_gather *g, const struct pvi_context *ctx)
 {
-    return g->nr_ranges < PVI_GATHER_RANGES || pvi_gather_knows(g, ctx);
+    return g->nr_tables < PVI_GATHER_TABLES && (g->nr_ranges < PVI_GATHER_RANGES || pvi_gather_knows(g, ctx));
 }
+/* Gives back what was taken ahead and is not needed. */
+void pvi_gather_put_spare(struct pvi_gather *g);
 /* What pvi_gather_recover() does with an error. */
 int pvi_gather_short(struct pvi_gather *g, int rc);
 /*

@@ -92,7 +92,7 @@ bool pvi_gather_knows(const struct pvi_gather *g, const struct pvi_context *ctx)
 
 int pvi_gather_short(struct pvi_gather *g, int rc)
 {
-    if ((rc != -PVI_ENOMEM && rc != -PVI_EQUOTA) || (!g->tables && !g->lists && !g->spare)) {
+    if ((rc != -PVI_ENOMEM && rc != -PVI_EQUOTA) || (!g->tables && !g->lists)) {
         return rc;
     }
     return pvi_gather_flush(g);
@@ -183,7 +183,7 @@ void pvi_gather_frames(struct pvi_gather *g, uint64_t pa, uint64_t nr, uint8_t o
     }
 }
 
-static void gather_put_spare(struct pvi_gather *g)
+void pvi_gather_put_spare(struct pvi_gather *g)
 {
     if (g->spare) {
         pvi_pool_put_list(g->spare->pool, g->spare); /* hardware never saw them */
@@ -203,7 +203,7 @@ int pvi_gather_take(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quot
         *first = page;
         return 0;
     }
-    gather_put_spare(g);
+    pvi_gather_put_spare(g);
     rc = pvi_pool_take(pool, quota, nr, more, PVI_PAGE_TABLE, first);
     if (rc == 0) {
         for (last = *first; nr > 1; nr--) {
@@ -312,7 +312,7 @@ static uint64_t gather_release(struct pvi_gather *g, bool ok)
         pvi_pool_put_list(first->pool, first);
     }
     g->tables = NULL;
-    gather_put_spare(g);
+    pvi_gather_put_spare(g);
     return lost;
 }
 

@@ -14,7 +14,7 @@
  * Rules that every function here keeps (docs/design.md names the tests):
  *   - A live entry changes by exactly one 64-bit store (R3).
  *   - A table is filled, and written back on units that do not snoop, before its parent links it (R1, R2).
- *   - All pages that a slice needs are taken before its first store (R12).
+ *   - All pages that a piece needs (what goes into one table) are taken before its first store (R12).
  *   - What was removed goes to the gather with the range of the OLD entry; nothing is given back here (R4-R6).
  *   - A slice visits at most PT_BUDGET entries (R14); only cutting a leaf whose entries cannot be leaves by themselves (1 TiB
  *     and more on AMD-Vi, or where the host leaves out the size of one) fills a table for each of its entries at once.

@@ -176,7 +176,8 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
     bool done;
 
     if ((r->shared && pt_common(level)) || (pt->quick & pt_span(level)) == 0 ||
-        ((iova | pa) & (pt_span(level) - 1)) != 0 || iova > pt->iova_last || pa > pt->pa_last || r->list != NULL ||
+        ((iova | pa) & (pt_span(level) - 1)) != 0 || (iova | (pt_span(level) - 1)) > pt->iova_last ||
+        (pa | (pt_span(level) - 1)) > pt->pa_last || r->list != NULL ||
         (pt->prots >> (r->prot & 31) & 1) == 0) {
         return false;
     }
@@ -281,10 +282,13 @@ static PT_NOINLINE uint64_t pt_chain_fill(const struct pvi_pt *pt, struct pvi_pa
 }
 
 /* How many more tables of a level a piece will need: taken at once, they cost other CPUs' calls one wait for the pool. */
-static PT_INLINE unsigned pt_ahead(const struct pvi_gather_work *p, unsigned level, unsigned nr)
+static PT_INLINE unsigned pt_ahead(const struct pvi_pt *pt, const struct pvi_gather_work *p, unsigned level, unsigned nr)
 {
     uint64_t tables = ((p->left >> pt_shift(level)) - nr) >> pt_bits(level);
 
+    if ((pt->cfg.page_sizes & pt_span(level + 1)) != 0 && ((p->iova ^ p->pa) & (pt_span(level + 1) - 1)) == 0) {
+        return 0; /* larger leaves will come instead */
+    }
     return tables < PT_AHEAD ? (unsigned)tables : PT_AHEAD;
 }
 
@@ -297,7 +301,7 @@ static PT_NOINLINE int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, stru
 {
     uint64_t *slot = &at->table[pt_index(p->iova, at->level)], link;
     struct pt_what what = pt_what(pt, r, p);
-    unsigned nr = pt_reached(p, leaf_level), more = r->shared ? pt_ahead(p, leaf_level, nr) : 0;
+    unsigned nr = pt_reached(p, leaf_level), more = r->shared ? pt_ahead(pt, p, leaf_level, nr) : 0;
     struct pvi_page *chain;
     int rc = pvi_gather_take(g, pt->pool, pt->quota, at->level - leaf_level, more, &chain);
 

@@ -306,12 +306,71 @@ static void tables_run_out(void **state)
     fx_down(&fx);
 }
 
+/* Also tables that go one by one, each after its last page, stay within the bound. */
+#define SPARSE (PVI_GATHER_TABLES + 60u)
+#define ABOVE 0x100000ull /* the MSI window */
+
+static struct pvi_batch sparse;
+
+static bool watch_tables(void *opaque, uint64_t nr)
+{
+    uint32_t *most = opaque;
+
+    (void)nr;
+    *most = sparse.gather.nr_tables > *most ? sparse.gather.nr_tables : *most;
+    return false;
+}
+
+static void tables_one_by_one(void **state)
+{
+    static struct pvi_op op[SPARSE];
+    struct pvi_domain_cfg cfg;
+    uint32_t most = 0;
+
+    (void)state;
+    check_case("tables that go one by one");
+    fx_machine(&fx, &(struct fx_cfg){.kind = FX_NULL, .devices = 1, .trim = true});
+    cfg = fx_domain_cfg(&fx);
+    cfg.max_pages = SPARSE + 200;
+    fx_domain(&fx, &cfg);
+    fx_begin(&fx);
+    fx_op(&fx, PVI_OP_INIT, 0)->u.init.nr_contexts = 1;
+    fx.op[0].u.init.nr_pages = cfg.max_pages;
+    fx_expect(&fx, 0);
+    CHECK_EQ(fx_context(&fx, 0), 1);
+    for (unsigned k = 0; k < 2; k++) {
+        for (unsigned i = 0; i < SPARSE; i++) {
+            op[i] = (struct pvi_op){.code = k == 0 ? PVI_OP_MAP : PVI_OP_UNMAP, .domid = PVI_DOMID_SELF, .ctx = 1};
+            if (k == 0) {
+                op[i].flags = PVI_MAP_READ;
+                op[i].u.map.dfn.f = ABOVE + 512ull * i;
+                op[i].u.map.gfn.f = GUEST_HVM;
+                op[i].u.map.nr = 1;
+            } else {
+                op[i].u.unmap.dfn.f = ABOVE + 512ull * i;
+                op[i].u.unmap.nr = 1;
+            }
+        }
+        sparse = (struct pvi_batch){.ops = op, .nr = SPARSE};
+        pvi_posix_preempt_call(fx.host, watch_tables, &most);
+        CHECK_EQ(pvi_submit(&fx.dom, &sparse), 0);
+        pvi_posix_preempt_call(fx.host, NULL, NULL);
+        for (unsigned i = 0; i < SPARSE; i++) {
+            CHECK_EQ(op[i].status, 0);
+        }
+    }
+    CHECK(most >= PVI_GATHER_TABLES && most <= PVI_GATHER_TABLES + PVI_MAX_LEVELS);
+    CHECK_EQ(fx.dom.slot[0]->quota.used, 1);
+    fx_end(&fx, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_of_additions), cmocka_unit_test(another_context),
         cmocka_unit_test(tables_of_two_contexts),
         cmocka_unit_test(list_pages_run_out), cmocka_unit_test(tables_run_out),
+        cmocka_unit_test(tables_one_by_one),
     };
 
     return cmocka_run_group_tests_name("full gather", tests, NULL, NULL);
