@@ -6,7 +6,7 @@
 /* Two calls that may run at the same time never meet in a naturally aligned region of this many bytes, as log2. */
 #define PT_SHARED_LG2 30u
 /* Tables that a long request takes from the pool before it needs them. */
-#define PT_AHEAD 7u
+#define PT_AHEAD 31u
 /* Levels become constants only where these are really part of their caller. */
 #define PT_INLINE inline __attribute__((always_inline))
 #define PT_NOINLINE __attribute__((noinline))
