@@ -434,7 +434,8 @@ static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx,
 
 static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
 {
-    uint64_t first = r->next, last = r->last, len = last - first;
+    /* One by one: a compiler that loads both into a vector register has it wait for the caller's two stores. */
+    uint64_t first = pvi_env_read64(&r->next), last = pvi_env_read64(&r->last), len = last - first;
 
     if (!r->climb && r->first == first &&
         ((len == pt_span(0) - 1 && pt_take_entry(pt, r, first, last, 0)) ||
