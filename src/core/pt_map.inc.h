@@ -67,7 +67,7 @@ static PT_NOINLINE int pt_added_more(const struct pvi_pt *pt, struct pvi_context
     return 0;
 }
 
-/* Leaves have come where nothing was. */
+/* Leaves have come where nothing was. 0, as pt_changed(). */
 static PT_INLINE int pt_added(const struct pvi_pt *pt, struct pvi_context *ctx, uint64_t iova, uint64_t len, struct pvi_gather *g)
 {
     if (pt->cfg.adds || pvi_env_read32(&pt->quota->gathered) != 0) {
@@ -149,7 +149,11 @@ static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct 
     if (!PT_REPEATS || nr == 1) {
         done = pt_fill(pt, slot, level, nr, &what);
     } else if (pt_until(what.sizes & pt_level_sizes(level), level, p->lg2, p->iova, p->pa, nr) == nr) {
-        done = order == 0 ? pt_fill(pt, slot, level, nr, &what) : nr == 1u << order ? pt_fill_group(pt, slot, level, order, &what) : 0;
+        if (order == 0) {
+            done = pt_fill(pt, slot, level, nr, &what);
+        } else if (nr == 1u << order) {
+            done = pt_fill_group(pt, slot, level, order, &what);
+        }
     }
     if (PT_REPEATS && done == 0 && nr > 1) {
         unsigned vacant = pt_vacant(slot, nr);

@@ -191,7 +191,10 @@ static PT_NOINLINE int pt_changed_more(const struct pvi_pt *pt, struct pvi_conte
     return 0;
 }
 
-/* Leaves were changed: to be flushed. A gather that is empty, as before every single change, takes the range at once. */
+/*
+ * Leaves were changed: to be flushed. A gather that is empty, as before every single change, takes the range at once. 0, so
+ * that an entry point can end in it: a jump saves the registers that a call would have it keep.
+ */
 static PT_INLINE int pt_changed(const struct pvi_pt *pt, struct pvi_context *ctx, uint64_t first, uint64_t last,
                                 struct pvi_gather *g)
 {

@@ -115,10 +115,6 @@ static int region_unmap(struct pvi_context *ctx, uint64_t first, uint64_t last, 
     u.last = last;
     u.holes = true;
     while (rc == 0 && !u.complete) {
-        rc = pvi_gather_ready(g, ctx) ? 0 : pvi_gather_flush(g);
-        if (rc != 0) {
-            break;
-        }
         pvi_context_lock_alone(ctx);
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, &u, g);
         pvi_context_unlock_alone(ctx);
@@ -146,10 +142,6 @@ int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, str
         return rc < 0 ? rc : 0;
     }
     while (rc == 0 && r.done < r.len) {
-        rc = pvi_gather_ready(g, ctx) ? 0 : pvi_gather_flush(g);
-        if (rc != 0) {
-            break;
-        }
         pvi_context_lock_alone(ctx);
         rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, &r, g);
         pvi_context_unlock_alone(ctx);

@@ -364,13 +364,44 @@ static void tables_one_by_one(void **state)
     fx_end(&fx, false);
 }
 
+/* Nothing is taken ahead for tables in whose place larger leaves will come. */
+static void nothing_for_larger_leaves(void **state)
+{
+    static const struct pvi_pt_ops *const formats[] = {
+        &pvi_vtd_ss_ops, &pvi_vtd_fs_ops, &pvi_amdvi_v1_ops, &pvi_amdvi_v2_ops};
+    static struct pvi_gather g;
+    const uint64_t mib2 = 1ull << 21, first = (5ull << 30) + mib2 - 4096, len = 4096 + 16 * mib2;
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct pvi_pt_map m = {.iova = first, .pa = (1ull << 32) + mib2 - 4096, .len = len, .prot = PVI_RW, .shared = true};
+        struct pvi_pt_unmap u = {.first = first, .next = first, .last = first + len - 1};
+        struct pvi_context *ctx;
+
+        check_case("%s", formats[i]->name);
+        fx_up(&fx, &(struct fx_cfg){.kind = FX_NULL, .format = formats[i]});
+        CHECK_EQ(fx_context(&fx, 0), 1);
+        ctx = fx.dom.slot[0];
+        pvi_gather_init(&g, fx.host, fx.hdom, fx.dom.table.ops);
+        do {
+            CHECK_EQ(formats[i]->map(&ctx->pt, ctx, &m, &g), 0);
+            CHECK(!g.spare);
+        } while (m.done < m.len);
+        while (!u.complete) {
+            CHECK_EQ(formats[i]->unmap(&ctx->pt, ctx, &u, &g), 0);
+        }
+        CHECK_EQ(pvi_gather_flush(&g), 0);
+        fx_end(&fx, false);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_of_additions), cmocka_unit_test(another_context),
         cmocka_unit_test(tables_of_two_contexts),
         cmocka_unit_test(list_pages_run_out), cmocka_unit_test(tables_run_out),
-        cmocka_unit_test(tables_one_by_one),
+        cmocka_unit_test(tables_one_by_one), cmocka_unit_test(nothing_for_larger_leaves),
     };
 
     return cmocka_run_group_tests_name("full gather", tests, NULL, NULL);
