@@ -54,10 +54,15 @@ PVIOMMU_AMDVI_UNIT_SRCS :=
 PVIOMMU_AMDVI_UNIT_SRCS += src/amdvi/ring.c
 PVIOMMU_AMDVI_UNIT_SRCS += src/amdvi/unit.c
 
+# What guests speak: one file a wire format; only for a host with such guests.
+PVIOMMU_ABI_SRCS :=
+PVIOMMU_ABI_SRCS += src/abi/xen_errno.c
+
 # The userspace host; not part of the library.
 PVIOMMU_POSIX_SRCS :=
 PVIOMMU_POSIX_SRCS += shim/posix/count.c
 PVIOMMU_POSIX_SRCS += shim/posix/guest.c
+PVIOMMU_POSIX_SRCS += shim/posix/guest_mem.c
 PVIOMMU_POSIX_SRCS += shim/posix/host.c
 PVIOMMU_POSIX_SRCS += shim/posix/knobs.c
 PVIOMMU_POSIX_SRCS += shim/posix/record.c
@@ -74,3 +79,4 @@ PVIOMMU_POSIX_SRCS += shim/posix/units.c
 PVIOMMU_SRCS := $(PVIOMMU_CORE_SRCS)
 PVIOMMU_SRCS += $(PVIOMMU_VTD_SRCS) $(PVIOMMU_VTD_UNIT_SRCS)
 PVIOMMU_SRCS += $(PVIOMMU_AMDVI_SRCS) $(PVIOMMU_AMDVI_UNIT_SRCS)
+PVIOMMU_SRCS += $(PVIOMMU_ABI_SRCS)

@@ -7,7 +7,7 @@ get_filename_component(PVIOMMU_ROOT "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PVIOMMU_ROOT}/pviommu.mk")
 
 set(PVIOMMU_SRCS)
-set(_pviommu_rooms CORE VTD VTD_UNIT AMDVI AMDVI_UNIT POSIX)
+set(_pviommu_rooms CORE VTD VTD_UNIT AMDVI AMDVI_UNIT ABI POSIX)
 foreach(_room IN LISTS _pviommu_rooms)
   set(PVIOMMU_${_room}_SRCS)
 endforeach()

@@ -151,4 +151,18 @@ struct pvi_batch {
  */
 PVI_MUST_CHECK int pvi_submit(struct pvi_domain *d, struct pvi_batch *b);
 
+/*
+ * The same in pieces, for decoders that read each operation from the guest only when it is its turn: pvi_batch_begin(), then
+ * pvi_batch_step() for each of b->ops in turn, and before any status is shown, or the guest runs, pvi_batch_end().
+ */
+
+/** Begins a batch, or goes on with one. @return 0; -PVI_EINVAL: malformed (flags, or next beyond nr), nothing to end. */
+PVI_MUST_CHECK int pvi_batch_begin(struct pvi_domain *d, struct pvi_batch *b);
+
+/** Runs b->ops[b->next], which is below b->nr, from where it stands. @return 0: it has ended, and next is one more; -PVI_EPREEMPTED: it stands. */
+PVI_MUST_CHECK int pvi_batch_step(struct pvi_domain *d, struct pvi_batch *b);
+
+/** Flushes: now the statuses are true. An operation that stands and whose changes could not be flushed has ended, with EHW. */
+void pvi_batch_end(struct pvi_batch *b);
+
 #endif

@@ -98,7 +98,8 @@ typedef struct {
     X(ECANCELED, 27, "not run: an earlier operation of the batch failed")                          \
     X(ENODOM, 28, "no such domain")                                                                \
     X(EFORMAT, 29, "malformed firmware table")                                                     \
-    X(EPART, 30, "only part of a larger leaf, which is not to be split")
+    X(EPART, 30, "only part of a larger leaf, which is not to be split")                           \
+    X(EFAULT, 31, "the caller's memory cannot be read or written")
 
 enum pvi_err {
 #define PVI_ERR_ENUM(name, value, text) PVI_##name = (value),

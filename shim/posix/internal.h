@@ -53,6 +53,9 @@ struct pvi_hdom {
     struct pvi_count count[PVI_OWE_MAX + 1];
     uint16_t domid;
     bool may_init;
+    void *mem; /* as its hypercalls name it */
+    uint64_t mem_addr;
+    size_t mem_len;
 };
 
 struct pvi_posix_knob {

@@ -69,37 +69,60 @@ static int batch_op(struct pvi_domain *caller, struct pvi_batch *b, struct pvi_o
     return pvi_op_run(d, caller, op, &b->gather);
 }
 
-int pvi_submit(struct pvi_domain *d, struct pvi_batch *b)
+static CORE_INLINE int batch_step(struct pvi_domain *d, struct pvi_batch *b)
 {
-    int rc = 0;
+    struct pvi_op *op = &b->ops[b->next];
+    int rc;
 
+    op->status = 0;
+    rc = batch_op(d, b, op);
+    if (rc != -PVI_EPREEMPTED) {
+        op->status = rc;
+        b->failed |= rc != 0;
+        b->next++;
+        rc = 0;
+    }
+    return rc;
+}
+
+int pvi_batch_begin(struct pvi_domain *d, struct pvi_batch *b)
+{
     if ((b->flags & ~PVI_BATCH_STOP) != 0 || b->next > b->nr) {
         return -PVI_EINVAL;
     }
     pvi_gather_init(&b->gather, d->host, d->cfg.hdom, d->has_iommu ? d->table.ops : NULL);
     b->flushed = b->next;
-    while (b->next < b->nr) {
-        struct pvi_op *op = &b->ops[b->next];
+    return 0;
+}
 
-        op->status = 0;
-        rc = batch_op(d, b, op);
-        if (rc == -PVI_EPREEMPTED) {
-            break;
-        }
-        op->status = rc;
-        b->failed |= rc != 0;
-        b->next++;
-        rc = b->next < b->nr ? pvi_checkpoint(&b->gather) : 0;
-        if (rc != 0) {
-            break;
-        }
-    }
-    if (batch_flush(b, b->next) != 0 && rc == -PVI_EPREEMPTED && b->next < b->nr &&
-        batch_changed(&b->ops[b->next])) {
+int pvi_batch_step(struct pvi_domain *d, struct pvi_batch *b)
+{
+    return batch_step(d, b);
+}
+
+void pvi_batch_end(struct pvi_batch *b)
+{
+    if (batch_flush(b, b->next) != 0 && b->next < b->nr && batch_changed(&b->ops[b->next])) {
         /* The operation under way has changed what could not be flushed: it ends here. */
         b->ops[b->next].status = -PVI_EHW;
         b->failed = true;
         b->next++;
     }
+}
+
+int pvi_submit(struct pvi_domain *d, struct pvi_batch *b)
+{
+    int rc = pvi_batch_begin(d, b);
+
+    if (rc != 0) {
+        return rc;
+    }
+    while (rc == 0 && b->next < b->nr) {
+        rc = batch_step(d, b);
+        if (rc == 0 && b->next < b->nr) {
+            rc = pvi_checkpoint(&b->gather);
+        }
+    }
+    pvi_batch_end(b);
     return rc == -PVI_EPREEMPTED && b->next < b->nr ? rc : 0;
 }

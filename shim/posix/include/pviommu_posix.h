@@ -11,6 +11,7 @@
 #ifndef PVIOMMU_POSIX_H
 #define PVIOMMU_POSIX_H
 
+#include <pviommu/abi/guest.h>
 #include <pviommu/amdvi.h>
 #include <pviommu/domain.h>
 #include <pviommu/vtd.h>
@@ -94,6 +95,12 @@ void pvi_posix_hdom_bind(struct pvi_hdom *d, struct pvi_domain *dom);
 /** May d operate on behalf of domain id `target`? @return 0 or -PVI_ENOMEM. */
 PVI_MUST_CHECK int pvi_posix_hdom_permit(struct pvi_hdom *d, uint16_t target);
 
+/**
+ * Memory of d as its hypercalls name it: [addr, addr + len) is the caller's `mem`; NULL: none. What lies outside cannot be
+ * copied (EFAULT).
+ */
+void pvi_posix_hdom_mem(struct pvi_hdom *d, void *mem, uint64_t addr, size_t len);
+
 /** References that d holds on the frame at pa, by enum pvi_owe. */
 uint64_t pvi_posix_frame_count(struct pvi_hdom *d, uint64_t pa, unsigned owe);
 /** Does d hold nothing at all? */
@@ -163,6 +170,8 @@ enum pvi_posix_point {
     PVI_AT_INV_WAIT,       /**< can fail: EHW */
     PVI_AT_PREEMPT,        /**< can "fail": true */
     PVI_AT_POLL,           /**< can "fail": false */
+    PVI_AT_COPY_IN,        /**< can fail: EFAULT */
+    PVI_AT_COPY_OUT,       /**< can fail: EFAULT */
     PVI_AT_PAGE_FREE,
     PVI_AT_PAGES_FREE,
     PVI_AT_MEM_FREE,
