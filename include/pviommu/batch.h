@@ -35,7 +35,7 @@ enum pvi_opcode {
      * Makes a context; its number comes back in ctx, which is 0 on the way in. With PVI_ALLOC_IDENTITY it begins with all that the
      * domain may have 1:1 (as the host enumerates it, less MSI and HyperTransport windows), each frame pinned like any mapping; if that
      * cannot be built whole nothing of it stays. ENOSPC: no free number; ENOMEM, EQUOTA; ENOCTX: a resumed operation whose context
-     * was freed meanwhile. Resumable; `done` is opaque.
+     * was freed meanwhile. Resumable; `done` is opaque, 1 .. PVI_ALLOC_TOKENS while it stands, 0 otherwise.
      */
     PVI_OP_ALLOC_CONTEXT,
     /**
@@ -70,14 +70,21 @@ enum pvi_opcode {
     PVI_OP_NR
 };
 
+#define PVI_ALLOC_TOKENS 0xfffu     /**< ALLOC_CONTEXT: largest `done` of one that stands; it fits in 12 bits */
 #define PVI_ALLOC_IDENTITY 0x1u     /**< ALLOC_CONTEXT: begins as identity */
 #define PVI_FREE_REATTACH 0x1u      /**< FREE_CONTEXT: its devices go to the default context first */
 #define PVI_MAP_READ PVI_READ       /**< MAP */
 #define PVI_MAP_WRITE PVI_WRITE     /**< MAP */
+/**
+ * MAP: the caller flushes the range itself, by PVI_OP_FLUSH, before a device uses it. Only what additions need is postponed, on units
+ * that cache absence or buffer writes: until then a device may go on faulting there.
+ */
+#define PVI_MAP_NO_FLUSH 0x8u
 
 #define PVI_CAP_IDENTITY 0x1u         /**< ALLOC_CONTEXT takes PVI_ALLOC_IDENTITY */
 #define PVI_CAP_DEFAULT_IDENTITY 0x2u /**< the default context is identity */
 #define PVI_CAP_INITED 0x4u           /**< init has been done */
+#define PVI_CAP_SNOOP 0x8u            /**< every mapping is coherent with the CPU's caches, whatever a device asks for */
 
 /**
  * One operation, in the hypervisor's own copy. pad is zero; other fields that an operation does not name are ignored, as

@@ -18,7 +18,8 @@ static int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
     }
     op->u.caps.max_iova = cfg->iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << cfg->iova_bits) - 1;
     op->u.caps.page_sizes = cfg->page_sizes;
-    op->u.caps.flags = PVI_CAP_IDENTITY | (d->cfg.default_identity ? PVI_CAP_DEFAULT_IDENTITY : 0u);
+    op->u.caps.flags = PVI_CAP_IDENTITY | (d->cfg.default_identity ? PVI_CAP_DEFAULT_IDENTITY : 0u) |
+                       (cfg->snoop ? PVI_CAP_SNOOP : 0u);
     pvi_env_acquire(d->host, &d->lock);
     if (d->state == PVI_DOMAIN_READY) {
         op->u.caps.flags |= PVI_CAP_INITED;
@@ -155,6 +156,12 @@ static int alloc_slot(struct pvi_domain *d, uint16_t *id, struct pvi_context **o
     return 0;
 }
 
+/* Which life of its object a context is, as a resumed operation names it. It need not be unique: whoever may ask owns them all. */
+static uint32_t alloc_token(const struct pvi_context *ctx)
+{
+    return 1 + ctx->generation % PVI_ALLOC_TOKENS;
+}
+
 static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_context **out,
                        struct pvi_gather *g)
 {
@@ -179,7 +186,7 @@ static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_conte
         ctx->identity = (op->flags & PVI_ALLOC_IDENTITY) != 0;
         pvi_context_set_state(ctx, ctx->identity ? PVI_CTX_BUILDING : PVI_CTX_LIVE, 0);
         op->ctx = id;
-        op->done = ctx->generation; /* from here on the number is this operation's: it resumes with it */
+        op->done = alloc_token(ctx); /* from here on the number is this operation's: it resumes with it */
         *out = ctx;
     }
     return rc;
@@ -224,7 +231,7 @@ static int op_alloc(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
         rc = alloc_begin(d, op, &ctx, g);
     } else {
         ctx = op->ctx != 0 ? pvi_domain_context(d, op->ctx) : NULL;
-        rc = ctx && ctx->generation == op->done ? 0 : -PVI_ENOCTX;
+        rc = ctx && alloc_token(ctx) == op->done ? 0 : -PVI_ENOCTX;
     }
     if (rc == 0) {
         rc = alloc_continue(op, ctx, g);

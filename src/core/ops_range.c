@@ -88,15 +88,18 @@ static int map_check(const struct pvi_context *ctx, const struct pvi_op *op)
 int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_context *ctx;
+    unsigned prot;
     uint64_t at;
     int rc = range_context(d, op, &ctx);
 
     if (rc != 0) {
         return rc;
     }
-    if ((op->flags & ~PVI_RW) != 0 || (op->flags & PVI_RW) == 0) {
+    if ((op->flags & ~(PVI_RW | PVI_MAP_NO_FLUSH)) != 0 || (op->flags & PVI_RW) == 0) {
         return -PVI_EFLAGS;
     }
+    prot = op->flags & PVI_RW;
+    g->postpone = (op->flags & PVI_MAP_NO_FLUSH) != 0;
     rc = range_check(ctx, op->u.map.dfn, op->u.map.nr, &op->fault);
     if (rc == 0) {
         rc = map_check(ctx, op);
@@ -110,11 +113,11 @@ int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
         dfn.f = op->u.map.dfn.f + op->done;
         gfn.f = op->u.map.gfn.f + op->done;
         want = map_want(dfn, op->u.map.nr - op->done,
-                        map_congruent(dfn, gfn, op->u.map.nr - op->done, op->flags, g));
+                        map_congruent(dfn, gfn, op->u.map.nr - op->done, prot, g));
         op->fault = dfn.f;
-        rc = pvi_context_get_frames(ctx, gfn, want, op->flags, &frames, g);
+        rc = pvi_context_get_frames(ctx, gfn, want, prot, &frames, g);
         if (rc == 0) {
-            rc = pvi_context_map_frames(ctx, dfn, &frames, op->flags, &done, g, &at);
+            rc = pvi_context_map_frames(ctx, dfn, &frames, prot, &done, g, &at);
             op->done += done;
             op->fault = at >> PVI_PAGE_LG2;
         }
@@ -122,6 +125,7 @@ int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
             rc = pvi_checkpoint(g);
         }
     }
+    g->postpone = false;
     return rc;
 }
 

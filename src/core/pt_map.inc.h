@@ -61,7 +61,7 @@ static PT_NOINLINE int pt_added_more(const struct pvi_pt *pt, struct pvi_context
 {
     if (pt_stale(pt, g)) {
         pvi_gather_range(g, ctx, first, last, true, false);
-    } else if (pt->cfg.adds) {
+    } else if (pt->cfg.adds && !g->postpone) {
         pvi_gather_range(g, ctx, first, last, false, true);
     }
     return 0;

@@ -245,6 +245,7 @@ static void oracle_up(struct fx *f, const struct pvi_domain_cfg *dc)
     o->max_contexts = dc->max_contexts;
     o->max_pages = dc->max_pages;
     o->may_init = true;
+    o->snoop = caps->snoop; /* the units of a fixture are alike */
     bits = bits < reach ? bits : reach;
     o->page_sizes = usable(dc->page_sizes ? dc->page_sizes : UINT64_MAX, caps->format->page_sizes, f->cfg.levels);
     o->page = (o->page_sizes & (0 - o->page_sizes)) >> 12;

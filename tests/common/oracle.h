@@ -41,7 +41,7 @@ struct orc_dev {
 };
 
 struct orc {
-    bool inited, may_init;
+    bool inited, may_init, snoop;
     uint32_t max_contexts, max_pages, nr_contexts;
     uint64_t page;      /* frames of the smallest page */
     uint64_t page_sizes;

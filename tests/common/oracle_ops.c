@@ -79,7 +79,7 @@ static void map_reach(const struct orc *o, const struct pvi_op *op, struct verdi
         run -= run > o->page ? run % o->page : 0;
         if (run == 0) {
             v->status = -PVI_ENOFRAME;
-        } else if ((op->flags & ~(unsigned)f.prot) != 0) {
+        } else if ((op->flags & PVI_RW & ~(unsigned)f.prot) != 0) {
             v->status = -PVI_EPERM;
         } else if (f.pa >> o->pa_bits != 0) {
             v->status = -PVI_ERANGE;
@@ -99,7 +99,7 @@ static struct verdict map_verdict(const struct orc *o, const struct pvi_op *op)
 {
     struct verdict v = {.status = context_error(o, op)};
 
-    if (v.status == 0 && ((op->flags & ~PVI_RW) != 0 || (op->flags & PVI_RW) == 0)) {
+    if (v.status == 0 && ((op->flags & ~(PVI_RW | PVI_MAP_NO_FLUSH)) != 0 || (op->flags & PVI_RW) == 0)) {
         v.status = -PVI_EFLAGS;
     }
     if (v.status != 0) {
@@ -127,7 +127,7 @@ static void map_apply(struct orc *o, const struct pvi_op *op, uint64_t done)
 
         run = guest_run(op->u.map.gfn.f + k, done - k, &f);
         CHECK(run != 0);
-        CHECK(flat_map(o->ctx[op->ctx].map, op->u.map.dfn.f + k, run, f.pa, op->flags,
+        CHECK(flat_map(o->ctx[op->ctx].map, op->u.map.dfn.f + k, run, f.pa, op->flags & PVI_RW,
                        (op->flags & PVI_WRITE) != 0 ? f.owe_w : f.owe_r));
     }
 }
@@ -412,7 +412,7 @@ static const char *judge_init(struct orc *o, const struct pvi_op *op, const stru
 static const char *judge_caps(const struct orc *o, const struct pvi_op *op, const struct pvi_op *got)
 {
     unsigned flags = PVI_CAP_IDENTITY | (o->default_identity ? PVI_CAP_DEFAULT_IDENTITY : 0u) |
-                     (o->inited ? PVI_CAP_INITED : 0u);
+                     (o->inited ? PVI_CAP_INITED : 0u) | (o->snoop ? PVI_CAP_SNOOP : 0u);
 
     if (got->status != (op->flags != 0 ? -PVI_EFLAGS : 0)) {
         return "another status";

@@ -139,6 +139,7 @@ static void spoil(struct pvi_op *op)
     switch (below(7)) {
     case 0:
         op->flags ^= 1u << below(32);
+        op->flags &= fx.cfg.np_cache || fx.cfg.write_buffer ? ~PVI_MAP_NO_FLUSH : ~0u; /* no device would wait for the flush */
         break;
     case 1:
         op->pad = (uint16_t)(1 + below(0xffff));

@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hypercall 43 (include/pviommu/abi/xen43.h): one structure in, one operation of the core, one structure out.
+ *
+ * What is left of a call lies in the guest's own structure, as published; where that has no room (a context half
+ * built as identity) the upper bits of the first argument name it. Both are the guest's to forge, and both only say where a call
+ * begins.
+ */
+#include <pviommu/abi/xen43.h>
+
+#define WORD_SUBOP 0xffu
+#define WORD_CTX_SHIFT 8u    /* alloc: number of the context under way ... */
+#define WORD_CTX 0xfffu
+#define WORD_TOKEN_SHIFT 20u /* ... and which of its lives (struct pvi_op, done) */
+
+/* Pages larger than a frame whose mapping is looked at before they are unmapped in one piece. */
+#define UNMAP_PAGES 64u
+
+#define LARGEST_PAGE ((uint64_t)1 << 21) /* a page that is half done when the CPU is wanted is finished first */
+
+/* Where a structure lies in the caller's memory, and how. */
+struct wire {
+    uint8_t size;    /* of a 64-bit caller's structure, 0: there is none */
+    uint8_t compat;  /* bytes of a 32-bit caller's */
+    bool narrow;     /* a 32-bit caller's has no padding behind its first four bytes */
+};
+
+static const struct wire wires[] = {
+    [PVI_XEN43_QUERY_CAPABILITIES] = {sizeof(struct pvi_xen43_capabilities), 24, false},
+    [PVI_XEN43_INIT] = {sizeof(struct pvi_xen43_init), 8, false},
+    [PVI_XEN43_ALLOC_CONTEXT] = {sizeof(struct pvi_xen43_alloc), 8, false},
+    [PVI_XEN43_FREE_CONTEXT] = {sizeof(struct pvi_xen43_free), 8, false},
+    [PVI_XEN43_REATTACH_DEVICE] = {sizeof(struct pvi_xen43_reattach_device), 12, false},
+    [PVI_XEN43_MAP_PAGES] = {sizeof(struct pvi_xen43_map_pages), 36, true},
+    [PVI_XEN43_UNMAP_PAGES] = {sizeof(struct pvi_xen43_unmap_pages), 24, true},
+    [PVI_XEN43_REMOTE_CMD] = {sizeof(struct pvi_xen43_remote_cmd), 8, true},
+    [PVI_XEN43_FLUSH_PAGES] = {sizeof(struct pvi_xen43_flush_pages), 20, true},
+    [PVI_XEN43_LOOKUP_PAGE] = {sizeof(struct pvi_xen43_lookup_page), 24, false},
+};
+
+_Static_assert(sizeof(struct pvi_xen43_capabilities) == 24 && sizeof(struct pvi_xen43_init) == 8 &&
+                   sizeof(struct pvi_xen43_alloc) == 8 && sizeof(struct pvi_xen43_free) == 8 &&
+                   sizeof(struct pvi_xen43_map_pages) == 40 && sizeof(struct pvi_xen43_unmap_pages) == 32 &&
+                   sizeof(struct pvi_xen43_reattach_device) == 12 && sizeof(struct pvi_xen43_remote_cmd) == 16 &&
+                   sizeof(struct pvi_xen43_flush_pages) == 24 && sizeof(struct pvi_xen43_lookup_page) == 24,
+               "published sizes");
+
+/* A call: the sub-operation, whose domain it is for, and what the upper bits of the word say. */
+struct call {
+    struct pvi_abi_call *abi;
+    uint64_t arg;
+    uint32_t subop;
+    uint32_t state; /* of the word, above the sub-operation; in and out */
+    uint16_t domid;
+};
+
+/* --- the caller's structure ---------------------------------------------------------------------- */
+
+static int copy_in(struct call *c)
+{
+    const struct wire *w = &wires[c->subop];
+    unsigned char *bytes = c->abi->wire.bytes;
+    struct pvi_domain *caller = c->abi->caller;
+    unsigned size = c->abi->compat ? w->compat : w->size;
+
+    memset(bytes, 0, w->size);
+    if (pvi_host_copy_in(caller->host, caller->cfg.hdom, bytes, c->arg, size) != 0) {
+        return -PVI_XEN_EFAULT;
+    }
+    if (c->abi->compat && w->narrow) {
+        memmove(bytes + 8, bytes + 4, size - 4);
+        memset(bytes + 4, 0, 4);
+        memset(bytes + 4 + size, 0, w->size > size + 4u ? w->size - size - 4u : 0u);
+    }
+    return 0;
+}
+
+static int copy_out(struct call *c)
+{
+    const struct wire *w = &wires[c->subop];
+    unsigned char *bytes = c->abi->wire.bytes;
+    struct pvi_domain *caller = c->abi->caller;
+    unsigned size = c->abi->compat ? w->compat : w->size;
+
+    if (c->abi->compat && w->narrow) {
+        memmove(bytes + 4, bytes + 8, size - 4);
+    }
+    return pvi_host_copy_out(caller->host, caller->cfg.hdom, c->arg, bytes, size) != 0 ? -PVI_XEN_EFAULT : 0;
+}
+
+/* The answer goes out; where it does not that is what the call answers. */
+static int answer(struct call *c, int rc)
+{
+    int fault = copy_out(c);
+
+    return fault != 0 ? fault : rc;
+}
+
+/* --- operations of the core ---------------------------------------------------------------------- */
+
+static struct pvi_op *op_begin(struct call *c, unsigned code, uint16_t ctx)
+{
+    struct pvi_op *op = &c->abi->op[0];
+
+    memset(op, 0, sizeof(*op));
+    op->code = (uint16_t)code;
+    op->domid = c->domid;
+    op->ctx = ctx;
+    return op;
+}
+
+/* Runs it to its end or to the next preemption; flushed either way. An enum pvi_err, negated. */
+static int op_run(struct call *c, struct pvi_op *op)
+{
+    struct pvi_batch *b = &c->abi->batch;
+    int rc;
+
+    b->ops = op;
+    b->nr = 1;
+    b->flags = 0;
+    b->next = 0;
+    b->failed = false;
+    rc = pvi_submit(c->abi->caller, b);
+    return rc == 0 ? op->status : rc;
+}
+
+/* As the published code: what nobody has initialised is as if there were no context. Who may not initialise has no interface. */
+static int no_context(const struct call *c, int err, int otherwise)
+{
+    struct pvi_domain *d = c->abi->caller;
+
+    if (err == -PVI_ENOTINIT && c->domid == PVI_DOMID_SELF && !pvi_host_may_init(d->host, d->cfg.hdom)) {
+        return -PVI_XEN_ENODEV;
+    }
+    return otherwise;
+}
+
+/* The answer of operations on a range. */
+static int range_error(const struct call *c, int err)
+{
+    switch (err) {
+    case -PVI_ENOTINIT:
+    case -PVI_ENOCTX:
+    case -PVI_EDEFAULT:
+        return no_context(c, err, -PVI_XEN_EINVAL);
+    case -PVI_ERESERVED:
+        return -PVI_XEN_EADDRNOTAVAIL;
+    case -PVI_EEXIST:
+        return -PVI_XEN_EADDRINUSE;
+    default:
+        return pvi_xen_error(err);
+    }
+}
+
+/* --- what there is ------------------------------------------------------------------------------- */
+
+/* Page sizes that a caller can name. */
+static uint32_t page_mask(const struct pvi_op *caps)
+{
+    return (uint32_t)(caps->u.caps.page_sizes & (2 * LARGEST_PAGE - 1));
+}
+
+static int query_capabilities(struct call *c)
+{
+    struct pvi_xen43_capabilities *cap = (void *)c->abi->wire.bytes;
+    struct pvi_op *op = op_begin(c, PVI_OP_QUERY_CAPS, 0);
+    int rc = op_run(c, op);
+
+    if (rc != 0) {
+        return pvi_xen_error(rc);
+    }
+    memset(cap, 0, sizeof(*cap));
+    if (op->u.caps.page_sizes != 0) {
+        cap->max_iova_addr = op->u.caps.max_iova;
+        cap->pgsize_mask = page_mask(op);
+        cap->cap_flags = PVI_XEN43_CAP_IDENTITY | PVI_XEN43_CAP_DEFERRED_FLUSH | PVI_XEN43_CAP_LOOKUP;
+        cap->cap_flags |= (op->u.caps.flags & PVI_CAP_DEFAULT_IDENTITY) != 0 ? PVI_XEN43_CAP_DEFAULT_IDENTITY : 0u;
+        cap->cap_flags |= (op->u.caps.flags & PVI_CAP_SNOOP) != 0 ? PVI_XEN43_CAP_CACHE : 0u;
+        cap->max_ctx_no = (op->u.caps.flags & PVI_CAP_INITED) != 0 ? (uint16_t)op->u.caps.nr_contexts : 0;
+    }
+    return answer(c, 0);
+}
+
+static int init(struct call *c)
+{
+    const struct pvi_xen43_init *in = (void *)c->abi->wire.bytes;
+    struct pvi_op *op = op_begin(c, PVI_OP_INIT, 0);
+    uint32_t nr = in->max_ctx_no, order = in->arena_order;
+    int rc;
+
+    if (nr != UINT32_MAX && ((nr + 1) & 0xffff) == 0) {
+        return -PVI_XEN_EINVAL; /* what the published code makes of it: a count of 16 bits that has become 0 */
+    }
+    op->u.init.nr_contexts = nr;
+    op->u.init.nr_pages = order < 32 ? (uint32_t)1 << order : UINT32_MAX;
+    rc = op_run(c, op);
+    if (rc == -PVI_EPERM && c->domid == PVI_DOMID_SELF) {
+        return -PVI_XEN_ENODEV;
+    }
+    if (rc == -PVI_ELIMIT && nr <= c->abi->caller->cfg.max_contexts) {
+        return -PVI_XEN_ENOMEM; /* not the contexts but the arena is more than there is */
+    }
+    return pvi_xen_error(rc);
+}
+
+/* --- contexts ------------------------------------------------------------------------------------ */
+
+static int alloc_error(const struct call *c, int err)
+{
+    return err == -PVI_ENOTINIT ? no_context(c, err, -PVI_XEN_ENOSPC) : pvi_xen_error(err);
+}
+
+static int alloc_context(struct call *c)
+{
+    struct pvi_xen43_alloc *alloc = (void *)c->abi->wire.bytes;
+    uint32_t flags = alloc->alloc_flags;
+    struct pvi_op *op;
+    uint16_t ctx;
+    int rc;
+
+    if ((flags & ~PVI_XEN43_ALLOC_IDENTITY) != 0) {
+        return -PVI_XEN_EINVAL;
+    }
+    op = op_begin(c, PVI_OP_ALLOC_CONTEXT, 0);
+    op->flags = flags != 0 ? PVI_ALLOC_IDENTITY : 0;
+    op->ctx = (uint16_t)(c->state & WORD_CTX);
+    op->done = c->state >> (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
+    if ((op->ctx == 0) != (op->done == 0)) {
+        return -PVI_XEN_EINVAL;
+    }
+    rc = op_run(c, op);
+    ctx = op->ctx;
+    if (rc == -PVI_EPREEMPTED) {
+        c->state = ctx | (uint32_t)op->done << (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
+    }
+    if (rc != 0) {
+        return alloc_error(c, rc);
+    }
+    memset(alloc, 0, sizeof(*alloc));
+    alloc->ctx_no = ctx;
+    alloc->alloc_flags = flags;
+    rc = copy_out(c);
+    if (rc != 0) {
+        /* Nobody has learnt its number. One that is large ends with the domain, if its owner does not free it before. */
+        (void)op_run(c, op_begin(c, PVI_OP_FREE_CONTEXT, ctx));
+    }
+    return rc;
+}
+
+static int free_context(struct call *c)
+{
+    const struct pvi_xen43_free *in = (void *)c->abi->wire.bytes;
+    struct pvi_op *op = op_begin(c, PVI_OP_FREE_CONTEXT, in->ctx_no);
+    int rc;
+
+    if ((in->free_flags & ~PVI_XEN43_FREE_REATTACH_DEFAULT) != 0) {
+        return -PVI_XEN_EINVAL;
+    }
+    op->flags = in->free_flags != 0 ? PVI_FREE_REATTACH : 0;
+    rc = op_run(c, op);
+    return rc == -PVI_ENOTINIT ? no_context(c, rc, -PVI_XEN_ENOENT) : pvi_xen_error(rc);
+}
+
+static int reattach_device(struct call *c)
+{
+    const struct pvi_xen43_reattach_device *in = (void *)c->abi->wire.bytes;
+    struct pvi_op *op = op_begin(c, PVI_OP_REATTACH_DEVICE, in->ctx_no);
+    int rc;
+
+    if (in->pasid != 0) {
+        return -PVI_XEN_EOPNOTSUPP;
+    }
+    op->u.reattach.sbdf.v = (uint32_t)in->dev.seg << 16 | (uint32_t)in->dev.bus << 8 | in->dev.devfn;
+    rc = op_run(c, op);
+    if (rc == -PVI_ENOTINIT) {
+        return no_context(c, rc, -PVI_XEN_ENOENT);
+    }
+    return rc == -PVI_EEXIST ? -PVI_XEN_EADDRINUSE : pvi_xen_error(rc);
+}
+
+/* --- ranges -------------------------------------------------------------------------------------- */
+
+/* Frames of a page that the caller named, if it can be named; 0: no. */
+static uint64_t page_frames(struct call *c, uint32_t pgsize)
+{
+    struct pvi_op *op;
+
+    if (pgsize == PVI_PAGE_SIZE) {
+        return 1; /* whether the context has pages so small is asked again for the range */
+    }
+    op = op_begin(c, PVI_OP_QUERY_CAPS, 0);
+    if (op_run(c, op) != 0 || (pgsize & (pgsize - 1)) != 0 || (pgsize & page_mask(op)) == 0) {
+        return 0;
+    }
+    return pgsize >> PVI_PAGE_LG2;
+}
+
+/* A range without a page: only whether there is such a context. */
+static int empty_range(struct call *c, uint16_t ctx)
+{
+    int rc = op_run(c, op_begin(c, PVI_OP_LOOKUP, ctx));
+
+    return rc == -PVI_ENOCTX || rc == -PVI_EDEFAULT || rc == -PVI_ENOTINIT || rc == -PVI_ENOIOMMU || rc == -PVI_EDYING
+               ? range_error(c, rc)
+               : 0;
+}
+
+/* Is a known flag without its capability asked for? */
+static int map_flags(struct call *c, uint32_t flags)
+{
+    const uint32_t known = PVI_XEN43_MAP_READABLE | PVI_XEN43_MAP_WRITEABLE | PVI_XEN43_MAP_CACHE | PVI_XEN43_MAP_NO_FLUSH;
+    struct pvi_op *op;
+
+    if ((flags & ~known) != 0 || (flags & (PVI_XEN43_MAP_READABLE | PVI_XEN43_MAP_WRITEABLE)) == 0) {
+        return -PVI_XEN_EINVAL;
+    }
+    if ((flags & PVI_XEN43_MAP_CACHE) != 0) {
+        op = op_begin(c, PVI_OP_QUERY_CAPS, 0);
+        return op_run(c, op) == 0 && (op->u.caps.flags & PVI_CAP_SNOOP) != 0 ? 0 : -PVI_XEN_EOPNOTSUPP;
+    }
+    return 0;
+}
+
+/* Takes away what a page that failed half way has already got: leaves of this call, so nothing needs to be split. */
+static void unmap_rest(struct call *c, uint16_t ctx, uint64_t dfn, uint64_t nr)
+{
+    struct pvi_op *op = op_begin(c, PVI_OP_UNMAP, ctx);
+
+    op->u.unmap.dfn.f = dfn;
+    op->u.unmap.nr = nr;
+    while (op_run(c, op) == -PVI_EPREEMPTED) { /* less than one page */
+    }
+}
+
+static int map_pages(struct call *c)
+{
+    struct pvi_xen43_map_pages *m = (void *)c->abi->wire.bytes;
+    uint64_t frames, done;
+    struct pvi_op *op;
+    int rc = map_flags(c, m->map_flags);
+
+    if (rc != 0) {
+        return rc;
+    }
+    frames = page_frames(c, m->pgsize);
+    if (frames == 0 || ((m->dfn | m->gfn) & (frames - 1)) != 0) {
+        return -PVI_XEN_EINVAL;
+    }
+    if (m->nr_pages == 0) {
+        return empty_range(c, m->ctx_no);
+    }
+    op = op_begin(c, PVI_OP_MAP, m->ctx_no);
+    op->flags = (m->map_flags & PVI_XEN43_MAP_READABLE) != 0 ? PVI_MAP_READ : 0;
+    op->flags |= (m->map_flags & PVI_XEN43_MAP_WRITEABLE) != 0 ? PVI_MAP_WRITE : 0;
+    op->flags |= (m->map_flags & PVI_XEN43_MAP_NO_FLUSH) != 0 ? PVI_MAP_NO_FLUSH : 0;
+    op->u.map.dfn.f = m->dfn;
+    op->u.map.gfn.f = m->gfn;
+    op->u.map.nr = m->nr_pages * frames;
+    do {
+        rc = op_run(c, op);
+    } while (rc == -PVI_EPREEMPTED && (op->done & (frames - 1)) != 0);
+    done = op->done & ~(frames - 1);
+    if (op->done != done) {
+        unmap_rest(c, m->ctx_no, m->dfn + done, op->done - done);
+    }
+    memset(m->pad, 0, sizeof(m->pad));
+    m->mapped += (uint32_t)(done / frames);
+    if (rc == -PVI_EPREEMPTED) {
+        m->gfn += done;
+        m->dfn += done;
+        m->nr_pages -= (uint32_t)(done / frames);
+    }
+    return answer(c, range_error(c, rc));
+}
+
+/* How many of nr pages, from the first on, are mapped whole; *why: what is wrong with the next. */
+static uint32_t mapped_pages(struct call *c, uint16_t ctx, uint64_t dfn, uint64_t frames, uint32_t nr, int *why)
+{
+    uint64_t at = dfn, end = dfn + nr * frames;
+
+    *why = 0;
+    while (at < end) {
+        struct pvi_op *op = op_begin(c, PVI_OP_LOOKUP, ctx);
+
+        op->u.lookup.dfn.f = at;
+        *why = op_run(c, op);
+        if (*why != 0 && *why != -PVI_ENOFRAME) {
+            break; /* ENOFRAME: mapped, though the host no longer knows what */
+        }
+        at = (at | (((uint64_t)1 << (op->u.lookup.lg2 - PVI_PAGE_LG2)) - 1)) + 1;
+    }
+    return at >= end ? nr : (uint32_t)((at - dfn) / frames);
+}
+
+/* Unmaps whole pages; *done of them, exact whatever comes back. */
+static int unmap_some(struct call *c, const struct pvi_xen43_unmap_pages *m, uint64_t frames, uint32_t *done)
+{
+    uint32_t nr = m->nr_pages;
+    struct pvi_op *op;
+    int rc, why = 0;
+
+    if (frames > 1) {
+        nr = nr < UNMAP_PAGES ? nr : UNMAP_PAGES;
+        nr = mapped_pages(c, m->ctx_no, m->dfn, frames, nr, &why);
+        if (nr == 0) {
+            return why;
+        }
+    }
+    op = op_begin(c, PVI_OP_UNMAP, m->ctx_no);
+    op->u.unmap.dfn.f = m->dfn;
+    op->u.unmap.nr = nr * frames;
+    do {
+        rc = op_run(c, op);
+    } while (rc == -PVI_EPREEMPTED && (op->done & (frames - 1)) != 0);
+    *done = (uint32_t)(op->done / frames);
+    return rc == 0 && nr < m->nr_pages ? -PVI_EPREEMPTED : rc;
+}
+
+static int unmap_pages(struct call *c)
+{
+    struct pvi_xen43_unmap_pages *m = (void *)c->abi->wire.bytes;
+    uint64_t frames = page_frames(c, m->pgsize);
+    uint32_t done = 0;
+    int rc;
+
+    if (frames == 0 || (m->dfn & (frames - 1)) != 0) {
+        return -PVI_XEN_EINVAL;
+    }
+    if (m->nr_pages == 0) {
+        return empty_range(c, m->ctx_no);
+    }
+    rc = unmap_some(c, m, frames, &done);
+    memset(m->pad, 0, sizeof(m->pad));
+    m->pad1 = 0;
+    m->unmapped += done;
+    if (rc == -PVI_EPREEMPTED) {
+        m->dfn += done * frames;
+        m->nr_pages -= done;
+    }
+    return answer(c, range_error(c, rc));
+}
+
+static int flush_pages(struct call *c)
+{
+    const struct pvi_xen43_flush_pages *in = (void *)c->abi->wire.bytes;
+    uint64_t frames = page_frames(c, in->pgsize);
+    struct pvi_op *op;
+
+    if (frames == 0 || (in->dfn & (frames - 1)) != 0) {
+        return -PVI_XEN_EINVAL;
+    }
+    if (in->nr_pages == 0) {
+        return empty_range(c, in->ctx_no);
+    }
+    op = op_begin(c, PVI_OP_FLUSH, in->ctx_no);
+    op->u.unmap.dfn.f = in->dfn;
+    op->u.unmap.nr = in->nr_pages * frames;
+    return range_error(c, op_run(c, op));
+}
+
+static int lookup_page(struct call *c)
+{
+    struct pvi_xen43_lookup_page *io = (void *)c->abi->wire.bytes;
+    struct pvi_op *op = op_begin(c, PVI_OP_LOOKUP, io->ctx_no);
+    int rc;
+
+    if (io->reserved != 0) {
+        return -PVI_XEN_EINVAL;
+    }
+    op->u.lookup.dfn.f = io->dfn;
+    rc = op_run(c, op);
+    if (rc != 0) {
+        return range_error(c, rc);
+    }
+    io->gfn = op->u.lookup.gfn.f;
+    io->prot = (op->u.lookup.prot & PVI_READ) != 0 ? PVI_XEN43_MAP_READABLE : 0u;
+    io->prot |= (op->u.lookup.prot & PVI_WRITE) != 0 ? PVI_XEN43_MAP_WRITEABLE : 0u;
+    return answer(c, 0);
+}
+
+/* --- the call ------------------------------------------------------------------------------------ */
+
+static int dispatch(struct call *c)
+{
+    int rc;
+
+    if (c->subop == PVI_XEN43_NOOP) {
+        return 0;
+    }
+    if (c->subop >= sizeof(wires) / sizeof(wires[0]) || wires[c->subop].size == 0 || (c->state != 0 && c->subop != PVI_XEN43_ALLOC_CONTEXT)) {
+        return -PVI_XEN_EOPNOTSUPP;
+    }
+    if (c->subop == PVI_XEN43_QUERY_CAPABILITIES) {
+        return query_capabilities(c);
+    }
+    rc = copy_in(c);
+    if (rc != 0) {
+        return rc;
+    }
+    switch (c->subop) {
+    case PVI_XEN43_INIT:
+        return init(c);
+    case PVI_XEN43_ALLOC_CONTEXT:
+        return alloc_context(c);
+    case PVI_XEN43_FREE_CONTEXT:
+        return free_context(c);
+    case PVI_XEN43_REATTACH_DEVICE:
+        return reattach_device(c);
+    case PVI_XEN43_MAP_PAGES:
+        return map_pages(c);
+    case PVI_XEN43_UNMAP_PAGES:
+        return unmap_pages(c);
+    case PVI_XEN43_FLUSH_PAGES:
+        return flush_pages(c);
+    default:
+        return lookup_page(c);
+    }
+}
+
+/* The same for another domain; the structure is the caller's. */
+static int remote(struct call *c)
+{
+    const struct pvi_xen43_remote_cmd *in = (void *)c->abi->wire.bytes;
+    int rc = copy_in(c);
+
+    if (rc != 0) {
+        return rc;
+    }
+    c->domid = in->domid;
+    c->subop = in->subop;
+    c->arg = in->arg;
+    rc = op_run(c, op_begin(c, PVI_OP_NOOP, 0)); /* whether there is such a domain, and the caller may act for it */
+    if (rc != 0) {
+        return rc == -PVI_ENODOM ? -PVI_XEN_ENOENT : pvi_xen_error(rc);
+    }
+    return c->subop == PVI_XEN43_REMOTE_CMD ? -PVI_XEN_EINVAL : dispatch(c);
+}
+
+int pvi_xen43_call(struct pvi_abi_call *call, uint32_t *word, uint64_t arg)
+{
+    struct call c;
+    int rc;
+
+    c.abi = call;
+    c.arg = arg;
+    c.subop = *word & WORD_SUBOP;
+    c.state = *word >> WORD_CTX_SHIFT;
+    c.domid = PVI_DOMID_SELF;
+    rc = c.subop == PVI_XEN43_REMOTE_CMD ? remote(&c) : dispatch(&c);
+    if (rc == -PVI_XEN_ERESTART) {
+        *word = (*word & WORD_SUBOP) | c.state << WORD_CTX_SHIFT;
+    }
+    return rc;
+}
