@@ -21,6 +21,9 @@ PVIOMMU_CORE_SRCS += src/core/ops_range.c
 PVIOMMU_CORE_SRCS += src/core/pagetable.c
 PVIOMMU_CORE_SRCS += src/core/region.c
 PVIOMMU_CORE_SRCS += src/core/system.c
+PVIOMMU_CORE_SRCS += src/core/tx.c
+PVIOMMU_CORE_SRCS += src/core/tx_log.c
+PVIOMMU_CORE_SRCS += src/core/tx_undo.c
 PVIOMMU_CORE_SRCS += src/pool/pool.c
 
 # VT-d: format, entries, descriptors, faults, firmware tables.

@@ -198,7 +198,7 @@ static void any_op(struct fuzz *f, struct pvi_op *op)
     static const uint8_t codes[] = {PVI_OP_MAP, PVI_OP_UNMAP, PVI_OP_MAP, PVI_OP_UNMAP, PVI_OP_LOOKUP,
                                     PVI_OP_ALLOC_CONTEXT, PVI_OP_FREE_CONTEXT, PVI_OP_REATTACH_DEVICE,
                                     PVI_OP_FLUSH, PVI_OP_QUERY_CAPS, PVI_OP_INIT, PVI_OP_NOOP, PVI_OP_MAP,
-                                    PVI_OP_MAP, PVI_OP_UNMAP, 0xff};
+                                    PVI_OP_RIGHTS, PVI_OP_UNMAP, 0xff};
     uint8_t head = fuzz_u8(&f->in), flags = fuzz_u8(&f->in);
 
     memset(op, 0, sizeof(*op));
@@ -214,7 +214,8 @@ static void any_op(struct fuzz *f, struct pvi_op *op)
         break;
     case PVI_OP_UNMAP:
     case PVI_OP_FLUSH:
-        op->flags = flags < 0xf0 ? 0 : flags;
+    case PVI_OP_RIGHTS:
+        op->flags = flags >= 0xf0 ? flags : op->code == PVI_OP_RIGHTS ? op->flags : 0;
         op->u.unmap.dfn.f = any_frame(f, dfns, 6);
         op->u.unmap.nr = any_length(f);
         break;
@@ -301,6 +302,21 @@ static void judge_unmap(struct fuzz *f, const struct pvi_op *asked, const struct
     }
 }
 
+static void judge_rights(struct fuzz *f, const struct pvi_op *asked, const struct pvi_op *op)
+{
+    struct flat *model = model_of(f, asked->ctx);
+    uint64_t pfn = asked->u.unmap.dfn.f + op->done;
+
+    CHECK(model || (op->status != 0 && op->done == 0));
+    if (op->done != 0) {
+        CHECK(flat_protect(model, asked->u.unmap.dfn.f, op->done, asked->flags) == op->done);
+    }
+    CHECK(op->status != 0 || op->done == asked->u.unmap.nr);
+    if (op->status == -PVI_ENOENT) {
+        CHECK(op->fault == pfn && !flat_lookup(model, pfn, NULL, NULL));
+    }
+}
+
 static void judge_lookup(struct fuzz *f, const struct pvi_op *asked, const struct pvi_op *op)
 {
     struct flat *model = model_of(f, asked->ctx);
@@ -344,6 +360,9 @@ static void judge(struct fuzz *f, const struct pvi_op *asked, const struct pvi_o
         break;
     case PVI_OP_UNMAP:
         judge_unmap(f, asked, op);
+        break;
+    case PVI_OP_RIGHTS:
+        judge_rights(f, asked, op);
         break;
     case PVI_OP_LOOKUP:
         judge_lookup(f, asked, op);

@@ -67,6 +67,13 @@ enum pvi_opcode {
     PVI_OP_LOOKUP,
     /** A barrier: flushes all that the batch has changed so far, and dfn, nr (nr 0, dfn 0: the whole context). Range errors as for MAP. */
     PVI_OP_FLUSH,
+    /**
+     * Gives nr frames at dfn the rights in flags, in place; a leaf that is cut is split. Frames are pinned anew for the new rights, before
+     * the change; what the old ones owed is released after the flush. Errors of the range as for MAP. With `done` frames changed: ENOENT: nothing is mapped
+     * at fault; ENOFRAME, EPERM: the host no longer has the frame for this guest, or forbids it; ENOMEM, EQUOTA; EOPNOTSUPP: the format
+     * or an erratum has no such rights (nothing changed). Resumable.
+     */
+    PVI_OP_RIGHTS,
     PVI_OP_NR
 };
 
@@ -97,7 +104,7 @@ struct pvi_op {
     uint16_t pad;   /**< 0 */
     uint32_t flags;
     int32_t status; /**< out: 0 or a negated enum pvi_err */
-    uint64_t done;  /**< 0 at first; out: frames done (MAP, UNMAP, FLUSH); also where the operation resumes */
+    uint64_t done;  /**< 0 at first; out: frames done (MAP, UNMAP, RIGHTS, FLUSH); also where the operation resumes */
     uint64_t fault; /**< out: on an error of MAP, UNMAP, LOOKUP: the DFN at fault */
     union {
         struct {
@@ -108,7 +115,7 @@ struct pvi_op {
         struct {
             pvi_dfn dfn;
             uint64_t nr;
-        } unmap; /**< also FLUSH: nr 0 flushes the whole context */
+        } unmap; /**< also RIGHTS, and FLUSH: nr 0 flushes the whole context */
         struct {
             pvi_dfn dfn;
             pvi_gfn gfn;   /**< out: frame behind dfn */
@@ -117,6 +124,8 @@ struct pvi_op {
         } lookup;
         struct {
             pvi_sbdf sbdf;
+            uint16_t from; /**< the library's own: where a transaction has taken it from */
+            uint8_t moved; /**< the library's own */
         } reattach;
         struct {
             uint32_t nr_contexts; /**< beside the default one, >= 1 */
@@ -129,11 +138,26 @@ struct pvi_op {
             uint32_t nr_pages;    /**< of the pool */
             uint32_t free_pages;
             uint32_t flags; /**< PVI_CAP_* */
+            uint32_t atomic_ops; /**< most operations of a batch with PVI_BATCH_ATOMIC */
         } caps; /**< out */
     } u;
 };
 
 #define PVI_BATCH_STOP 0x1u /**< operations after the first that fails are not run (ECANCELED) */
+/**
+ * All operations happen, or none. Alone: no other flag. MAP, UNMAP, RIGHTS, REATTACH_DEVICE and NOOP, for one domain, at most
+ * PVI_ATOMIC_OPS. If one fails it tells why, the others say ECANCELED, no `done` counts anything, and every translation is what it was
+ * (a leaf may have been split, an empty table stays). From the first call on, until the batch has ended, other writers of the contexts
+ * concerned, those that devices come from among them, get EBUSY. Before the first change what is needed to take everything back is
+ * set aside: ENOMEM, EQUOTA of the operation whose context lacks the pages; taking back needs none. Flushes happen as in any batch, but frames that
+ * went out of use are released only when all has succeeded; devices may see a half-done batch while it is preempted. UNMAP and RIGHTS fail
+ * at a hole (ENOENT) before they change anything. EBUSY of all operations: another such batch of the domain is under way; EINVAL: an
+ * operation that cannot be part of one, or another domain's; ELIMIT: too many. If a flush fails all say EHW, the contexts are broken,
+ * and what they held is written off. Batch and operations stay where they are until the batch has ended, or pvi_domain_destroy() has: a domain that
+ * dies takes its batch back.
+ */
+#define PVI_BATCH_ATOMIC 0x2u
+#define PVI_ATOMIC_OPS 256u
 
 /** A batch under way. Zero all of it, then set the first four. More than 2 KiB: not for a hypervisor's stack. */
 struct pvi_batch {

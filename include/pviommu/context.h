@@ -49,6 +49,8 @@ struct pvi_context {
     uint32_t nr_devices;
     struct pvi_ctx_region region[PVI_MAX_CTX_REGIONS];
     uint32_t nr_regions; /**< in use */
+    uint32_t guard;      /**< not 0: there are regions, or a transaction has the context; changed with it alone */
+    bool tx;             /**< a transaction has it: other writers come back later */
     uint32_t state;      /**< enum pvi_context_state; read without a lock */
     uint16_t id;
     bool identity;

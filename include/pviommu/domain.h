@@ -54,6 +54,22 @@ struct pvi_domain_cfg {
     bool trim;                 /**< give empty tables back at once */
 };
 
+struct pvi_batch;
+
+/** A batch that happens whole or not at all, under way. */
+struct pvi_tx {
+    struct pvi_batch *batch; /**< NULL: none */
+    struct pvi_page *log;    /**< pages of records, the one being written first */
+    struct pvi_page *spare;  /**< set aside for records to come */
+    uint64_t records;        /**< in the log; at first: that it may have to take */
+    uint64_t cursor;         /**< bytes (reading a range) or frames (taking a record back) that are done */
+    uint32_t op;             /**< being counted, run, or taken back */
+    uint32_t phase;
+    bool running;            /**< somebody is at it */
+    bool logged;             /**< the log has all that the next operation will take away */
+    int status;              /**< why it is taken back */
+};
+
 struct pvi_domain {
     struct pvi_host *host;
     struct pvi_domain_cfg cfg;
@@ -65,6 +81,7 @@ struct pvi_domain {
     struct pvi_context **slot;     /**< contexts 1 .. nr_contexts; made when first needed, kept until the end */
     struct pvi_device *devices;
     struct pvi_gather gather; /**< of whoever has claimed the domain */
+    struct pvi_tx tx;
     uint32_t nr_contexts; /**< limit given at init */
     uint32_t init_pages;  /**< pages asked for at init */
     uint32_t slot_hint;   /**< no number below slot_hint + 1 is free */

@@ -11,10 +11,7 @@
 #ifndef PVIOMMU_GATHER_H
 #define PVIOMMU_GATHER_H
 
-#include <pviommu/pool.h>
-
-struct pvi_context;
-struct pvi_pt_ops;
+#include <pviommu/pgtable.h>
 
 /** Ranges held at once; a context with more is flushed whole. */
 #define PVI_GATHER_RANGES 32u
@@ -62,6 +59,7 @@ struct pvi_gather {
     struct pvi_gather_run run[PVI_GATHER_RUNS];
     struct pvi_inv inv[PVI_GATHER_INV]; /**< on their way to a unit */
     struct pvi_gather_work work;
+    struct pvi_pt_scan scan; /**< of whoever reads a table with this gather at hand */
     struct pvi_page *tables; /**< unlinked, by next */
     const struct pvi_quota *share; /**< all tables are of this one; NULL: of several, or none */
     struct pvi_page *lists;  /**< list pages, newest first, by next */
@@ -69,6 +67,8 @@ struct pvi_gather {
     uint64_t nr_frames; /**< in runs, and owed by tables */
     uint32_t nr_ranges, nr_runs, nr_list_runs, nr_lists, nr_owing, nr_tables;
     uint8_t failed_unit; /**< the last one that failed */
+    bool tx;       /**< of a transaction: its contexts are open to it, and tables are kept */
+    bool undo;     /**< it is being taken back; else a transaction's frames are not released here but by its log */
     bool postpone; /**< additions are not noted: who asked for them flushes them */
     bool failed; /**< some flush since pvi_gather_init() has failed */
 };

@@ -69,6 +69,7 @@ struct pvi_pt_map {
     uint8_t owe;    /**< enum pvi_owe */
     bool replace;   /**< what is mapped in the range is replaced, instead of an overlap being refused */
     bool shared;    /**< others may map and unmap in other gigabytes at the same time */
+    bool keep;      /**< no table goes away, also not an empty one where a large leaf would fit: smaller leaves are used there */
 };
 
 /** A request to unmap; `next` is where it stands. Bounds are inclusive: 2^64 has no representation. */
@@ -81,6 +82,7 @@ struct pvi_pt_unmap {
     bool holes;     /**< step over what is not mapped, instead of stopping there */
     bool whole;     /**< refuse to cut through a larger leaf (EPART), instead of splitting it */
     bool shared;    /**< others may map and unmap in other gigabytes at the same time */
+    bool keep;      /**< no table goes away: what was mapped can be mapped again without a page */
     bool climb;     /**< the engine's own: empty tables at the last byte done wait for a call that is alone */
 };
 

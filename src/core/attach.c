@@ -336,6 +336,16 @@ int pvi_device_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
     return move_finish(d, dev, from, to);
 }
 
+int pvi_device_hold(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx)
+{
+    return move_prepare(d, dev, ctx);
+}
+
+void pvi_device_let_go(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx)
+{
+    move_unprepare(d, dev, ctx, NULL);
+}
+
 /* Both ends on the smallest page of the domain's tables, within their reach, outside of all windows. */
 static bool region_valid(const struct pvi_domain *d, const struct pvi_region *r)
 {
@@ -469,6 +479,9 @@ static int device_enter(struct pvi_domain *d, struct pvi_device *dev)
     if (pvi_context_state(home) != PVI_CTX_LIVE) {
         return -PVI_EBUSY;
     }
+    if (home->tx) {
+        return -PVI_EPREEMPTED;
+    }
     dev->ctx = NULL;
     dev->next = d->devices;
     d->devices = dev;
@@ -504,7 +517,10 @@ int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev)
     }
     for (link = &d->devices; *link && *link != dev; link = &(*link)->next) {
     }
-    rc = *link ? device_move_own(d, dev, NULL) : -PVI_ENODEV;
+    rc = d->tx.batch && pvi_domain_dying(d) ? pvi_tx_abandon(d) : 0;
+    if (rc == 0) { /* a transaction counts on the devices of its contexts */
+        rc = !*link ? -PVI_ENODEV : dev->ctx->tx ? -PVI_EPREEMPTED : device_move_own(d, dev, NULL);
+    }
     if (*link && (rc == 0 || rc == -PVI_EHW)) {
         *link = dev->next;
     }

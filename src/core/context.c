@@ -25,7 +25,7 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     ctx->error = 0;
     memset(ctx->nr_dev, 0, sizeof(ctx->nr_dev));
     memset(ctx->region, 0, sizeof(ctx->region));
-    pvi_env_write32(&ctx->nr_regions, 0);
+    pvi_context_guard(ctx, 0, false);
     return 0;
 }
 
@@ -43,20 +43,34 @@ static int context_state_error(uint8_t state)
     return state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
 }
 
-/* May the table be changed? With a lock of the context held, so that the answer stays true. */
-static CORE_INLINE int context_open(struct pvi_context *ctx, bool building, uint64_t first, uint64_t last, uint64_t *at)
+/* A transaction has the context; not an error of the engine, whose EBUSY says that the gather is full. */
+#define CONTEXT_TAKEN 8
+
+/* What keeps a caller from [first, last] of a live context: regions, or somebody else's transaction. */
+static __attribute__((noinline)) int context_guarded(struct pvi_context *ctx, const struct pvi_gather *g, uint64_t first,
+                                                     uint64_t last, uint64_t *at)
+{
+    if (ctx->tx && ctx->id != 0 && g && !g->tx) { /* the default context is the host's to change */
+        return CONTEXT_TAKEN;
+    }
+    return ctx->nr_regions != 0 && pvi_region_meets(ctx, first, last, at) ? -PVI_ERESERVED : 0;
+}
+
+/* May the table be changed (g NULL: read)? With a lock of the context held, so that the answer stays true. */
+static CORE_INLINE int context_open(struct pvi_context *ctx, const struct pvi_gather *g, bool building, uint64_t first,
+                                    uint64_t last, uint64_t *at)
 {
     uint8_t state = pvi_context_state(ctx);
 
     if (state != PVI_CTX_LIVE && !(building && state == PVI_CTX_BUILDING)) {
         return context_state_error(state);
     }
-    return ctx->nr_regions != 0 && pvi_region_meets(ctx, first, last, at) ? -PVI_ERESERVED : 0;
+    return ctx->guard != 0 ? context_guarded(ctx, g, first, last, at) : 0;
 }
 
 static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at)
 {
-    int rc = context_open(ctx, true, r->iova + r->done, r->iova + r->len - 1, at);
+    int rc = context_open(ctx, g, true, r->iova + r->done, r->iova + r->len - 1, at);
 
     if (rc == 0) {
         rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, r, g);
@@ -72,7 +86,7 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
     int rc;
 
     *at = r->iova + r->done;
-    if (pvi_domain_dying(ctx->domain)) {
+    if (pvi_domain_dying(ctx->domain) && !g->undo) {
         return -PVI_EDYING;
     }
     if (!pvi_gather_ready(g, ctx)) {
@@ -91,7 +105,7 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
         rc = context_map(ctx, r, g, at);
         pvi_context_unlock_alone(ctx);
     }
-    return pvi_gather_recover(g, rc);
+    return rc == CONTEXT_TAKEN ? -PVI_EBUSY : pvi_gather_recover(g, rc);
 }
 
 static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g, uint64_t *at)
@@ -102,7 +116,7 @@ static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unma
     if (r->complete && pvi_context_state(ctx) != PVI_CTX_LIVE) {
         return 0;
     }
-    rc = r->complete ? 0 : context_open(ctx, false, r->next, r->last, at);
+    rc = r->complete ? 0 : context_open(ctx, g, false, r->next, r->last, at);
     if (rc == 0) {
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, r, g);
         *at = r->next;
@@ -133,14 +147,78 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
         rc = context_unmap(ctx, r, g, at);
         pvi_context_unlock_alone(ctx);
     }
+    if (rc == CONTEXT_TAKEN) {
+        return -PVI_EBUSY;
+    }
     return rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
+}
+
+int pvi_context_peek(struct pvi_context *ctx, const struct pvi_pt_change *r, struct pvi_gather *g, uint64_t *at)
+{
+    struct pvi_pt_scan *scan = &g->scan;
+    int rc;
+
+    *at = r->next;
+    pvi_context_lock_alone(ctx);
+    rc = context_open(ctx, g, false, r->next, r->last, at);
+    if (rc == 0) {
+        rc = pvi_context_scan(ctx, r->next, r->last, scan);
+        *at = r->next;
+    }
+    pvi_context_unlock_alone(ctx);
+    if (rc == 0 && (scan->run.len == 0 || scan->run.iova != r->next)) {
+        rc = -PVI_ENOENT;
+    }
+    return rc == CONTEXT_TAKEN ? -PVI_EBUSY : rc;
+}
+
+/* Reads and changes under one lock: between the two nobody else is at the table. */
+int pvi_context_rights_slice(struct pvi_context *ctx, struct pvi_pt_change *r, const struct pvi_frames *frames,
+                             struct pvi_gather *g, uint64_t *at)
+{
+    uint64_t last = r->last, end = r->next + ((frames->nr << PVI_PAGE_LG2) - 1);
+    struct pvi_pt_scan *scan = &g->scan;
+    int rc;
+
+    *at = r->next;
+    if (!pvi_gather_ready(g, ctx)) {
+        rc = pvi_gather_flush(g);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    pvi_context_lock_alone(ctx);
+    rc = context_open(ctx, g, false, r->next, last, at);
+    rc = rc == 0 ? pvi_context_scan(ctx, r->next, end, scan) : rc;
+    if (rc == 0 && scan->run.len != 0 && scan->run.iova == r->next && scan->run.pa == frames->pa.a) {
+        r->owe = frames->owe;
+        r->last = scan->run.iova + (scan->run.len - 1);
+        rc = ctx->pt.cfg.ops->rights(&ctx->pt, ctx, r, g);
+        r->last = last;
+        *at = r->next;
+    }
+    pvi_context_unlock_alone(ctx);
+    r->complete = false; /* of the piece */
+    if (rc == CONTEXT_TAKEN) {
+        return -PVI_EBUSY;
+    }
+    return rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
+}
+
+int pvi_context_scan(const struct pvi_context *ctx, uint64_t next, uint64_t last, struct pvi_pt_scan *scan)
+{
+    memset(scan, 0, sizeof(*scan));
+    scan->first = next;
+    scan->next = next;
+    scan->last = last;
+    return ctx->pt.cfg.ops->scan(&ctx->pt, scan);
 }
 
 /* The same with a lock of the context held: regions and state stay as they are. */
 static int context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf)
 {
     uint64_t at;
-    int rc = context_open(ctx, false, iova, iova | PVI_PAGE_MASK, &at);
+    int rc = context_open(ctx, NULL, false, iova, iova | PVI_PAGE_MASK, &at);
 
     return rc == 0 ? ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf) : rc;
 }
@@ -172,8 +250,7 @@ int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_lea
     return rc;
 }
 
-/* Gives back the frames of a run from number `from` on: they never reached a table. */
-static void frames_put_from(const struct pvi_frames *frames, uint64_t from, struct pvi_gather *g)
+void pvi_context_put_frames(const struct pvi_frames *frames, uint64_t from, struct pvi_gather *g)
 {
     struct pvi_frames rest;
 
@@ -208,7 +285,7 @@ int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, 
         rc = -PVI_EALIGN; /* pinned in pieces that no leaf of this context can map */
         usable = 0;
     }
-    frames_put_from(frames, usable, g);
+    pvi_context_put_frames(frames, usable, g);
     frames->nr = usable;
     return rc;
 }
@@ -225,6 +302,7 @@ int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pv
     r.len = frames->nr << PVI_PAGE_LG2;
     r.prot = (uint8_t)prot;
     r.owe = frames->owe;
+    r.keep = g->tx;
     while (rc == 0 && r.done < r.len) {
         rc = pvi_context_map_slice(ctx, &r, g, at);
         if (rc == 0 && r.done < r.len) {
@@ -233,7 +311,7 @@ int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pv
     }
     pvi_gather_put_spare(g); /* others may need them before this batch ends */
     *done = r.done >> PVI_PAGE_LG2;
-    frames_put_from(frames, *done, g);
+    pvi_context_put_frames(frames, *done, g);
     return rc;
 }
 

@@ -59,6 +59,13 @@ void pvi_context_lock_alone(struct pvi_context *ctx);
 void pvi_context_unlock_alone(struct pvi_context *ctx);
 
 /* context.c */
+/* Notes how many regions there are, and whether a transaction has the context; the caller has it alone. */
+static inline void pvi_context_guard(struct pvi_context *ctx, uint32_t nr_regions, bool tx)
+{
+    pvi_env_write32(&ctx->nr_regions, nr_regions);
+    ctx->tx = tx;
+    pvi_env_write32(&ctx->guard, nr_regions + tx);
+}
 static inline uint8_t pvi_context_state(struct pvi_context *ctx)
 {
     return (uint8_t)pvi_env_read32(&ctx->state);
@@ -75,8 +82,20 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
                           uint64_t *at);
 int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
                             uint64_t *at);
+/* What is mapped at r->next, in g->scan: the first run, in one slice. ENOENT: nothing; else what map and unmap answer. */
+int pvi_context_peek(struct pvi_context *ctx, const struct pvi_pt_change *r, struct pvi_gather *g, uint64_t *at);
+/*
+ * At most one slice of new rights for frames that the caller has pinned, as far as they still are what is mapped at r->next: if
+ * not nothing happens. Each leaf goes on to owe what they owe.
+ */
+int pvi_context_rights_slice(struct pvi_context *ctx, struct pvi_pt_change *r, const struct pvi_frames *frames,
+                             struct pvi_gather *g, uint64_t *at);
+/* The first run from `next` on, in one slice (see struct pvi_pt_scan). Nobody changes the table meanwhile. */
+int pvi_context_scan(const struct pvi_context *ctx, uint64_t next, uint64_t last, struct pvi_pt_scan *scan);
 /* Finds the leaf at iova, without a lock where no region is reserved. 0, ENOENT, ERESERVED, or what the state says. */
 int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf);
+/* Gives back the frames of a run from number `from` on: they never reached a table. */
+void pvi_context_put_frames(const struct pvi_frames *frames, uint64_t from, struct pvi_gather *g);
 /* Pins frames and keeps of them what the context's table can map. On an error nothing is pinned. */
 int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, unsigned prot,
                            struct pvi_frames *frames, struct pvi_gather *g);
@@ -101,12 +120,28 @@ int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, str
 /* Moves a device and its whole group, or nothing. */
 int pvi_device_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *to);
 struct pvi_device *pvi_device_find(struct pvi_domain *d, pvi_sbdf sbdf);
+/*
+ * Keeps the context of a device ready for the way back of it and its group: ids on their units and regions stay, whoever leaves.
+ * Takes nothing that it has not already. pvi_device_let_go() ends that.
+ */
+int pvi_device_hold(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx);
+void pvi_device_let_go(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx);
 
 /* ops_range.c, each from op->done on */
 int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 int pvi_op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+int pvi_op_rights(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 int pvi_op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 int pvi_op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+
+/* dispatch.c: the domain that an operation is for. */
+int pvi_batch_target(struct pvi_domain *caller, const struct pvi_op *op, struct pvi_domain **d);
+
+/* tx.c */
+/* pvi_submit() of a batch that happens whole or not at all. */
+int pvi_tx_submit(struct pvi_domain *caller, struct pvi_batch *b);
+/* Takes back what a dying domain's transaction has done. 0 or -PVI_EPREEMPTED. */
+int pvi_tx_abandon(struct pvi_domain *d);
 
 /* ops.c: one operation, from where it stands. */
 int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g);

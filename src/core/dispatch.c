@@ -7,10 +7,10 @@
  */
 #include "core.h"
 
-/* Has the operation changed tables? For these two `done` counts what is changed, also when they end with an error. */
+/* Has the operation changed tables? For these `done` counts what is changed, also when they end with an error. */
 static bool batch_changed(const struct pvi_op *op)
 {
-    return (op->code == PVI_OP_MAP || op->code == PVI_OP_UNMAP) && op->done != 0;
+    return (op->code == PVI_OP_MAP || op->code == PVI_OP_UNMAP || op->code == PVI_OP_RIGHTS) && op->done != 0;
 }
 
 /* Flushes what the batch has gathered. A failure is reported by every operation that it covered. */
@@ -33,8 +33,7 @@ static int batch_flush(struct pvi_batch *b, uint32_t end)
     return rc;
 }
 
-/* The domain that an operation is for. */
-static int batch_target(struct pvi_domain *caller, const struct pvi_op *op, struct pvi_domain **d)
+int pvi_batch_target(struct pvi_domain *caller, const struct pvi_op *op, struct pvi_domain **d)
 {
     if (op->domid == PVI_DOMID_SELF) {
         *d = caller;
@@ -55,7 +54,7 @@ static int batch_op(struct pvi_domain *caller, struct pvi_batch *b, struct pvi_o
     if ((b->flags & PVI_BATCH_STOP) != 0 && b->failed) {
         return -PVI_ECANCELED;
     }
-    rc = batch_target(caller, op, &d);
+    rc = pvi_batch_target(caller, op, &d);
     if (rc != 0) {
         return rc;
     }
@@ -112,8 +111,12 @@ void pvi_batch_end(struct pvi_batch *b)
 
 int pvi_submit(struct pvi_domain *d, struct pvi_batch *b)
 {
-    int rc = pvi_batch_begin(d, b);
+    int rc;
 
+    if (b->flags == PVI_BATCH_ATOMIC) {
+        return pvi_tx_submit(d, b);
+    }
+    rc = pvi_batch_begin(d, b);
     if (rc != 0) {
         return rc;
     }

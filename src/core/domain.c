@@ -271,7 +271,8 @@ int pvi_domain_destroy(struct pvi_domain *d)
     if (!pvi_domain_claim(d)) {
         return -PVI_EPREEMPTED;
     }
-    rc = domain_end(d);
+    rc = pvi_tx_abandon(d);
+    rc = rc == 0 ? domain_end(d) : rc;
     if (rc == 0 && d->slot) {
         for (i = 0; i < d->nr_contexts; i++) {
             if (d->slot[i]) {

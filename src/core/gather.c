@@ -12,6 +12,8 @@ void pvi_gather_init(struct pvi_gather *g, struct pvi_host *host, struct pvi_hdo
     g->nr_frames = 0;
     g->nr_ranges = g->nr_runs = g->nr_list_runs = g->nr_lists = g->nr_owing = g->nr_tables = 0;
     g->failed_unit = 0;
+    g->tx = false;
+    g->undo = false;
     g->postpone = false;
     g->failed = false;
     g->host = host;
@@ -275,7 +277,8 @@ static uint64_t gather_put_runs(struct pvi_gather *g, const struct pvi_gather_ru
 /* Releases everything, or, when the flush failed, writes it off (R4: never reuse what may be cached). */
 static uint64_t gather_release(struct pvi_gather *g, bool ok)
 {
-    uint64_t lost = gather_put_runs(g, g->run, g->nr_runs, ok);
+    bool logged = g->tx && !g->undo; /* the log of the transaction has the frames, too: they are its to release */
+    uint64_t lost = gather_put_runs(g, g->run, g->nr_runs, ok && !logged);
     struct pvi_page *table, *next;
     uint32_t nr = g->nr_list_runs;
 
@@ -284,7 +287,7 @@ static uint64_t gather_release(struct pvi_gather *g, bool ok)
         struct pvi_gather_run *run = pvi_env_map(g->host, list->pa);
 
         g->lists = list->next;
-        lost += gather_put_runs(g, run, nr, ok);
+        lost += gather_put_runs(g, run, nr, ok && !logged);
         nr = PVI_LIST_RUNS; /* all but the newest are full */
         pvi_env_unmap(g->host, run);
         pvi_pool_put(list->pool, list); /* hardware never saw it */

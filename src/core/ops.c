@@ -18,6 +18,7 @@ static int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
     }
     op->u.caps.max_iova = cfg->iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << cfg->iova_bits) - 1;
     op->u.caps.page_sizes = cfg->page_sizes;
+    op->u.caps.atomic_ops = PVI_ATOMIC_OPS;
     op->u.caps.flags = PVI_CAP_IDENTITY | (d->cfg.default_identity ? PVI_CAP_DEFAULT_IDENTITY : 0u) |
                        (cfg->snoop ? PVI_CAP_SNOOP : 0u);
     pvi_env_acquire(d->host, &d->lock);
@@ -246,6 +247,9 @@ static int free_reattach(struct pvi_domain *d, struct pvi_context *ctx, struct p
     struct pvi_device *dev;
     int rc = 0;
 
+    if (ctx->nr_devices != 0 && d->default_ctx.tx) {
+        return -PVI_EBUSY;
+    }
     while (rc == 0 && ctx->nr_devices != 0) {
         for (dev = d->devices; dev && dev->ctx != ctx; dev = dev->next) {
         }
@@ -265,7 +269,7 @@ static int free_context(struct pvi_domain *d, struct pvi_op *op, struct pvi_cont
     int rc = 0;
 
     /* A context half built is nobody's: who builds has the claim, so its builder is gone or comes back to nothing. */
-    if (ctx->nr_devices != 0 && (op->flags & PVI_FREE_REATTACH) == 0) {
+    if (ctx->tx || (ctx->nr_devices != 0 && (op->flags & PVI_FREE_REATTACH) == 0)) {
         return -PVI_EBUSY;
     }
     if (state != PVI_CTX_DYING) {
@@ -298,13 +302,16 @@ static int op_free(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g
     return rc;
 }
 
-static int reattach(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx)
+static int reattach(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx, const struct pvi_gather *g)
 {
     if (!ctx) {
         return -PVI_ENOCTX;
     }
     if (!dev) {
         return -PVI_ENODEV;
+    }
+    if ((ctx->tx || dev->ctx->tx) && !g->tx) {
+        return -PVI_EBUSY;
     }
     switch (pvi_context_state(ctx)) {
     case PVI_CTX_LIVE:
@@ -331,10 +338,10 @@ static int op_reattach(struct pvi_domain *d, struct pvi_op *op, struct pvi_gathe
     if (rc == 0) {
         dev = pvi_device_find(d, op->u.reattach.sbdf);
         ctx = pvi_domain_context(d, op->ctx);
-        rc = reattach(d, dev, ctx);
+        rc = reattach(d, dev, ctx, g);
         if (rc == -PVI_ENOMEM || rc == -PVI_EQUOTA) { /* no page for a reserved region */
             rc = pvi_gather_recover(g, rc);
-            rc = rc == 0 ? reattach(d, dev, ctx) : rc;
+            rc = rc == 0 ? reattach(d, dev, ctx, g) : rc;
         }
         pvi_domain_unclaim(d);
     }
@@ -344,7 +351,8 @@ static int op_reattach(struct pvi_domain *d, struct pvi_op *op, struct pvi_gathe
 /* Operations that continue from done; in all others it is an output alone. */
 static bool op_resumes(const struct pvi_op *op)
 {
-    const unsigned codes = 1u << PVI_OP_INIT | 1u << PVI_OP_ALLOC_CONTEXT | 1u << PVI_OP_MAP | 1u << PVI_OP_UNMAP;
+    const unsigned codes = 1u << PVI_OP_INIT | 1u << PVI_OP_ALLOC_CONTEXT | 1u << PVI_OP_MAP | 1u << PVI_OP_UNMAP |
+                           1u << PVI_OP_RIGHTS;
 
     return (codes >> op->code & 1) != 0;
 }
@@ -382,6 +390,8 @@ int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *o
         return pvi_op_map(d, op, g);
     case PVI_OP_UNMAP:
         return pvi_op_unmap(d, op, g);
+    case PVI_OP_RIGHTS:
+        return pvi_op_rights(d, op, g);
     case PVI_OP_LOOKUP:
         return pvi_op_lookup(d, op, g);
     default:

@@ -151,11 +151,85 @@ int pvi_op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     r.first = op->u.unmap.dfn.f << PVI_PAGE_LG2;
     r.last = ((op->u.unmap.dfn.f + op->u.unmap.nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
     r.next = r.first + (op->done << PVI_PAGE_LG2);
+    r.keep = g->tx;
     while (rc == 0 && !r.complete) {
         rc = pvi_context_unmap_slice(ctx, &r, g, &at);
         op->done = r.complete ? op->u.unmap.nr : (r.next - r.first) >> PVI_PAGE_LG2;
         op->fault = at >> PVI_PAGE_LG2;
         if (rc == 0 && !r.complete) {
+            rc = pvi_checkpoint(g);
+        }
+    }
+    return rc;
+}
+
+/* Frames mapped at r->next that continue each other, as the guest calls them, pinned for the new rights. */
+static int rights_frames(struct pvi_context *ctx, const struct pvi_pt_change *r, struct pvi_frames *frames, struct pvi_gather *g,
+                         uint64_t *at)
+{
+    pvi_gfn gfn;
+    pvi_pa pa;
+    int rc = pvi_context_peek(ctx, r, g, at);
+
+    if (rc != 0) {
+        return rc;
+    }
+    pa.a = g->scan.run.pa;
+    rc = pvi_host_frame_gfn(g->host, g->hdom, pa, &gfn);
+    if (rc == 0) {
+        rc = pvi_host_frame_get(g->host, g->hdom, gfn, g->scan.run.len >> PVI_PAGE_LG2, r->prot, frames);
+    }
+    if (rc == 0 && frames->pa.a != pa.a) { /* the guest has another frame there by now */
+        pvi_context_put_frames(frames, 0, g);
+        rc = -PVI_ENOFRAME;
+    }
+    return rc;
+}
+
+/* Rights of one run that the host can pin at once; *at is where it stands, or the byte at fault. */
+static int rights_run(struct pvi_context *ctx, struct pvi_pt_change *r, struct pvi_gather *g, uint64_t *at)
+{
+    uint64_t from = r->next;
+    struct pvi_frames frames;
+    int rc = rights_frames(ctx, r, &frames, g, at);
+
+    if (rc == 0) {
+        rc = pvi_context_rights_slice(ctx, r, &frames, g, at);
+        pvi_context_put_frames(&frames, (r->next - from) >> PVI_PAGE_LG2, g);
+    }
+    return rc;
+}
+
+int pvi_op_rights(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    struct pvi_pt_change r;
+    struct pvi_context *ctx;
+    uint64_t at;
+    int rc = range_context(d, op, &ctx);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if ((op->flags & ~PVI_RW) != 0 || op->flags == 0) {
+        return -PVI_EFLAGS;
+    }
+    rc = range_check(ctx, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
+    if (rc == 0 && (op->done >= op->u.unmap.nr || (op->done & (ctx->pt.page_mask >> PVI_PAGE_LG2)) != 0)) {
+        rc = -PVI_EINVAL;
+    }
+    if (rc == 0 && (ctx->pt.prots >> op->flags & 1) == 0) {
+        rc = -PVI_EOPNOTSUPP;
+    }
+    memset(&r, 0, sizeof(r));
+    r.first = op->u.unmap.dfn.f << PVI_PAGE_LG2;
+    r.last = ((op->u.unmap.dfn.f + op->u.unmap.nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
+    r.prot = (uint8_t)op->flags;
+    r.next = r.first + (op->done << PVI_PAGE_LG2);
+    while (rc == 0 && op->done < op->u.unmap.nr) {
+        rc = rights_run(ctx, &r, g, &at);
+        op->done = (r.next - r.first) >> PVI_PAGE_LG2;
+        op->fault = at >> PVI_PAGE_LG2;
+        if (rc == 0 && op->done < op->u.unmap.nr) {
             rc = pvi_checkpoint(g);
         }
     }

@@ -465,7 +465,7 @@ static PT_NOINLINE int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, s
         rc = pt_meet_leaf(pt, ctx, &at, r, p, level, g);
     } else if (at.level > level) {
         rc = pt_chain(pt, ctx, &at, r, p, level, g);
-    } else if (vacant < nr && pt_kind(slot[vacant], level) == PT_TABLE &&
+    } else if (vacant < nr && pt_kind(slot[vacant], level) == PT_TABLE && !r->keep &&
                pt_clear_way(pt, ctx, &at, p->iova + ((uint64_t)vacant << pt_shift(level)), nr - vacant, g)) {
         rc = 0;
     } else if (child && r->replace && (pt->cfg.page_sizes & pt_span(level)) != 0 && child->links == 0 &&

@@ -21,7 +21,7 @@ static struct pvi_page *pt_droppable(const struct pvi_pt *pt, const struct pvi_p
 {
     struct pvi_page *child = pt_child(pt, link, level);
 
-    return child->links == 0 && (r->holes || child->live == pt_entries(level - 1)) &&
+    return child->links == 0 && !r->keep && (r->holes || child->live == pt_entries(level - 1)) &&
                    pt_owed_frames(child) <= PVI_GATHER_FRAMES
                ? child
                : NULL;
@@ -201,6 +201,9 @@ static PT_NOINLINE int pt_climb(struct pvi_pt *pt, struct pvi_context *ctx, stru
     struct pt_at at;
 
     r->climb = false;
+    if (r->keep) {
+        return 0;
+    }
     for (level = 0; level < top; level++) {
         uint64_t first = iova & ~(pt_span(level + 1u) - 1), last = first + (pt_span(level + 1u) - 1), *slot, link;
         struct pvi_page *child;

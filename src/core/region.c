@@ -90,7 +90,7 @@ static int region_claim(struct pvi_context *ctx, const struct pvi_region *region
     r->last = region->last;
     r->prot = region->prot;
     r->count = 1;
-    pvi_env_write32(&ctx->nr_regions, ctx->nr_regions + 1);
+    pvi_context_guard(ctx, ctx->nr_regions + 1, ctx->tx);
     r->inherited = ctx->identity && region_inherited(ctx, region);
     *out = r;
     return r->inherited ? 1 : 0;
@@ -100,7 +100,7 @@ static int region_claim(struct pvi_context *ctx, const struct pvi_region *region
 static void region_forget(struct pvi_context *ctx, struct pvi_ctx_region *record)
 {
     record->count = 0;
-    pvi_env_write32(&ctx->nr_regions, ctx->nr_regions - 1);
+    pvi_context_guard(ctx, ctx->nr_regions - 1, ctx->tx);
 }
 
 /* Unmaps [first, last] of a region; what cannot be flushed is the gather's affair. */
@@ -178,7 +178,7 @@ int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, str
     PVI_ASSERT(record != NULL);
     gone = record->count == 1 && !record->inherited;
     if (!gone && --record->count == 0) {
-        pvi_env_write32(&ctx->nr_regions, ctx->nr_regions - 1);
+        pvi_context_guard(ctx, ctx->nr_regions - 1, ctx->tx);
     }
     pvi_context_unlock_alone(ctx);
     if (!gone) {

@@ -116,6 +116,7 @@ void fx_begin(struct fx *f);
 struct pvi_op *fx_op(struct fx *f, unsigned code, unsigned ctx);
 struct pvi_op *fx_map(struct fx *f, unsigned ctx, uint64_t dfn, uint64_t gfn, uint64_t nr, unsigned prot);
 struct pvi_op *fx_unmap(struct fx *f, unsigned ctx, uint64_t dfn, uint64_t nr);
+struct pvi_op *fx_rights(struct fx *f, unsigned ctx, uint64_t dfn, uint64_t nr, unsigned prot);
 struct pvi_op *fx_lookup(struct fx *f, unsigned ctx, uint64_t dfn);
 struct pvi_op *fx_flush(struct fx *f, unsigned ctx, uint64_t dfn, uint64_t nr);
 struct pvi_op *fx_alloc(struct fx *f, unsigned flags);

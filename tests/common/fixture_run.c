@@ -42,6 +42,15 @@ struct pvi_op *fx_unmap(struct fx *f, unsigned ctx, uint64_t dfn, uint64_t nr)
     return op;
 }
 
+struct pvi_op *fx_rights(struct fx *f, unsigned ctx, uint64_t dfn, uint64_t nr, unsigned prot)
+{
+    struct pvi_op *op = fx_unmap(f, ctx, dfn, nr);
+
+    op->code = PVI_OP_RIGHTS;
+    op->flags = prot;
+    return op;
+}
+
 struct pvi_op *fx_lookup(struct fx *f, unsigned ctx, uint64_t dfn)
 {
     struct pvi_op *op = fx_op(f, PVI_OP_LOOKUP, ctx);
@@ -96,7 +105,7 @@ static void touch_ops(struct fx *f)
     for (unsigned i = 0; i < f->nr_ops; i++) {
         const struct pvi_op *op = &f->op[i];
 
-        if (op->code == PVI_OP_MAP || op->code == PVI_OP_UNMAP) {
+        if (op->code == PVI_OP_MAP || op->code == PVI_OP_UNMAP || op->code == PVI_OP_RIGHTS) {
             uint64_t dfn = op->u.map.dfn.f, nr = op->code == PVI_OP_MAP ? op->u.map.nr : op->u.unmap.nr;
 
             if (nr == 0 || dfn > f->orc.last_pfn || nr - 1 > f->orc.last_pfn - dfn) {
@@ -144,7 +153,40 @@ int fx_submit(struct fx *f)
     return rc;
 }
 
-void fx_judge(struct fx *f)
+/*
+ * A batch that happens whole or not at all has failed: one operation says why, those before it could have succeeded, and nothing
+ * has happened. How far the one came before it failed cannot be told any more.
+ */
+static void judge_nothing(struct fx *f)
+{
+    struct orc trial;
+    unsigned k = 0;
+
+    memset(&trial, 0, sizeof(trial));
+    orc_copy(&trial, &f->orc);
+    while (k < f->nr_ops && f->op[k].status == -PVI_ECANCELED) {
+        struct pvi_op got = f->sent[k];
+        const char *why;
+
+        CHECK_EQ(f->op[k].done, 0);
+        got.done = got.code == PVI_OP_MAP ? got.u.map.nr : got.code == PVI_OP_REATTACH_DEVICE ? 0 : got.u.unmap.nr;
+        got.status = 0;
+        why = orc_judge(&trial, &f->sent[k], &got, 0);
+        k++;
+        if (why) {
+            check_step("operation %u of a batch that failed later: %s", k - 1, why);
+            CHECK(!"it could have succeeded");
+        }
+    }
+    orc_fini(&trial);
+    CHECK(k < f->nr_ops && f->op[k].status != 0);
+    for (k++; k < f->nr_ops; k++) {
+        CHECK_EQ(f->op[k].status, -PVI_ECANCELED);
+        CHECK_EQ(f->op[k].done, 0);
+    }
+}
+
+static void judge_each(struct fx *f)
 {
     bool stopped = false;
 
@@ -167,6 +209,20 @@ void fx_judge(struct fx *f)
             CHECK(!"the answer is what the oracle says");
         }
         stopped |= (f->batch.flags & PVI_BATCH_STOP) != 0 && f->op[i].status != 0;
+    }
+}
+
+void fx_judge(struct fx *f)
+{
+    bool failed = false;
+
+    for (unsigned i = 0; i < f->nr_ops; i++) {
+        failed |= f->op[i].status != 0;
+    }
+    if (failed && f->batch.flags == PVI_BATCH_ATOMIC) {
+        judge_nothing(f);
+    } else {
+        judge_each(f);
     }
     f->batches++;
     if (f->check_every == 0 || f->batches % f->check_every == 0) {

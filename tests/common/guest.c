@@ -69,3 +69,20 @@ bool guest_frame(uint64_t gfn, struct guest_frame *f)
 {
     return guest_run(gfn, 1, f) != 0;
 }
+
+bool guest_back(uint64_t pa, uint64_t *gfn)
+{
+    for (size_t i = 0; i < NR_RANGES; i++) {
+        for (uint64_t at = 0; ranges[i].gfn == GUEST_SCATTER && at < ranges[i].nr; at++) {
+            if (scatter_pa(at) == pa) {
+                *gfn = ranges[i].gfn + at;
+                return true;
+            }
+        }
+        if (ranges[i].gfn != GUEST_SCATTER && pa >= ranges[i].pa && (pa - ranges[i].pa) >> 12 < ranges[i].nr) {
+            *gfn = ranges[i].gfn + ((pa - ranges[i].pa) >> 12);
+            return true;
+        }
+    }
+    return false;
+}

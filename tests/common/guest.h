@@ -39,6 +39,8 @@ struct guest_frame {
 void guest_describe(struct pvi_hdom *d);
 /* false: nothing there. */
 bool guest_frame(uint64_t gfn, struct guest_frame *f);
+/* The guest frame that lies there; false: none. */
+bool guest_back(uint64_t pa, uint64_t *gfn);
 /* Frames from gfn on, at most nr, that continue each other and are of one kind; 0: nothing there. */
 uint64_t guest_run(uint64_t gfn, uint64_t nr, struct guest_frame *f);
 

@@ -233,6 +233,63 @@ static const char *judge_unmap(struct orc *o, const struct pvi_op *op, const str
     return why;
 }
 
+/* How far frames that may have these rights are mapped, and why not further; with `apply` they have them then. */
+static void rights_reach(const struct orc *o, const struct pvi_op *op, struct verdict *v, bool apply)
+{
+    struct flat *map = o->ctx[op->ctx].map;
+    uint64_t nr = apply ? v->done : op->u.unmap.nr;
+
+    for (v->done = 0; v->done < nr; v->done++) {
+        uint64_t dfn = op->u.unmap.dfn.f + v->done, pa, gfn;
+        struct flat_run run;
+        struct guest_frame f;
+
+        v->fault = dfn;
+        if (!flat_lookup(map, dfn, &run, &pa)) {
+            v->status = -PVI_ENOENT;
+            return;
+        }
+        if (!guest_back(pa, &gfn) || !guest_frame(gfn, &f)) {
+            v->status = -PVI_ENOFRAME;
+            return;
+        }
+        if ((op->flags & ~(unsigned)f.prot) != 0) {
+            v->status = -PVI_EPERM;
+            return;
+        }
+        if (apply) {
+            CHECK(flat_replace(map, dfn, 1, pa, op->flags, (op->flags & PVI_WRITE) != 0 ? f.owe_w : f.owe_r));
+        }
+    }
+}
+
+static const char *judge_rights(struct orc *o, const struct pvi_op *op, const struct pvi_op *got, unsigned tolerate)
+{
+    struct verdict v = {.status = context_error(o, op)};
+    const char *why;
+    uint64_t region;
+
+    if (v.status == 0 && ((op->flags & ~PVI_RW) != 0 || op->flags == 0)) {
+        v.status = -PVI_EFLAGS;
+    }
+    if (v.status == 0) {
+        v.has_fault = true;
+        v.status = range_error(o, op->u.unmap.dfn.f, op->u.unmap.nr, &v.fault);
+    }
+    if (v.status == 0 && orc_region(o, op->ctx, op->u.unmap.dfn.f, op->u.unmap.nr, &region)) {
+        v.status = -PVI_ERESERVED; /* judged for the whole request */
+        v.fault = region;
+    } else if (v.status == 0) {
+        rights_reach(o, op, &v, false);
+    }
+    why = judge_progress(&v, got, tolerate, op->u.unmap.dfn.f);
+    if (!why && got->done != 0) {
+        v.done = got->done;
+        rights_reach(o, op, &v, true);
+    }
+    return why;
+}
+
 /* The guest frame behind an address: the guest's ranges overlap nowhere in host-physical memory. */
 static bool frame_is(uint64_t gfn, uint64_t pa)
 {
@@ -456,6 +513,8 @@ const char *orc_judge(struct orc *o, const struct pvi_op *sent, const struct pvi
         return judge_map(o, sent, got, tolerate);
     case PVI_OP_UNMAP:
         return judge_unmap(o, sent, got, tolerate);
+    case PVI_OP_RIGHTS:
+        return judge_rights(o, sent, got, tolerate);
     case PVI_OP_LOOKUP:
         return judge_lookup(o, sent, got);
     default:

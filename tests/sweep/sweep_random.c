@@ -169,8 +169,11 @@ static void some_op(void)
 
     if (pick < 38) {
         some_range(fx_op(&fx, PVI_OP_MAP, ctx), true);
-    } else if (pick < 76) {
+    } else if (pick < 70) {
         some_range(fx_op(&fx, PVI_OP_UNMAP, ctx), false);
+    } else if (pick < 76) {
+        some_range(fx_op(&fx, PVI_OP_RIGHTS, ctx), false);
+        fx.op[fx.nr_ops - 1].flags = 1 + (unsigned)below(3);
     } else if (pick < 84) {
         fx_lookup(&fx, ctx, one_in(3) ? some_dfn() : some_mapped(ctx, &left));
     } else if (pick < 87) {
@@ -187,6 +190,25 @@ static void some_op(void)
     if (one_in(30)) {
         spoil(&fx.op[fx.nr_ops - 1]);
     }
+}
+
+/* A batch that happens whole or not at all: shorter, and of what it can have. */
+static void some_atomic(void)
+{
+    while (fx.nr_ops < 5) {
+        uint64_t pick = below(10);
+        unsigned ctx = 1 + (unsigned)below(3);
+
+        if (pick < 4) {
+            some_range(fx_op(&fx, PVI_OP_MAP, ctx), true);
+        } else if (pick < 8) {
+            some_range(fx_op(&fx, pick < 7 ? PVI_OP_UNMAP : PVI_OP_RIGHTS, ctx), false);
+            fx.op[fx.nr_ops - 1].flags = pick < 7 ? 0 : 1 + (unsigned)below(3);
+        } else {
+            fx_reattach(&fx, one_in(4) ? 0 : ctx, (unsigned)below(fx.nr_devs));
+        }
+    }
+    fx.batch.flags = PVI_BATCH_ATOMIC;
 }
 
 /* --- one machine ---------------------------------------------------------------------------------- */
@@ -275,6 +297,10 @@ static void machine(const struct fx_cfg *cfg, const char *name)
             CHECK(rc == 0 || (!od && rc == -PVI_EEXIST)); /* its region may be in a mapping's way */
         }
         fx_begin(&fx);
+        if (one_in(8)) {
+            some_atomic();
+            n = fx.nr_ops;
+        }
         while (fx.nr_ops < n) {
             some_op();
         }
@@ -327,7 +353,7 @@ MACHINE(null_unit, .kind = FX_NULL, .units = 2)
 static void nothing_is_rare(void **state)
 {
     static const char *const name[PVI_OP_NR] = {"noop",     "query", "init",  "alloc",  "free",
-                                                "reattach", "map",   "unmap", "lookup", "flush"};
+                                                "reattach", "map",   "unmap", "lookup", "flush",  "rights"};
 
     (void)state;
     check_case("how often");

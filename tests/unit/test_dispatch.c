@@ -280,7 +280,7 @@ static void malformed_batches(void **state)
     fx_begin(&f);
     fx_alloc(&f, 0);
     f.op[0].status = 77;
-    f.batch.flags = 2;
+    f.batch.flags = 4;
     CHECK_EQ(fx_submit(&f), -PVI_EINVAL);
     f.batch.flags = 0x80000000;
     CHECK_EQ(fx_submit(&f), -PVI_EINVAL);
