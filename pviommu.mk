@@ -19,7 +19,9 @@ PVIOMMU_CORE_SRCS += src/core/lock.c
 PVIOMMU_CORE_SRCS += src/core/ops.c
 PVIOMMU_CORE_SRCS += src/core/ops_range.c
 PVIOMMU_CORE_SRCS += src/core/pagetable.c
+PVIOMMU_CORE_SRCS += src/core/passthrough.c
 PVIOMMU_CORE_SRCS += src/core/region.c
+PVIOMMU_CORE_SRCS += src/core/sync.c
 PVIOMMU_CORE_SRCS += src/core/system.c
 PVIOMMU_CORE_SRCS += src/pool/pool.c
 

@@ -69,6 +69,7 @@ struct pvi_gather {
     uint64_t nr_frames; /**< in runs, and owed by tables */
     uint32_t nr_ranges, nr_runs, nr_list_runs, nr_lists, nr_owing, nr_tables;
     uint8_t failed_unit; /**< the last one that failed */
+    bool reserve; /**< cuts may take what the pool keeps back for removals */
     bool failed; /**< some flush since pvi_gather_init() has failed */
 };
 

@@ -12,6 +12,7 @@ void pvi_gather_init(struct pvi_gather *g, struct pvi_host *host, struct pvi_hdo
     g->nr_frames = 0;
     g->nr_ranges = g->nr_runs = g->nr_list_runs = g->nr_lists = g->nr_owing = g->nr_tables = 0;
     g->failed_unit = 0;
+    g->reserve = false;
     g->failed = false;
     g->host = host;
     g->hdom = hdom;
