@@ -20,8 +20,9 @@
  * Hooks for the same device frames do not overlap: a host whose lock covers a bracket has that for nothing; one without such a
  * lock makes each hook a bracket of its own.
  *
- * Time. There is no checkpoint in a hook: it takes as long as PVI_SYNC_FRAMES leaves take at worst, an addition in a bracket twice
- * that, and one flush. A host that wants shorter ones passes fewer frames: up to 512 change at most two tables of leaves.
+ * Time. There is no checkpoint in a hook. At worst it stores PVI_SYNC_FRAMES leaves, in a bracket (where it may have to map additions that
+ * waited) or at a bracket's end as many again, and flushes. A host that wants shorter ones passes fewer frames: up to 512, by
+ * themselves, are stores to two tables at most. Each of the library's locks is held for one slice (512 entries) at a time.
  */
 #ifndef PVIOMMU_PASSTHROUGH_H
 #define PVIOMMU_PASSTHROUGH_H
