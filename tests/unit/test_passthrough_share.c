@@ -11,7 +11,7 @@
 #define RWX 7ull
 #define WB (6ull << 3)
 #define LARGE (1ull << 7)
-#define PA(frame) ((pvi_pa){(frame) << 12})
+#define PA(frame) ((pvi_pa){(uint64_t)(frame) << 12})
 
 static struct fx fx;
 static struct pvi_sync sync;
@@ -309,6 +309,69 @@ static void malformed(void **state)
     fx_end(&fx, false);
 }
 
+/* What the table translates is the model's, whatever a call could do. */
+static void same(uint64_t dfn, uint64_t nr)
+{
+    for (uint64_t at = dfn; at < dfn + nr; at += 13) {
+        fx_touch(&fx, at);
+    }
+    pvi_posix_checkpoint(fx.host);
+    fx_check(&fx);
+    fx_dma(&fx);
+}
+
+/*
+ * Additions and removals with any number of pages free: what is not reported is done, what is reported is as it was, and once
+ * there are pages again the rest can be done.
+ */
+static void every_shortage(struct fx *f, const struct fx_cfg *cfg)
+{
+    (void)f;
+    for (uint32_t left = 0; left < 9; left++) {
+        struct pvi_quota other = {.limit = UINT32_MAX};
+        struct pvi_page *held = NULL;
+        struct pvi_domain_cfg dc;
+        uint32_t nr;
+        int rc;
+
+        check_step("%u pages left", left);
+        fx_machine(&fx, cfg);
+        dc = fx_domain_cfg(&fx);
+        dc.passthrough = (struct pvi_passthrough_cfg){.mode = PVI_PASSTHROUGH_SYNC_PT, .reserve = 1};
+        fx_domain(&fx, &dc);
+        pvi_sync_init(&sync, &fx.dom);
+        CHECK_EQ(pvi_sync_add(&sync, (pvi_dfn){0x40000}, PA(0x140000), 0x10000, PVI_RW), 0);
+        CHECK(flat_map(fx.orc.ctx[0].map, 0x40000, 0x10000, 0x140000000ull, PVI_RW, 0));
+        nr = fx.dom.default_pool.nr_free - 1 - left;
+        CHECK_EQ(pvi_pool_take(&fx.dom.default_pool, &other, nr, 0, PVI_PAGE_LIST, &held), 0);
+        for (unsigned k = 0; k < 2; k++) { /* short of pages; then not */
+            rc = pvi_sync_add(&sync, (pvi_dfn){0x6ff00}, PA(0x990001), 0x800, PVI_RW); /* five tables, or six */
+            CHECK(rc == 0 || (k == 0 && rc == -PVI_ENOMEM && sync.missing.nr != 0 && sync.kept.nr == 0));
+            CHECK(rc == 0 || sync.missing.dfn.f + sync.missing.nr == 0x70700);
+            nr = 0x800 - (uint32_t)sync.missing.nr;
+            CHECK(nr == 0 || flat_map(fx.orc.ctx[0].map, 0x6ff00, nr, 0x990001000ull, PVI_RW, 0));
+            CHECK(rc != 0 || k != 0 || left != 0);
+            same(0x6ff00, 0x800);
+            rc = pvi_sync_remove(&sync, (pvi_dfn){0x40101}, 0x2000); /* both ends in leaves */
+            CHECK(rc == 0 || (k == 0 && rc == -PVI_ENOMEM && sync.kept.nr != 0 && sync.missing.nr == 0));
+            CHECK(rc == 0 ? k != 0 || left != 0 : sync.kept.dfn.f + sync.kept.nr == 0x42101);
+            (void)flat_unmap(fx.orc.ctx[0].map, 0x40101, 0x2000 - sync.kept.nr);
+            same(0x40000, 0x2200);
+            CHECK_EQ(pvi_sync_remove(&sync, (pvi_dfn){0x6ff00}, 0x800), 0);
+            (void)flat_unmap(fx.orc.ctx[0].map, 0x6ff00, 0x800);
+            pvi_pool_put_list(&fx.dom.default_pool, held);
+            held = NULL;
+        }
+        fx_end(&fx, false);
+    }
+}
+
+static void short_of_pages(void **state)
+{
+    (void)state;
+    fx_each(every_shortage);
+}
+
 /* A unit that does not obey: whatever a bracket has touched is kept, and everything from then on. */
 static void dead_unit(void **state)
 {
@@ -364,7 +427,8 @@ static void dead_unit_shared(void **state)
     for (unsigned k = 0; k < 2; k++) { /* the flush fails; the context is broken */
         CHECK_EQ(pvi_share_flush(&sync, (pvi_dfn){0x40006}, 3, true), -PVI_EHW);
         CHECK(sync.kept.dfn.f == 0x40006 && sync.kept.nr == 3);
-        fx.unit[0].null.fail_wait = false; /* nobody knows what the unit still has */
+        fx.unit[0].null.fail_wait = false; /* the host's driver goes on, but nobody knows what the unit still has */
+        fx.unit[0].unit->broken = false;
     }
     fx_drop(&fx);
 }
@@ -373,7 +437,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared),    cmocka_unit_test(shared_regions), cmocka_unit_test(stopped),
-        cmocka_unit_test(malformed), cmocka_unit_test(dead_unit),      cmocka_unit_test(dead_unit_shared),
+        cmocka_unit_test(malformed), cmocka_unit_test(short_of_pages), cmocka_unit_test(dead_unit),
+        cmocka_unit_test(dead_unit_shared),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

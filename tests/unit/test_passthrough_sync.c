@@ -9,7 +9,7 @@
 
 #define GIB 0x40000ull /* frames */
 #define RMRR 0x20000ull
-#define PA(frame) ((pvi_pa){(frame) << 12})
+#define PA(frame) ((pvi_pa){(uint64_t)(frame) << 12})
 
 static struct fx *m;
 static struct fx one;
@@ -501,10 +501,54 @@ static void regions(struct fx *f, const struct fx_cfg *cfg)
     down();
 }
 
+/* A device with a region comes between the look at what is to be left alone and the first slice. */
+static void device_comes(void *opaque, enum pvi_posix_point at, bool after)
+{
+    (void)opaque;
+    (void)at;
+    if (!after) {
+        pvi_posix_hook(m->host, 0, NULL, NULL);
+        CHECK_EQ(fx_add(m, 2), 0);
+    }
+}
+
+static void region_comes(struct fx *f, const struct fx_cfg *cfg)
+{
+    for (unsigned k = 0; k < 3; k++) {
+        up(f, cfg, 200, 0);
+        check_step("hook %u", k);
+        region_of(fx_device(f, 2, 0), RMRR, 0x20, PVI_RW);
+        f->orc.ctx[0].identity = true;
+        if (k != 0) {
+            add(RMRR - 0x100, RMRR - 0x100, 0x200, PVI_RW);
+        }
+        edges(RMRR, 0x20);
+        pvi_posix_hook(f->host, PVI_AT_BIT(PVI_AT_LOCK), device_comes, NULL);
+        if (k == 0) {
+            CHECK_EQ(pvi_sync_add(&sync, (pvi_dfn){RMRR - 4}, PA(0x770000), 0x40, PVI_RW), 0);
+            CHECK_EQ(sync.stepped, 0x20);
+            CHECK(flat_map(model(), RMRR - 4, 4, 0x770000000, PVI_RW, 0));
+            CHECK(flat_map(model(), RMRR + 0x20, 0x1c, 0x770024000, PVI_RW, 0));
+        } else if (k == 1) {
+            CHECK_EQ(pvi_sync_remove(&sync, (pvi_dfn){RMRR - 4}, 0x40), -PVI_ERESERVED);
+            (void)flat_unmap(model(), RMRR - 4, 4);
+            (void)flat_unmap(model(), RMRR + 0x20, 0x1c);
+        } else {
+            CHECK_EQ(pvi_sync_protect(&sync, (pvi_dfn){RMRR - 4}, 0x40, PVI_READ), -PVI_ERESERVED);
+            (void)flat_protect(model(), RMRR - 4, 4, PVI_READ);
+            (void)flat_protect(model(), RMRR + 0x20, 0x1c, PVI_READ);
+        }
+        left_is(&sync.kept, RMRR, k != 0 ? 0x20 : 0);
+        judged();
+        down();
+    }
+}
+
 static void regions_everywhere(void **state)
 {
     (void)state;
     fx_each(regions);
+    fx_each(region_comes);
 }
 
 int main(void)
