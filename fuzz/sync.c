@@ -162,7 +162,7 @@ static void missing(int rc)
     }
 }
 
-/* Frames of [dfn, dfn + nr) that hooks map, up to the first that is mapped: additions are cut there, what would be EEXIST is tried alone. */
+/* Frames of [dfn, dfn + nr), up to the first that is mapped and that hooks change. */
 static uint64_t vacant(uint64_t dfn, uint64_t nr)
 {
     uint64_t first;

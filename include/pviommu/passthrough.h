@@ -94,7 +94,10 @@ struct pvi_sync_left {
 struct pvi_sync {
     struct pvi_sync_left missing; /**< after an error: frames added, by this call or earlier in the bracket, that are not mapped */
     struct pvi_sync_left kept;    /**< after an error: frames that devices may still reach as before; the host keeps them */
-    /** Frames added since pvi_sync_begin() (outside of brackets: ever) that lie in windows (MSI, HyperTransport) or in reserved regions: stepped over. */
+    /**
+     * Frames added since pvi_sync_begin() (outside of brackets: ever) that lie in windows (MSI, HyperTransport) or in reserved
+     * regions: stepped over.
+     */
     uint64_t stepped;
     /* the library's own */
     struct pvi_domain *domain;
@@ -146,13 +149,14 @@ PVI_MUST_CHECK int pvi_sync_end(struct pvi_sync *s);
 /**
  * The host's p2m has got nr frames of RAM from pa on at dfn, where nothing was. A frame that takes another's place is a removal
  * and an addition in one bracket. Inside a bracket frames that continue each other (in address, frame and rights, upwards or
- * downwards, within a naturally aligned GiB) wait together; an error but those of the first line below is then about earlier frames, which
- * missing names, and the frames of this call are not taken either.
+ * downwards, within a naturally aligned GiB) wait together; an error but those that change nothing is then about earlier
+ * frames, which missing names, and the frames of this call are not taken either.
  * Windows, and reserved regions of devices in the default context, are stepped over and counted: what lies in a region is added again
  * after the device is gone.
  * @param prot PVI_READ, PVI_WRITE.
- * @return 0; -PVI_ELENGTH (0, above PVI_SYNC_FRAMES, or across a GiB's border), -PVI_EFLAGS (rights), -PVI_EALIGN (pa), -PVI_EWRAP, -PVI_ERANGE (beyond what
- *         the table or its entries reach), -PVI_EOPNOTSUPP (the format has no such rights), -PVI_EDEFAULT (no mode): nothing changed.
+ * @return 0; -PVI_ELENGTH (0, above PVI_SYNC_FRAMES, or across a GiB's border), -PVI_EFLAGS (rights), -PVI_EALIGN (pa), -PVI_EWRAP,
+ *         -PVI_ERANGE (beyond what the table or its entries reach), -PVI_EOPNOTSUPP (the format has no such rights), -PVI_EDEFAULT
+ *         (no mode): nothing changed.
  *         -PVI_EEXIST (something is mapped where missing begins), -PVI_ENOMEM (the pool, less what is kept back for removals),
  *         -PVI_EDYING: missing is not mapped, what lies before it is. -PVI_EHW: as pvi_sync_end(), also outside of a bracket.
  */
@@ -165,7 +169,8 @@ PVI_MUST_CHECK int pvi_sync_add(struct pvi_sync *s, pvi_dfn dfn, pvi_pa pa, uint
  *         -PVI_ERESERVED: all but the frames in reserved regions of devices are removed; those lie within kept, still translate, and are
  *         removed once more after pvi_device_remove(). -PVI_ENOMEM: a large leaf cannot be cut, even out of the reserve: kept is mapped as
  *         before, what lies before it is removed. -PVI_EHW: kept is kept for ever. Where this call had to map additions first that
- *         it overlaps, what pvi_sync_add() may answer for them: missing names them; nothing of the removal is left undone unless kept says so.
+ *         it overlaps, what pvi_sync_add() may answer for them: missing names them; nothing of the removal is left undone unless kept
+ *         says so.
  */
 PVI_MUST_CHECK int pvi_sync_remove(struct pvi_sync *s, pvi_dfn dfn, uint64_t nr);
 
@@ -184,7 +189,8 @@ PVI_MUST_CHECK int pvi_sync_protect(struct pvi_sync *s, pvi_dfn dfn, uint64_t nr
  * then they are called after the table has changed.
  * @param nr frames, 0 (with dfn 0): everything.
  * @param tables entries that point to tables have changed, too.
- * @return 0; -PVI_EWRAP, -PVI_EDEFAULT (the host's table is not in force): nothing done. -PVI_EHW: as pvi_sync_end(): nothing that the change displaced is used again.
+ * @return 0; -PVI_EWRAP, -PVI_EDEFAULT (the host's table is not in force): nothing done. -PVI_EHW: as pvi_sync_end(): nothing that the
+ *         change displaced is used again.
  */
 PVI_MUST_CHECK int pvi_share_flush(struct pvi_sync *s, pvi_dfn dfn, uint64_t nr, bool tables);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Passthrough modes: names, choice, what is asked for and in force, why a table is not shared (seed 003). The sentences that the
- * comments quote in spirit: disabled is the default without hardware, sync_pt for PV, share_pt for HVM; share_pt is unavailable for PV;
- * where hardware does not allow it sync_pt is used instead.
+ * Passthrough modes: names, choice, what is asked for and in force, why a table is not shared. Seed 003 says: disabled is the default
+ * without hardware, sync_pt that of PV and share_pt that of HVM; share_pt is unavailable for PV; where hardware does not
+ * allow it sync_pt is used instead.
  */
 #include <string.h>
 

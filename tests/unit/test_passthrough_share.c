@@ -199,6 +199,41 @@ static void shared_regions(void **state)
     down();
 }
 
+/* A device with a region cannot come back once the host's table has lost it: it stays where its region is. */
+static void region_lost(void **state)
+{
+    struct pvi_device *dev;
+    struct pvi_op *op;
+
+    (void)state;
+    check_case("a region that the host's table has lost");
+    up(&kinds[0], 0);
+    dev = fx_device(&fx, 0, 0);
+    dev->nr_regions = 1;
+    dev->region[0] = (struct pvi_region){0x40010000, 0x40010fff, PVI_RW};
+    CHECK_EQ(pvi_device_add(&fx.dom, dev), 0);
+    fx_begin(&fx);
+    op = fx_op(&fx, PVI_OP_INIT, 0);
+    op->u.init.nr_contexts = 1;
+    op->u.init.nr_pages = 20;
+    fx_alloc(&fx, 0);
+    fx_reattach(&fx, 1, 0);
+    CHECK_EQ(fx_submit(&fx), 0);
+    CHECK(fx.op[2].status == 0 && reached(0, 0x40010000) == 0x40010000 && reached(0, 0x40006000) == 0);
+    store(3, 16, 0);
+    CHECK_EQ(pvi_share_flush(&sync, (pvi_dfn){0x40010}, 1, false), 0);
+    for (unsigned k = 0; k < 2; k++) {
+        fx_begin(&fx);
+        fx_reattach(&fx, 0, 0);
+        CHECK_EQ(fx_submit(&fx), 0);
+        CHECK_EQ(fx.op[0].status, k == 0 ? -PVI_ENOENT : 0);
+        CHECK_EQ(dev->ctx->id, k == 0 ? 1 : 0);
+        CHECK_EQ(reached(0, 0x40010000), 0x40010000);
+        store(3, 16, 0x40010000ull | RWX | WB);
+    }
+    down();
+}
+
 /* From share_pt to sync_pt: never under a device. Contexts of the guest's are as ever. */
 static void stopped(void **state)
 {
@@ -436,7 +471,7 @@ static void dead_unit_shared(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shared),    cmocka_unit_test(shared_regions), cmocka_unit_test(stopped),
+        cmocka_unit_test(shared),    cmocka_unit_test(shared_regions), cmocka_unit_test(region_lost),    cmocka_unit_test(stopped),
         cmocka_unit_test(malformed), cmocka_unit_test(short_of_pages), cmocka_unit_test(dead_unit),
         cmocka_unit_test(dead_unit_shared),
     };
