@@ -341,6 +341,12 @@ static void malformed(void **state)
     CHECK(sync.missing.dfn.f == 0x5000 && sync.missing.nr == 4);
     CHECK_EQ(pvi_sync_remove(&sync, (pvi_dfn){0x9000}, 1), 0);
     CHECK_EQ(reached(0, 0x9000000), 0);
+    while (fx.dom.devices) {
+        CHECK_EQ(pvi_device_remove(&fx.dom, fx.dom.devices), 0);
+    }
+    CHECK_EQ(pvi_domain_destroy(&fx.dom), 0);
+    CHECK_EQ(pvi_sync_remove(&sync, (pvi_dfn){0x9001}, 1), 0); /* there is no context any more, and no device */
+    CHECK_EQ(pvi_sync_protect(&sync, (pvi_dfn){0x9001}, 1, PVI_READ), 0);
     fx_end(&fx, false);
 }
 
