@@ -48,7 +48,8 @@ enum pvi_opcode {
      * Moves a device of this domain, with all its requester ids and its group, to context ctx (0: the default one). ENODEV: no such
      * device here; ENOCTX; EBUSY: the context is being built; EEXIST: something is mapped inside a reserved region of the device, or
      * another region overlaps it; ENOSPC: no domain id left on the unit, or too many regions; ENOMEM, EQUOTA: no page for a region;
-     * EOPNOTSUPP: the unit cannot walk the context's table.
+     * EOPNOTSUPP: the unit cannot walk the context's table; ENOENT: back to a default context whose table is the host's own, and that
+     * does not map a region of the device any more.
      */
     PVI_OP_REATTACH_DEVICE,
     /**

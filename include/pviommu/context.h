@@ -54,6 +54,9 @@ struct pvi_context {
     uint32_t state;      /**< enum pvi_context_state; read without a lock */
     uint16_t id;
     bool identity;
+    bool synced;         /**< the default context, following the host's p2m: regions may be there already */
+    uint8_t shared_levels;
+    pvi_pa shared_root;  /**< not 0: devices translate through this table, the host's own, instead of pt */
     uint64_t progress; /**< of building (next frame) or of teardown (next byte) */
     uint32_t generation; /**< how often the object has become a context: a resumed operation knows its own */
     int error;         /**< why building failed, while it is taken down again */

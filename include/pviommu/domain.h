@@ -9,6 +9,7 @@
 #include <pviommu/context.h>
 #include <pviommu/gather.h>
 #include <pviommu/host.h>
+#include <pviommu/passthrough.h>
 #include <pviommu/pool.h>
 
 /** Contexts that a domain can have beside the default one. */
@@ -52,6 +53,7 @@ struct pvi_domain_cfg {
     uint8_t iova_bits;         /**< 0: 48; the depth of every table follows from it */
     bool default_identity;     /**< the default context begins as identity (else it blocks) */
     bool trim;                 /**< give empty tables back at once */
+    struct pvi_passthrough_cfg passthrough; /**< what the default context follows; with a mode, default_identity is false */
 };
 
 struct pvi_batch;
@@ -89,8 +91,10 @@ struct pvi_domain {
     uint32_t state;       /**< enum pvi_domain_state; read without a lock */
     uint32_t dying;       /**< read without a lock */
     uint32_t nr_holes;
+    uint32_t passthrough; /**< enum pvi_passthrough in force; read without a lock */
+    uint8_t share_obstacle; /**< enum pvi_share_obstacle */
     struct pvi_range hole[PVI_MAX_UNITS * PVI_MAX_HOLES]; /**< what no unit translates, each once */
-    bool has_iommu;
+    bool has_iommu; /**< also false where passthrough is disabled */
     bool moving; /**< somebody moves devices, initialises or destroys: everybody else comes back later */
 };
 
@@ -106,7 +110,8 @@ enum pvi_domain_state {
  * Sets a domain up with its default context; overwrites all of d.
  * Identity defaults are built by pvi_domain_start().
  * @return 0; -PVI_ELIMIT (cfg beyond the library's limits), -PVI_EOPNOTSUPP (units that cannot walk one
- *         common table), -PVI_ENOMEM: nothing changed.
+ *         common table; a passthrough mode that PV, or a machine without units, cannot have, or whose table would have no 4 KiB
+ *         leaves), -PVI_EINVAL (no such mode, or a mode and default_identity), -PVI_ENOMEM: nothing changed.
  */
 PVI_MUST_CHECK int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_domain_cfg *cfg);
 
@@ -123,7 +128,8 @@ PVI_MUST_CHECK int pvi_domain_start(struct pvi_domain *d);
  * equal or do not overlap. The caller holds no lock that its own pvi_host_frame_get() or pvi_host_identity_next() takes.
  * @return 0; -PVI_EINVAL (malformed description, regions that no context can map, an id shared outside of the group),
  *         -PVI_EEXIST (sbdf there already, or something is mapped inside a reserved region of the device),
- *         -PVI_ENOIOMMU, -PVI_EDYING, -PVI_EBUSY (that context is being built, or broken), -PVI_EPREEMPTED (another
+ *         -PVI_EOPNOTSUPP (passthrough is disabled), -PVI_ENOENT (share_pt, and the host's table does not map a region 1:1 with
+ *         its rights: its pages stay where they are during this call), -PVI_ENOIOMMU, -PVI_EDYING, -PVI_EBUSY (that context is being built, or broken), -PVI_EPREEMPTED (another
  *         call moves devices: call again), -PVI_ENOSPC, -PVI_ENOMEM, -PVI_EQUOTA or what pvi_host_did_alloc() and
  *         pvi_host_dev_switch() answered: nothing changed. -PVI_EHW: the device is not in the domain, its ids block as
  *         far as its unit obeys, and what the unit may still reach is written off, never reused.

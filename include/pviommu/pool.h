@@ -57,6 +57,7 @@ struct pvi_pool {
     uint32_t nr_pages; /**< all that the pool holds, lost ones included */
     uint32_t nr_free;  /**< on the free list */
     uint32_t nr_lost;  /**< never to be used again: their flush failed */
+    uint32_t reserve;  /**< free pages that only pvi_pool_take_reserve() may touch; set before the pool is used */
 };
 
 /** Figures of a pool at one moment. */
@@ -90,10 +91,12 @@ uint32_t pvi_pool_shrink(struct pvi_pool *pool, uint32_t nr);
  * Takes nr pages at once, or none. Their content is anything where page->dirty is set, else zero; live, links and owing are 0.
  * @param more so many beyond nr, if the pool and the share are far from their end: saves taking the lock for each.
  * @param[out] first the pages, linked by next.
- * @return 0, -PVI_ENOMEM (pool) or -PVI_EQUOTA (the context's share): nothing changed.
+ * @return 0, -PVI_ENOMEM (pool, less its reserve) or -PVI_EQUOTA (the context's share): nothing changed.
  */
 PVI_MUST_CHECK int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, uint32_t more,
                                  enum pvi_page_state state, struct pvi_page **first);
+/** The same for table pages, down to the last one: for what takes translations away. */
+PVI_MUST_CHECK int pvi_pool_take_reserve(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, struct pvi_page **first);
 
 /**
  * Takes a page back that no unit can reach or cache any more (R4).

@@ -36,6 +36,7 @@ struct pvi_unit_caps {
     bool write_buffer;               /**< additions need a write-buffer flush (VT-d RWBF) */
     bool page_selective;             /**< PVI_INV_PAGES is available */
     bool snoop;                      /**< leaves carry a force-coherent bit (VT-d SC, AMD FC) */
+    bool shares;                     /**< walks a processor's second-stage table as it is (VT-d; never AMD-Vi) */
     uint8_t inv_max_lg2;             /**< largest PVI_INV_PAGES, log2 of bytes: 12 .. 63 */
     uint8_t inv_max_nr;              /**< page invalidations that cost as much as one of the domain */
     uint8_t nr_holes;

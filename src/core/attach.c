@@ -78,9 +78,9 @@ static struct pvi_dev_entry context_entry(const struct pvi_context *ctx, const s
     memset(&e, 0, sizeof(e));
     if (ctx) {
         e.translate = true;
-        e.levels = ctx->pt.cfg.levels;
+        e.levels = ctx->shared_root.a != 0 ? ctx->shared_levels : ctx->pt.cfg.levels;
         e.did = ctx->did[u->index];
-        e.root = ctx->pt.root->pa;
+        e.root = ctx->shared_root.a != 0 ? ctx->shared_root : ctx->pt.root->pa;
     }
     return e;
 }
@@ -497,7 +497,7 @@ int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev)
     int rc;
 
     if (!d->has_iommu) {
-        return -PVI_ENOIOMMU;
+        return d->passthrough == PVI_PASSTHROUGH_DISABLED ? -PVI_EOPNOTSUPP : -PVI_ENOIOMMU;
     }
     rc = pvi_domain_enter(d);
     if (rc == 0) {

@@ -214,6 +214,42 @@ int pvi_context_scan(const struct pvi_context *ctx, uint64_t next, uint64_t last
     return ctx->pt.cfg.ops->scan(&ctx->pt, scan);
 }
 
+/* Steps over frames that are not mapped, one table's worth at most; whoever calls has the context alone. */
+static void rights_gap(struct pvi_context *ctx, struct pvi_pt_change *r)
+{
+    struct pvi_pt_leaf leaf;
+    unsigned i;
+
+    for (i = 0; i < PVI_TABLE_ENTRIES && !r->complete && ctx->pt.cfg.ops->lookup(&ctx->pt, r->next, &leaf) == -PVI_ENOENT; i++) {
+        r->next += ctx->pt.page_mask + 1;
+        r->complete = r->next - 1 == r->last;
+    }
+}
+
+int pvi_context_protect_slice(struct pvi_context *ctx, struct pvi_pt_change *r, struct pvi_gather *g)
+{
+    uint64_t at;
+    int rc;
+
+    if (!pvi_gather_ready(g, ctx)) {
+        rc = pvi_gather_flush(g);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    pvi_context_lock_alone(ctx);
+    rc = context_open(ctx, g, false, r->next, r->last, &at);
+    if (rc == 0) {
+        rc = ctx->pt.cfg.ops->rights(&ctx->pt, ctx, r, g);
+    }
+    if (rc == -PVI_ENOENT) {
+        rights_gap(ctx, r);
+        rc = 0;
+    }
+    pvi_context_unlock_alone(ctx);
+    return pvi_gather_recover(g, rc); /* leaves owe nothing here, so that the gather always has room for them */
+}
+
 /* The same with a lock of the context held: regions and state stay as they are. */
 static int context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf)
 {

@@ -92,6 +92,8 @@ int pvi_context_rights_slice(struct pvi_context *ctx, struct pvi_pt_change *r, c
                              struct pvi_gather *g, uint64_t *at);
 /* The first run from `next` on, in one slice (see struct pvi_pt_scan). Nobody changes the table meanwhile. */
 int pvi_context_scan(const struct pvi_context *ctx, uint64_t next, uint64_t last, struct pvi_pt_scan *scan);
+/* The same for rights; what is not mapped is stepped over. Alone: at most one table's worth. */
+int pvi_context_protect_slice(struct pvi_context *ctx, struct pvi_pt_change *r, struct pvi_gather *g);
 /* Finds the leaf at iova, without a lock where no region is reserved. 0, ENOENT, ERESERVED, or what the state says. */
 int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf);
 /* Gives back the frames of a run from number `from` on: they never reached a table. */
@@ -115,6 +117,14 @@ int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g);
 bool pvi_region_meets(const struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *at);
 int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g);
 int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g);
+
+/* passthrough.c, for pvi_domain_init() */
+/* Chooses the mode. */
+int pvi_passthrough_init(struct pvi_domain *d);
+/* Pages that the default pool keeps back. */
+uint32_t pvi_passthrough_reserve(const struct pvi_domain *d);
+/* Tells the default context, which is made. */
+void pvi_passthrough_context(struct pvi_domain *d);
 
 /* attach.c; the domain is claimed */
 /* Moves a device and its whole group, or nothing. */

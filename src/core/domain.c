@@ -168,19 +168,25 @@ int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_d
     pvi_pool_init(&d->pool, h);
     pvi_pool_init(&d->default_pool, h);
     d->has_iommu = cfg->system && cfg->system->nr_units > 0;
-    if (!d->has_iommu) {
-        return 0;
+    rc = pvi_passthrough_init(d);
+    if (rc != 0 || !d->has_iommu) {
+        return rc;
     }
     ctx->domain = d;
     pvi_context_lock_init(ctx);
     domain_holes(d);
     rc = domain_table_cfg(cfg, &d->table);
+    if (rc == 0 && d->passthrough >= PVI_PASSTHROUGH_SYNC_PT && (d->table.page_sizes & PVI_PAGE_SIZE) == 0) {
+        rc = -PVI_EOPNOTSUPP; /* a p2m changes frame by frame */
+    }
     if (rc != 0) {
         return rc;
     }
     pvi_gather_init(&d->gather, h, cfg->hdom, d->table.ops);
+    d->default_pool.reserve = pvi_passthrough_reserve(d);
     rc = pvi_pool_grow(&d->default_pool,
-                       cfg->default_pages > DEFAULT_PAGES_MIN ? cfg->default_pages : DEFAULT_PAGES_MIN, &done);
+                       (cfg->default_pages > DEFAULT_PAGES_MIN ? cfg->default_pages : DEFAULT_PAGES_MIN) +
+                           d->default_pool.reserve, &done);
     if (rc == 0) {
         rc = pvi_context_init(ctx, d, 0, &d->default_pool, UINT32_MAX);
     }
@@ -188,6 +194,7 @@ int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_d
         (void)pvi_pool_shrink(&d->default_pool, d->default_pool.nr_pages);
         return rc;
     }
+    pvi_passthrough_context(d);
     ctx->identity = cfg->default_identity;
     ctx->state = cfg->default_identity ? PVI_CTX_BUILDING : PVI_CTX_LIVE;
     return 0;

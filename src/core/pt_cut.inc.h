@@ -142,7 +142,8 @@ static PT_NOINLINE int pt_cut(struct pvi_pt *pt, struct pvi_context *ctx, struct
     if (order > 0 && (pt->cfg.page_sizes & pt_span(level)) != 0) {
         pt_cut_group(pt, &at, base, nr, begin, &g->work);
     } else {
-        rc = pvi_pool_take(pt->pool, pt->quota, nr, 0, PVI_PAGE_TABLE, &child);
+        rc = g->reserve ? pvi_pool_take_reserve(pt->pool, pt->quota, nr, &child)
+                        : pvi_pool_take(pt->pool, pt->quota, nr, 0, PVI_PAGE_TABLE, &child);
         for (i = 0; rc == 0 && i < nr; i++, child = next) {
             next = child->next;
             pt_cut_down(pt, &at, base + i, i, begin, &g->work, child);

@@ -39,7 +39,7 @@ static struct pvi_ctx_region *region_find(struct pvi_context *ctx, const struct 
 }
 
 /* Is the whole region mapped 1:1 already, with the rights that it needs? */
-static bool region_inherited(const struct pvi_context *ctx, const struct pvi_region *region)
+static bool region_inherited(const struct pvi_pt *pt, const struct pvi_region *region)
 {
     uint64_t at = region->first;
 
@@ -49,7 +49,7 @@ static bool region_inherited(const struct pvi_context *ctx, const struct pvi_reg
         int rc;
 
         do { /* nothing new is taken away meanwhile: this ends */
-            rc = ctx->pt.cfg.ops->lookup(&ctx->pt, at, &leaf);
+            rc = pt->cfg.ops->lookup(pt, at, &leaf);
         } while (rc == -PVI_EBUSY);
         if (rc != 0 || leaf.iova != leaf.pa ||
             (leaf.prot & region->prot) != region->prot) {
@@ -61,6 +61,31 @@ static bool region_inherited(const struct pvi_context *ctx, const struct pvi_reg
         }
         at = end + 1;
     }
+}
+
+/*
+ * Is it mapped by whoever made the context's table: an identity, the host's hooks, or the host's own table? A function of its own:
+ * its copy of the table is off the stack again before anything is mapped.
+ */
+static __attribute__((noinline)) bool region_given(const struct pvi_context *ctx, const struct pvi_region *region)
+{
+    struct pvi_pt table;
+
+    if (ctx->shared_root.a == 0) {
+        return (ctx->identity || ctx->synced) && region_inherited(&ctx->pt, region);
+    }
+    table = ctx->pt;
+    table.root_pa = ctx->shared_root;
+    table.cfg.levels = ctx->shared_levels;
+    table.table_last = UINT64_MAX >> (64 - table.cfg.ops->iova_bits(ctx->shared_levels));
+    return region_inherited(&table, region);
+}
+
+/* The record is free again; the context is locked. */
+static void region_forget(struct pvi_context *ctx, struct pvi_ctx_region *record)
+{
+    record->count = 0;
+    pvi_context_guard(ctx, ctx->nr_regions - 1, ctx->tx);
 }
 
 /* Claims a record, or joins the one that is there. 1: joined or inherited, nothing to map; 0: *out is to be mapped. */
@@ -91,16 +116,13 @@ static int region_claim(struct pvi_context *ctx, const struct pvi_region *region
     r->prot = region->prot;
     r->count = 1;
     pvi_context_guard(ctx, ctx->nr_regions + 1, ctx->tx);
-    r->inherited = ctx->identity && region_inherited(ctx, region);
+    r->inherited = region_given(ctx, region);
+    if (ctx->shared_root.a != 0 && !r->inherited) {
+        region_forget(ctx, r);
+        return -PVI_ENOENT; /* nothing of ours can be mapped into the host's table */
+    }
     *out = r;
     return r->inherited ? 1 : 0;
-}
-
-/* The record is free again; the context is locked. */
-static void region_forget(struct pvi_context *ctx, struct pvi_ctx_region *record)
-{
-    record->count = 0;
-    pvi_context_guard(ctx, ctx->nr_regions - 1, ctx->tx);
 }
 
 /* Unmaps [first, last] of a region; what cannot be flushed is the gather's affair. */

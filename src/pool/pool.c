@@ -113,8 +113,9 @@ uint32_t pvi_pool_shrink(struct pvi_pool *pool, uint32_t nr)
 /* What is far enough from the end to take more than was asked for: so many times as much is left. */
 #define POOL_PLENTY 8u
 
-int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, uint32_t more, enum pvi_page_state state,
-                  struct pvi_page **first)
+/* Part of both its callers: the second frame would lie on the deepest way of all. */
+static inline __attribute__((always_inline)) int pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, uint32_t more, uint32_t reserve,
+                     enum pvi_page_state state, struct pvi_page **first)
 {
     struct pvi_page *page = NULL;
     uint32_t i;
@@ -122,13 +123,13 @@ int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, u
 
     PVI_ASSERT(nr > 0);
     pvi_env_acquire(pool->host, &pool->lock);
-    if (pool->nr_free < nr) {
+    if (pool->nr_free < (uint64_t)nr + reserve) {
         rc = -PVI_ENOMEM;
     } else if ((uint64_t)quota->used + nr > quota->limit) {
         rc = -PVI_EQUOTA;
     } else {
         *first = pool->free;
-        if ((uint64_t)nr + POOL_PLENTY * more <= pool->nr_free &&
+        if ((uint64_t)nr + reserve + POOL_PLENTY * more <= pool->nr_free &&
             (uint64_t)quota->used + nr + POOL_PLENTY * more <= quota->limit) {
             nr += more;
         }
@@ -147,6 +148,17 @@ int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, u
     }
     pvi_env_release(pool->host, &pool->lock);
     return rc;
+}
+
+int pvi_pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, uint32_t more, enum pvi_page_state state,
+                  struct pvi_page **first)
+{
+    return pool_take(pool, quota, nr, more, pool->reserve, state, first);
+}
+
+int pvi_pool_take_reserve(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, struct pvi_page **first)
+{
+    return pool_take(pool, quota, nr, 0, 0, PVI_PAGE_TABLE, first);
 }
 
 /* In use in this pool: anything else is a double free or a page of somebody else. */

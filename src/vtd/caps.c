@@ -50,6 +50,7 @@ int pvi_vtd_caps(uint64_t cap, uint64_t ecap, unsigned haw_bits, unsigned quirks
     out->write_buffer = (cap & VTD_CAP_RWBF) || (quirks & PVI_VTD_QUIRK_WBUF);
     out->page_selective = (cap & VTD_CAP_PSI) != 0;
     out->snoop = (ecap & VTD_ECAP_SC) != 0;
+    out->shares = true;
     if (out->page_selective) {
         out->inv_max_lg2 = (uint8_t)(PVI_PAGE_LG2 + VTD_CAP_MAMV(cap));
         if (out->inv_max_lg2 > 63) {
