@@ -30,6 +30,24 @@ struct pvi_ctx_region {
     bool inherited; /**< was mapped 1:1 already (identity): nothing to map, nothing to remove */
 };
 
+/** Windows that one context can have at the same time. */
+#define PVI_MAX_WINDOWS 8u
+
+enum pvi_window_state {
+    PVI_WINDOW_NONE = 0,
+    PVI_WINDOW_OPEN, /**< may be mapped in */
+    PVI_WINDOW_GOING /**< being emptied; no address is in it any more */
+};
+
+/** One window: a range of IOVA that may be mapped in, with leaves of some sizes. Changes only while somebody has the context alone. */
+struct pvi_window {
+    uint64_t first, last; /**< bytes, inclusive */
+    uint64_t sizes;       /**< bit n: leaves of 2^n bytes */
+    uint32_t state;       /**< enum pvi_window_state; written last: looked at without a lock, too */
+    uint32_t generation;  /**< tells it from others that had, or will have, its number; never 0 */
+    uint64_t next;        /**< going: first byte still to be emptied */
+};
+
 /** Locks that a context's gigabytes share; powers of two. */
 #define PVI_CTX_STRIPES 16u
 
@@ -49,6 +67,10 @@ struct pvi_context {
     uint32_t nr_devices;
     struct pvi_ctx_region region[PVI_MAX_CTX_REGIONS];
     uint32_t nr_regions; /**< in use */
+    uint32_t windowed;   /**< window[] says what may be mapped in; 0: one window over all, as after a reset */
+    uint64_t plain_last; /**< all bytes up to here are in one window and in no region; 0: look closer. Read without a lock */
+    struct pvi_window window[PVI_MAX_WINDOWS];
+    uint32_t nr_windows_made; /**< ever */
     uint32_t state;      /**< enum pvi_context_state; read without a lock */
     uint16_t id;
     bool identity;

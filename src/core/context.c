@@ -26,6 +26,7 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     memset(ctx->nr_dev, 0, sizeof(ctx->nr_dev));
     memset(ctx->region, 0, sizeof(ctx->region));
     pvi_env_write32(&ctx->nr_regions, 0);
+    pvi_window_init(ctx);
     return 0;
 }
 
@@ -43,20 +44,38 @@ static int context_state_error(uint8_t state)
     return state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
 }
 
-/* May the table be changed? With a lock of the context held, so that the answer stays true. */
-static CORE_INLINE int context_open(struct pvi_context *ctx, bool building, uint64_t first, uint64_t last, uint64_t *at)
+/* The same where regions or windows may be in the way. */
+static __attribute__((noinline)) int context_inspect(const struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *at,
+                                                     uint64_t *barred)
+{
+    uint64_t sizes;
+
+    if (ctx->nr_regions != 0 && pvi_region_meets(ctx, first, last, at)) {
+        return -PVI_ERESERVED;
+    }
+    if (pvi_window_find(ctx, first, last, &sizes, at) != 0) {
+        return -PVI_ERANGE;
+    }
+    *barred = ctx->pt.cfg.page_sizes & ~sizes;
+    return ((first | (last + 1)) & ((sizes & (0 - sizes)) - 1)) == 0 ? 0 : -PVI_EALIGN; /* it was another window when it was asked */
+}
+
+/* May the table be changed, and with which leaves? With a lock of the context held, so that the answer stays true. */
+static CORE_INLINE int context_open(struct pvi_context *ctx, bool building, uint64_t first, uint64_t last, uint64_t *at,
+                                    uint64_t *barred)
 {
     uint8_t state = pvi_context_state(ctx);
 
     if (state != PVI_CTX_LIVE && !(building && state == PVI_CTX_BUILDING)) {
         return context_state_error(state);
     }
-    return ctx->nr_regions != 0 && pvi_region_meets(ctx, first, last, at) ? -PVI_ERESERVED : 0;
+    *barred = 0;
+    return last > ctx->plain_last ? context_inspect(ctx, first, last, at, barred) : 0;
 }
 
 static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at)
 {
-    int rc = context_open(ctx, true, r->iova + r->done, r->iova + r->len - 1, at);
+    int rc = context_open(ctx, true, r->iova + r->done, r->iova + r->len - 1, at, &r->barred);
 
     if (rc == 0) {
         rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, r, g);
@@ -102,7 +121,7 @@ static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unma
     if (r->complete && pvi_context_state(ctx) != PVI_CTX_LIVE) {
         return 0;
     }
-    rc = r->complete ? 0 : context_open(ctx, false, r->next, r->last, at);
+    rc = r->complete ? 0 : context_open(ctx, false, r->next, r->last, at, &r->barred);
     if (rc == 0) {
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, r, g);
         *at = r->next;
@@ -139,10 +158,10 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
 /* The same with a lock of the context held: regions and state stay as they are. */
 static int context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf)
 {
-    uint64_t at;
-    int rc = context_open(ctx, false, iova, iova | PVI_PAGE_MASK, &at);
+    uint64_t at, barred;
+    int rc = context_open(ctx, false, iova, iova | PVI_PAGE_MASK, &at, &barred);
 
-    return rc == 0 ? ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf) : rc;
+    return rc == 0 || rc == -PVI_EALIGN ? ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf) : rc;
 }
 
 int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf)
@@ -150,7 +169,7 @@ int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_lea
     pvi_env_lock *lock;
     int rc;
 
-    if (pvi_env_read32(&ctx->nr_regions) == 0) {
+    if (pvi_env_read64(&ctx->plain_last) != 0) {
         rc = ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf);
         /* Live now: the table cannot have been another life's. */
         if (pvi_context_state(ctx) != PVI_CTX_LIVE) {
@@ -185,7 +204,7 @@ static void frames_put_from(const struct pvi_frames *frames, uint64_t from, stru
     }
 }
 
-int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, unsigned prot,
+int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, uint64_t mask, unsigned prot,
                            struct pvi_frames *frames, struct pvi_gather *g)
 {
     const struct pvi_pt *pt = &ctx->pt;
@@ -203,8 +222,8 @@ int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, 
         usable = frames->pa.a <= pt->pa_last ? (pt->pa_last + 1 - frames->pa.a) >> PVI_PAGE_LG2 : 0;
         rc = usable == 0 ? -PVI_ERANGE : 0;
     }
-    usable &= ~(pt->page_mask >> PVI_PAGE_LG2);
-    if (rc == 0 && ((frames->pa.a & pt->page_mask) != 0 || usable == 0)) {
+    usable &= ~(mask >> PVI_PAGE_LG2);
+    if (rc == 0 && ((frames->pa.a & mask) != 0 || usable == 0)) {
         rc = -PVI_EALIGN; /* pinned in pieces that no leaf of this context can map */
         usable = 0;
     }
@@ -295,7 +314,7 @@ static int build_step(struct pvi_context *ctx, const struct pvi_identity_run *ru
     if (run->nr == 0) {
         return 0;
     }
-    rc = pvi_context_get_frames(ctx, run->first, run->nr, run->prot, &frames, g);
+    rc = pvi_context_get_frames(ctx, run->first, run->nr, ctx->pt.page_mask, run->prot, &frames, g);
 
     if (rc != 0) { /* gone since it was enumerated, or beyond what the table can name */
         ctx->progress = run->first.f + build_mask(ctx) + 1;

@@ -77,8 +77,8 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
                             uint64_t *at);
 /* Finds the leaf at iova, without a lock where no region is reserved. 0, ENOENT, ERESERVED, or what the state says. */
 int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf);
-/* Pins frames and keeps of them what the context's table can map. On an error nothing is pinned. */
-int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, unsigned prot,
+/* Pins frames and keeps of them what pages of mask + 1 bytes can map. On an error nothing is pinned. */
+int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, uint64_t mask, unsigned prot,
                            struct pvi_frames *frames, struct pvi_gather *g);
 /*
  * Maps pinned frames at dfn, slice by slice with checkpoints. *done frames are mapped, exact whatever comes
@@ -96,6 +96,18 @@ int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g);
 bool pvi_region_meets(const struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *at);
 int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g);
 int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g);
+
+/* window.c */
+/* One window over all that the table reaches; nobody else knows the context. */
+void pvi_window_init(struct pvi_context *ctx);
+/* Sets plain_last anew after regions or windows have changed; the caller has the context alone. */
+void pvi_context_replain(struct pvi_context *ctx);
+/*
+ * Does one window hold all of [first, last]? 0 with its leaf sizes, or -PVI_ERANGE with the first byte outside. Without a lock of the
+ * context the answer is a first look: what follows asks again with one.
+ */
+int pvi_window_find(const struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *sizes, uint64_t *at);
+int pvi_op_window(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 
 /* attach.c; the domain is claimed */
 /* Moves a device and its whole group, or nothing. */

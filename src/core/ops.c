@@ -337,7 +337,8 @@ static int op_reattach(struct pvi_domain *d, struct pvi_op *op, struct pvi_gathe
 /* Operations that continue from done; in all others it is an output alone. */
 static bool op_resumes(const struct pvi_op *op)
 {
-    const unsigned codes = 1u << PVI_OP_INIT | 1u << PVI_OP_ALLOC_CONTEXT | 1u << PVI_OP_MAP | 1u << PVI_OP_UNMAP;
+    const unsigned codes = 1u << PVI_OP_INIT | 1u << PVI_OP_ALLOC_CONTEXT | 1u << PVI_OP_MAP | 1u << PVI_OP_UNMAP |
+                           1u << PVI_OP_WINDOW_REMOVE;
 
     return (codes >> op->code & 1) != 0;
 }
@@ -377,7 +378,9 @@ int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *o
         return pvi_op_unmap(d, op, g);
     case PVI_OP_LOOKUP:
         return pvi_op_lookup(d, op, g);
-    default:
+    case PVI_OP_FLUSH:
         return pvi_op_flush(d, op, g);
+    default:
+        return pvi_op_window(d, op, g);
     }
 }

@@ -67,7 +67,7 @@ static bool region_inherited(const struct pvi_context *ctx, const struct pvi_reg
 static int region_claim(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_ctx_region **out)
 {
     struct pvi_ctx_region *r = region_find(ctx, region);
-    uint64_t at;
+    uint64_t at, sizes;
     unsigned i;
 
     if (r) {
@@ -91,7 +91,8 @@ static int region_claim(struct pvi_context *ctx, const struct pvi_region *region
     r->prot = region->prot;
     r->count = 1;
     pvi_env_write32(&ctx->nr_regions, ctx->nr_regions + 1);
-    r->inherited = ctx->identity && region_inherited(ctx, region);
+    pvi_context_replain(ctx);
+    r->inherited = ctx->identity && pvi_window_find(ctx, region->first, region->last, &sizes, &at) == 0 && region_inherited(ctx, region);
     *out = r;
     return r->inherited ? 1 : 0;
 }
@@ -101,6 +102,7 @@ static void region_forget(struct pvi_context *ctx, struct pvi_ctx_region *record
 {
     record->count = 0;
     pvi_env_write32(&ctx->nr_regions, ctx->nr_regions - 1);
+    pvi_context_replain(ctx);
 }
 
 /* Unmaps [first, last] of a region; what cannot be flushed is the gather's affair. */
@@ -178,7 +180,7 @@ int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, str
     PVI_ASSERT(record != NULL);
     gone = record->count == 1 && !record->inherited;
     if (!gone && --record->count == 0) {
-        pvi_env_write32(&ctx->nr_regions, ctx->nr_regions - 1);
+        region_forget(ctx, record);
     }
     pvi_context_unlock_alone(ctx);
     if (!gone) {

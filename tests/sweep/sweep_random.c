@@ -113,19 +113,42 @@ static unsigned some_ctx(void)
     return (unsigned)(one_in(12) ? below(10) : 1 + below(3));
 }
 
+/* Mostly into some window of the context, and its pages; the smallest of them. */
+static uint64_t into_window(unsigned ctx, uint64_t *dfn, uint64_t *nr)
+{
+    const struct orc_ctx *c = &fx.orc.ctx[ctx < ORC_CONTEXTS ? ctx : 0];
+    const struct orc_window *w = &c->window[below(4)];
+    uint64_t page;
+
+    for (unsigned i = 0; i < ORC_WINDOWS; i++) {
+        w = c->window[i].first <= *dfn && *dfn <= c->window[i].last ? &c->window[i] : w;
+    }
+    if (ctx >= ORC_CONTEXTS || !fx.orc.ctx[ctx].windowed || w->state != PVI_WINDOW_OPEN || one_in(12)) {
+        return 1;
+    }
+    page = (w->sizes & (0 - w->sizes)) >> 12;
+    *dfn = *dfn >= w->first && *dfn <= w->last ? *dfn & ~(page - 1) : w->first + below((w->last - w->first + 1) / page) * page;
+    *nr = (*nr + page - 1) / page * page;
+    *nr = *nr - 1 > w->last - *dfn ? w->last - *dfn + 1 : *nr;
+    return page;
+}
+
 static void some_range(struct pvi_op *op, bool map)
 {
-    uint64_t dfn = some_dfn(), nr = some_nr(), left;
+    uint64_t dfn = some_dfn(), nr = some_nr(), left, page;
 
     if (!map && !one_in(3)) {
         dfn = some_mapped(op->ctx, &left);
         nr = nr > left && !one_in(6) ? left : nr;
     }
-
+    page = into_window(op->ctx, &dfn, &nr);
     if (map) {
         op->flags = 1 + (unsigned)below(3);
         op->u.map.dfn.f = dfn;
-        op->u.map.gfn.f = some_gfn(dfn);
+        op->u.map.gfn.f = some_gfn(dfn) & ~(page - 1);
+        if (op->u.map.gfn.f >= GUEST_MMIO && op->u.map.gfn.f < GUEST_MMIO + 0xf00) {
+            op->u.map.gfn.f = GUEST_PV; /* not into the window of interrupts */
+        }
         op->u.map.nr = nr;
     } else {
         op->u.unmap.dfn.f = dfn;
@@ -161,12 +184,61 @@ static void spoil(struct pvi_op *op)
     }
 }
 
+/* Sizes of a window, mostly of those that there are. */
+static void some_sizes(struct pvi_op *op)
+{
+    uint64_t sizes = one_in(20) ? rnd_next(&rnd) : fx.orc.page_sizes & rnd_next(&rnd);
+
+    switch (below(6)) {
+    case 0:
+        op->u.window.sizes = sizes;
+        op->u.window.shift = (uint8_t)(sizes != 0 && !one_in(9) ? __builtin_ctzll(sizes) : 0);
+        break;
+    case 1:
+        op->u.window.shift = (uint8_t)(one_in(3) ? below(70) : 12 + 9 * below(3));
+        break;
+    case 2:
+        op->u.window.shift = (uint8_t)(12 + 9 * below(2));
+        op->u.window.sizes = 1ull << op->u.window.shift;
+        break;
+    default:
+        break;
+    }
+}
+
+/* Over the places of some_dfn(), in large pages or in odd ones. */
+static void some_window(unsigned ctx)
+{
+    const struct orc_ctx *c = &fx.orc.ctx[ctx < ORC_CONTEXTS ? ctx : 0];
+    uint64_t pick = below(20), dfn, nr;
+    bool open = false;
+
+    for (unsigned i = 0; i < 4; i++) {
+        open |= c->window[i].state == PVI_WINDOW_OPEN;
+    }
+    pick = c->windowed && !open ? 0 : pick;
+
+    if (pick < (c->windowed ? 12u : 2u)) {
+        dfn = some_dfn() & (one_in(5) ? ~0ull : one_in(6) ? ~0x3ffffull : ~0x1ffull);
+        nr = one_in(5) ? 1 + below(0x800) : one_in(6) ? 0x40000 : 0x200 * (1 + below(8));
+        some_sizes(fx_window(&fx, ctx, dfn, nr, 0, 0));
+    } else if (pick < 14) {
+        fx_window_op(&fx, PVI_OP_WINDOW_REMOVE, ctx, (unsigned)(c->windowed ? below(9) : 0));
+    } else if (pick < 16) {
+        fx_window_op(&fx, PVI_OP_WINDOW_QUERY, ctx, (unsigned)below(9));
+    } else {
+        fx_op(&fx, PVI_OP_WINDOW_RESET, ctx);
+    }
+}
+
 static void some_op(void)
 {
     unsigned ctx = some_ctx();
     uint64_t pick = below(100), left;
 
-    if (pick < 38) {
+    if (one_in(25)) {
+        some_window(one_in(5) ? ctx : 3); /* the others keep the one over all */
+    } else if (pick < 38) {
         some_range(fx_op(&fx, PVI_OP_MAP, ctx), true);
     } else if (pick < 76) {
         some_range(fx_op(&fx, PVI_OP_UNMAP, ctx), false);
@@ -280,7 +352,8 @@ static void machine(const struct fx_cfg *cfg, const char *name)
         if (cfg->kind != FX_NULL) {
             watch_edges();
         }
-        pvi_posix_hdom_max_run(fx.hdom, one_in(4) ? 1 + below(700) : 0);
+        fx.tolerate = one_in(4) ? ORC_TOLERATE_RUNS : 0;
+        pvi_posix_hdom_max_run(fx.hdom, fx.tolerate ? 1 + below(700) : 0);
         fx_run(&fx);
         done += n;
         for (unsigned i = 0; i < n; i++) {
@@ -326,7 +399,8 @@ MACHINE(null_unit, .kind = FX_NULL, .units = 2)
 static void nothing_is_rare(void **state)
 {
     static const char *const name[PVI_OP_NR] = {"noop",     "query", "init",  "alloc",  "free",
-                                                "reattach", "map",   "unmap", "lookup", "flush"};
+                                                "reattach", "map",   "unmap", "lookup", "flush",
+                                                "window create", "window remove", "window query", "window reset"};
 
     (void)state;
     check_case("how often");
