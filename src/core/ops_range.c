@@ -3,7 +3,7 @@
 #include "core.h"
 
 /* The same where windows may be set: one of them holds the range, in its pages if `whole`. */
-static __attribute__((noinline)) int range_window(const struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, bool whole, uint64_t *mask,
+static __attribute__((noinline)) int range_window(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, bool whole, uint64_t *mask,
                                                   uint64_t *fault)
 {
     uint64_t first = dfn.f << PVI_PAGE_LG2, sizes, at;
@@ -11,7 +11,7 @@ static __attribute__((noinline)) int range_window(const struct pvi_context *ctx,
 
     if (rc != 0) {
         *fault = at >> PVI_PAGE_LG2;
-        return rc;
+        return pvi_context_state(ctx) == PVI_CTX_BROKEN ? -PVI_EHW : rc; /* windows may have been going when it broke */
     }
     *mask = (sizes & (0 - sizes)) - 1;
     return whole && ((dfn.f | nr) & (*mask >> PVI_PAGE_LG2)) != 0 ? -PVI_EALIGN : 0;
@@ -21,7 +21,7 @@ static __attribute__((noinline)) int range_window(const struct pvi_context *ctx,
  * The one place where a guest's range is judged: length, wrap, alignment, reach, windows, holes. *mask is the smallest page there,
  * less one, *fault the DFN at fault, the first one if all is well. A range that is not `whole` may be part of a window's page.
  */
-static CORE_INLINE int range_check(const struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, bool whole, uint64_t *mask,
+static CORE_INLINE int range_check(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, bool whole, uint64_t *mask,
                                    uint64_t *fault)
 {
     const struct pvi_pt *pt = &ctx->pt;
