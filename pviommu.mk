@@ -21,6 +21,7 @@ PVIOMMU_CORE_SRCS += src/core/ops_range.c
 PVIOMMU_CORE_SRCS += src/core/pagetable.c
 PVIOMMU_CORE_SRCS += src/core/region.c
 PVIOMMU_CORE_SRCS += src/core/system.c
+PVIOMMU_CORE_SRCS += src/core/usage.c
 PVIOMMU_CORE_SRCS += src/core/window.c
 PVIOMMU_CORE_SRCS += src/pool/pool.c
 

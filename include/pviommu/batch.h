@@ -91,6 +91,13 @@ enum pvi_opcode {
      * number 0. All are closed at once. Errors as for REMOVE, but ENOENT. Resumable.
      */
     PVI_OP_WINDOW_RESET,
+    /** Fills u.usage; also of the default context. ENOCTX. */
+    PVI_OP_QUERY_USAGE,
+    /**
+     * Takes the oldest fault that the context, also the default one, has kept of its devices: u.fault. ENOCTX; ENOENT: there is none;
+     * lost is told all the same. Once the status is 0 the fault is not told again.
+     */
+    PVI_OP_READ_FAULT,
     PVI_OP_NR
 };
 
@@ -145,6 +152,22 @@ struct pvi_op {
             uint8_t state;  /**< QUERY: enum pvi_window_state */
             uint8_t left;   /**< QUERY: windows that can still be created */
         } window;
+        struct {
+            uint32_t pages_used, pages_limit; /**< of the pool; no limit but the pool: UINT32_MAX */
+            uint64_t mapped;  /**< frames, reserved regions of devices among them */
+            uint64_t flushes; /**< that had something of this context for some unit */
+            uint32_t faults;  /**< ever, modulo 2^32 */
+            uint32_t devices; /**< attached */
+        } usage; /**< out */
+        struct {
+            uint64_t iova;
+            pvi_sbdf sbdf;
+            uint32_t lost; /**< faults that were counted and not kept, since the context was made, modulo 2^32 */
+            uint16_t rid;
+            uint16_t code; /**< as in struct pvi_fault */
+            uint8_t write;
+            uint8_t left;  /**< how many more there are now */
+        } fault; /**< out */
         struct {
             uint32_t nr_contexts; /**< beside the default one, >= 1 */
             uint32_t nr_pages;    /**< pool pages to set aside, >= 1 */

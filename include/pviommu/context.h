@@ -51,14 +51,32 @@ struct pvi_window {
 /** Locks that a context's gigabytes share; powers of two. */
 #define PVI_CTX_STRIPES 16u
 
+/** Lock of a context's gigabytes n, n + PVI_CTX_STRIPES, ... */
+struct pvi_stripe {
+    pvi_env_lock lock;
+    uint64_t mapped;         /**< bytes that were mapped, less those unmapped, by who held it; modulo 2^64 */
+    unsigned char apart[64]; /* CPUs in different gigabytes write different cache lines */
+};
+
+/** Faults that a context keeps for its owner. */
+#define PVI_CTX_FAULTS 16u
+/** Faults that come at once are kept as far as there is room; then one in so many milliseconds. */
+#define PVI_FAULT_BURST 16u
+#define PVI_FAULT_MS 100u
+
+/** One fault of a device, as its owner may see it. */
+struct pvi_ctx_fault {
+    uint64_t iova;
+    pvi_sbdf sbdf;
+    uint16_t rid, code;
+    bool write;
+};
+
 struct pvi_context {
     struct pvi_domain *domain;
     pvi_env_lock lock; /**< state, units, regions; with `alone` set, all of it */
     uint32_t alone;    /**< somebody has, or waits for, the context alone */
-    struct {
-        pvi_env_lock lock;       /**< the table's gigabytes n, n + PVI_CTX_STRIPES, ... */
-        unsigned char apart[64]; /* CPUs in different gigabytes write different cache lines */
-    } stripe[PVI_CTX_STRIPES];
+    struct pvi_stripe stripe[PVI_CTX_STRIPES];
     struct pvi_pt pt;
     struct pvi_quota quota;
     uint64_t units;                 /**< bit n: attached to unit n; cleared only after its last flush */
@@ -76,6 +94,13 @@ struct pvi_context {
     bool identity;
     uint64_t progress; /**< of building (next frame) or of teardown (next byte) */
     uint32_t generation; /**< how often the object has become a context: a resumed operation knows its own */
+    uint64_t mapped;   /**< as in a stripe, by who had the context alone */
+    uint64_t flushes;  /**< that had something of this context for some unit */
+    struct pvi_ctx_fault fault[PVI_CTX_FAULTS];
+    uint32_t nr_kept, first_kept; /**< of fault[], the oldest first */
+    uint32_t nr_faults, nr_lost;  /**< ever; and not kept */
+    uint32_t tokens;   /**< faults that may be kept now */
+    uint64_t token_ms; /**< when the last token came */
     int error;         /**< why building failed, while it is taken down again */
 };
 
@@ -83,6 +108,9 @@ struct pvi_context {
 struct pvi_context_usage {
     uint32_t pages_used, pages_limit;
     uint32_t devices;
+    uint32_t faults;  /**< ever, modulo 2^32 */
+    uint64_t mapped;  /**< frames, reserved regions among them */
+    uint64_t flushes; /**< that had something of it for some unit */
     uint8_t state;
 };
 

@@ -27,6 +27,7 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     memset(ctx->region, 0, sizeof(ctx->region));
     pvi_env_write32(&ctx->nr_regions, 0);
     pvi_window_init(ctx);
+    pvi_usage_init(ctx);
     return 0;
 }
 
@@ -73,12 +74,15 @@ static CORE_INLINE int context_open(struct pvi_context *ctx, bool building, uint
     return last > ctx->plain_last ? context_inspect(ctx, first, last, at, barred) : 0;
 }
 
-static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at)
+/* *mapped is the count that goes with the lock that is held. */
+static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at, uint64_t *mapped)
 {
     int rc = context_open(ctx, true, r->iova + r->done, r->iova + r->len - 1, at, &r->barred);
 
     if (rc == 0) {
+        *mapped -= r->done;
         rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, r, g);
+        *mapped += r->done;
         *at = r->iova + r->done;
     }
     return rc;
@@ -87,7 +91,7 @@ static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r
 int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g,
                           uint64_t *at)
 {
-    pvi_env_lock *lock;
+    struct pvi_stripe *stripe;
     int rc;
 
     *at = r->iova + r->done;
@@ -101,19 +105,19 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
         }
     }
     r->shared = true;
-    lock = pvi_context_lock_gigabyte(ctx, *at);
-    rc = context_map(ctx, r, g, at);
-    pvi_env_release(g->host, lock);
+    stripe = pvi_context_lock_gigabyte(ctx, *at);
+    rc = context_map(ctx, r, g, at, &stripe->mapped);
+    pvi_env_release(g->host, &stripe->lock);
     if (rc == PVI_PT_ALONE) {
         r->shared = false;
         pvi_context_lock_alone(ctx);
-        rc = context_map(ctx, r, g, at);
+        rc = context_map(ctx, r, g, at, &ctx->mapped);
         pvi_context_unlock_alone(ctx);
     }
     return pvi_gather_recover(g, rc);
 }
 
-static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g, uint64_t *at)
+static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g, uint64_t *at, uint64_t *mapped)
 {
     int rc;
 
@@ -123,7 +127,9 @@ static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unma
     }
     rc = r->complete ? 0 : context_open(ctx, false, r->next, r->last, at, &r->barred);
     if (rc == 0) {
+        *mapped += r->removed;
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, r, g);
+        *mapped -= r->removed;
         *at = r->next;
     }
     return rc;
@@ -132,7 +138,7 @@ static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unma
 int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
                             uint64_t *at)
 {
-    pvi_env_lock *lock;
+    struct pvi_stripe *stripe;
     int rc;
 
     *at = r->next;
@@ -143,13 +149,13 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
         }
     }
     r->shared = true;
-    lock = pvi_context_lock_gigabyte(ctx, r->next);
-    rc = context_unmap(ctx, r, g, at);
-    pvi_env_release(g->host, lock);
+    stripe = pvi_context_lock_gigabyte(ctx, r->next);
+    rc = context_unmap(ctx, r, g, at, &stripe->mapped);
+    pvi_env_release(g->host, &stripe->lock);
     if (rc == PVI_PT_ALONE || r->climb) { /* r->climb: empty tables are left, whatever stopped it */
         r->shared = false;
         pvi_context_lock_alone(ctx);
-        rc = context_unmap(ctx, r, g, at);
+        rc = context_unmap(ctx, r, g, at, &ctx->mapped);
         pvi_context_unlock_alone(ctx);
     }
     return rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
@@ -166,7 +172,7 @@ static int context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_
 
 int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf)
 {
-    pvi_env_lock *lock;
+    struct pvi_stripe *stripe;
     int rc;
 
     if (pvi_env_read64(&ctx->plain_last) != 0) {
@@ -176,9 +182,9 @@ int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_lea
             return context_state_error(pvi_context_state(ctx));
         }
     } else {
-        lock = pvi_context_lock_gigabyte(ctx, iova);
+        stripe = pvi_context_lock_gigabyte(ctx, iova);
         rc = context_lookup(ctx, iova, leaf);
-        pvi_env_release(ctx->domain->host, lock);
+        pvi_env_release(ctx->domain->host, &stripe->lock);
     }
     if (rc == -PVI_EBUSY) {
         /* What is unlinked already may still come back to the pool meanwhile, nothing more: this ends. */
@@ -398,18 +404,4 @@ int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g)
         }
     }
     return rc;
-}
-
-int pvi_context_usage(struct pvi_domain *d, uint16_t id, struct pvi_context_usage *out)
-{
-    struct pvi_context *ctx = pvi_domain_context(d, id);
-
-    if (!ctx) {
-        return -PVI_ENOCTX;
-    }
-    out->pages_used = pvi_quota_used(id == 0 ? &d->default_pool : &d->pool, &ctx->quota);
-    out->pages_limit = ctx->quota.limit;
-    out->devices = ctx->nr_devices;
-    out->state = pvi_context_state(ctx);
-    return 0;
 }

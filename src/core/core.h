@@ -53,8 +53,8 @@ uint64_t pvi_domain_hole_end(const struct pvi_domain *d, uint64_t at);
 
 /* lock.c */
 void pvi_context_lock_init(struct pvi_context *ctx);
-/* Shuts out everybody else from the gigabyte of iova, and whoever wants the context alone. Release what comes back. */
-pvi_env_lock *pvi_context_lock_gigabyte(struct pvi_context *ctx, uint64_t iova);
+/* Shuts out everybody else from the gigabyte of iova, and whoever wants the context alone. Release the lock of what comes back. */
+struct pvi_stripe *pvi_context_lock_gigabyte(struct pvi_context *ctx, uint64_t iova);
 void pvi_context_lock_alone(struct pvi_context *ctx);
 void pvi_context_unlock_alone(struct pvi_context *ctx);
 
@@ -108,6 +108,12 @@ void pvi_context_replain(struct pvi_context *ctx);
  */
 int pvi_window_find(const struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *sizes, uint64_t *at);
 int pvi_op_window(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+
+/* usage.c */
+/* Nothing is counted yet, no fault is kept; nobody else knows the context. */
+void pvi_usage_init(struct pvi_context *ctx);
+int pvi_op_usage(struct pvi_domain *d, struct pvi_op *op);
+int pvi_op_read_fault(struct pvi_domain *d, struct pvi_op *op);
 
 /* attach.c; the domain is claimed */
 /* Moves a device and its whole group, or nothing. */

@@ -378,6 +378,10 @@ int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *o
         return pvi_op_unmap(d, op, g);
     case PVI_OP_LOOKUP:
         return pvi_op_lookup(d, op, g);
+    case PVI_OP_QUERY_USAGE:
+        return op->flags == 0 ? pvi_op_usage(d, op) : -PVI_EFLAGS;
+    case PVI_OP_READ_FAULT:
+        return op->flags == 0 ? pvi_op_read_fault(d, op) : -PVI_EFLAGS;
     case PVI_OP_FLUSH:
         return pvi_op_flush(d, op, g);
     default:

@@ -118,7 +118,9 @@ static int region_unmap(struct pvi_context *ctx, uint64_t first, uint64_t last, 
     u.holes = true;
     while (rc == 0 && !u.complete) {
         pvi_context_lock_alone(ctx);
+        ctx->mapped += u.removed;
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, &u, g);
+        ctx->mapped -= u.removed;
         pvi_context_unlock_alone(ctx);
         rc = rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
     }
@@ -145,7 +147,9 @@ int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, str
     }
     while (rc == 0 && r.done < r.len) {
         pvi_context_lock_alone(ctx);
+        ctx->mapped -= r.done;
         rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, &r, g);
+        ctx->mapped += r.done;
         pvi_context_unlock_alone(ctx);
         rc = pvi_gather_recover(g, rc);
     }

@@ -154,6 +154,7 @@ static int window_slice(struct pvi_context *ctx, struct pvi_window *w, struct pv
     more = rc == 0 && window_piece(ctx, w, &r);
     if (more) {
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, &r, g);
+        ctx->mapped -= r.removed;
         more = !r.complete || r.last != w->last;
         w->next = r.complete && more ? r.last + 1 : r.next;
     }
@@ -323,12 +324,12 @@ static int window_query(struct pvi_context *ctx, struct pvi_op *op)
 {
     struct pvi_window w = {0, ctx->pt.iova_last, ctx->pt.cfg.page_sizes, PVI_WINDOW_OPEN, 0, 0};
     unsigned index = op->u.window.index, left = PVI_MAX_WINDOWS - 1, i;
-    pvi_env_lock *lock;
+    struct pvi_stripe *stripe;
 
     if (index >= PVI_MAX_WINDOWS) {
         return -PVI_ENOENT;
     }
-    lock = pvi_context_lock_gigabyte(ctx, 0); /* whichever: it keeps out who changes windows */
+    stripe = pvi_context_lock_gigabyte(ctx, 0); /* whichever: it keeps out who changes windows */
     if (ctx->windowed != 0) {
         w = ctx->window[index];
         for (i = 0, left = 0; i < PVI_MAX_WINDOWS; i++) {
@@ -337,7 +338,7 @@ static int window_query(struct pvi_context *ctx, struct pvi_op *op)
     } else if (index != 0) {
         w.state = PVI_WINDOW_NONE;
     }
-    pvi_env_release(ctx->domain->host, lock);
+    pvi_env_release(ctx->domain->host, &stripe->lock);
     memset(&op->u, 0, sizeof(op->u));
     op->u.window.index = (uint16_t)index;
     op->u.window.state = (uint8_t)w.state;

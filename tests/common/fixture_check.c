@@ -77,6 +77,7 @@ static void check_table(struct fx *f, unsigned ctx)
     if (!f->orc.ctx[ctx].broken) {
         CHECK_EQ(usage.pages_used, out.tables); /* nothing untracked (R12) */
         CHECK_EQ(usage.state, PVI_CTX_LIVE);
+        CHECK_EQ(usage.mapped, flat_pages(f->orc.ctx[ctx].map));
     }
 }
 

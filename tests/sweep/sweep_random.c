@@ -250,6 +250,8 @@ static void some_op(void)
         fx_reattach(&fx, one_in(4) ? 0 : ctx, (unsigned)below(fx.nr_devs));
     } else if (pick < 97) {
         fx_alloc(&fx, one_in(6) ? PVI_ALLOC_IDENTITY : 0);
+    } else if (pick < 98) {
+        fx_op(&fx, PVI_OP_QUERY_USAGE, ctx);
     } else if (pick < 99) {
         fx_free(&fx, ctx, one_in(3) ? 0 : PVI_FREE_REATTACH);
     } else {
@@ -400,11 +402,11 @@ static void nothing_is_rare(void **state)
 {
     static const char *const name[PVI_OP_NR] = {"noop",     "query", "init",  "alloc",  "free",
                                                 "reattach", "map",   "unmap", "lookup", "flush",
-                                                "window create", "window remove", "window query", "window reset"};
+                                                "window create", "window remove", "window query", "window reset", "usage", "read fault"};
 
     (void)state;
     check_case("how often");
-    for (unsigned i = PVI_OP_ALLOC_CONTEXT; i < PVI_OP_NR; i++) {
+    for (unsigned i = PVI_OP_ALLOC_CONTEXT; i < PVI_OP_READ_FAULT; i++) { /* no unit is asked for faults here */
         print_message("%s: %llu done, %llu refused\n", name[i], (unsigned long long)right[i],
                       (unsigned long long)refused[i]);
         CHECK(right[i] * 5 >= refused[i] && refused[i] * 50 >= right[i]);
