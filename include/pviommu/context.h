@@ -117,7 +117,7 @@ struct pvi_context_usage {
 struct pvi_domain;
 
 /**
- * Reads a context's figures. @return 0 or -PVI_ENOCTX.
+ * Reads a context's figures; has it alone for a moment (PVI_LOCK_CONTEXT). @return 0 or -PVI_ENOCTX.
  */
 PVI_MUST_CHECK int pvi_context_usage(struct pvi_domain *d, uint16_t id, struct pvi_context_usage *out);
 

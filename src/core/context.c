@@ -26,8 +26,10 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     memset(ctx->nr_dev, 0, sizeof(ctx->nr_dev));
     memset(ctx->region, 0, sizeof(ctx->region));
     pvi_env_write32(&ctx->nr_regions, 0);
+    pvi_context_lock_alone(ctx); /* who was meant for its last life may still look */
     pvi_window_init(ctx);
     pvi_usage_init(ctx);
+    pvi_context_unlock_alone(ctx);
     return 0;
 }
 

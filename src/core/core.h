@@ -98,7 +98,7 @@ int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, str
 int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g);
 
 /* window.c */
-/* One window over all that the table reaches; nobody else knows the context. */
+/* One window over all that the table reaches; the caller has the context alone. */
 void pvi_window_init(struct pvi_context *ctx);
 /* Sets plain_last anew after regions or windows have changed; the caller has the context alone. */
 void pvi_context_replain(struct pvi_context *ctx);
@@ -110,7 +110,7 @@ int pvi_window_find(const struct pvi_context *ctx, uint64_t first, uint64_t last
 int pvi_op_window(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 
 /* usage.c */
-/* Nothing is counted yet, no fault is kept; nobody else knows the context. */
+/* Nothing is counted yet, no fault is kept; the caller has the context alone. */
 void pvi_usage_init(struct pvi_context *ctx);
 int pvi_op_usage(struct pvi_domain *d, struct pvi_op *op);
 int pvi_op_read_fault(struct pvi_domain *d, struct pvi_op *op);

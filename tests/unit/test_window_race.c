@@ -153,6 +153,74 @@ static void forged_progress(void **state)
     fx_each(forged);
 }
 
+/* --- while frames are pinned ------------------------------------------------------------------------ */
+
+static struct {
+    bool armed;
+    uint64_t sizes; /* of the window that comes in its place; 0: none */
+} other;
+
+static void change_window(void *opaque, enum pvi_posix_point at, bool after)
+{
+    struct fx *f = opaque;
+    struct pvi_op op;
+
+    (void)at;
+    if (!after || !other.armed) {
+        return;
+    }
+    other.armed = false;
+    CHECK_EQ(submit_window(&f->dom, PVI_OP_WINDOW_REMOVE, 1, 0, 0, 0, &op), 0);
+    if (other.sizes != 0) {
+        CHECK_EQ(submit_window(&f->dom, PVI_OP_WINDOW_CREATE, 1, HIGH, 2 * GIB, other.sizes, &op), 0);
+        CHECK_EQ(op.u.window.index, 1);
+    }
+}
+
+/* The first look found a window that is gone, or another one, when the leaves are stored. */
+static void pinned(struct fx *f, const struct fx_cfg *cfg)
+{
+    static const struct {
+        uint64_t sizes, nr;
+        int status;
+        unsigned lg2;
+    } cases[] = {{0, 1, -PVI_ERANGE, 0},
+                 {0, 0x400, -PVI_ERANGE, 0},
+                 {1u << 21, 1, -PVI_EALIGN, 0},
+                 {1u << 21, 0x400, 0, 21},
+                 {1u << 12, 0x400, 0, 12},
+                 {1u << 12, 1, 0, 12}};
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pvi_op map = {.code = PVI_OP_MAP, .ctx = 1, .flags = PVI_RW}, look = {.code = PVI_OP_LOOKUP, .ctx = 1};
+
+        check_step("the window changes, case %u", i);
+        furnish(f, cfg, 0x200);
+        other.armed = true;
+        other.sizes = cases[i].sizes;
+        pvi_posix_hook(f->host, PVI_AT_BIT(PVI_AT_FRAME_GET), change_window, f);
+        map.u.map.dfn.f = HIGH + GIB;
+        map.u.map.gfn.f = GUEST_PV + GIB;
+        map.u.map.nr = cases[i].nr;
+        CHECK_EQ(submit(&f->dom, &map), cases[i].status);
+        CHECK(!other.armed);
+        pvi_posix_hook(f->host, 0, NULL, NULL);
+        CHECK_EQ(map.done, cases[i].status == 0 ? cases[i].nr : 0);
+        look.u.lookup.dfn.f = HIGH + GIB;
+        CHECK_EQ(submit(&f->dom, &look), cases[i].sizes == 0 ? -PVI_ERANGE : cases[i].status == 0 ? 0 : -PVI_ENOENT);
+        CHECK(cases[i].status != 0 || look.u.lookup.lg2 == cases[i].lg2);
+        pvi_posix_checkpoint(f->host);
+        fx_check_loose(f);
+        fx_end(f, false);
+    }
+}
+
+static void changed_while_pinning(void **state)
+{
+    (void)state;
+    fx_each(pinned);
+}
+
 /* --- one flush ------------------------------------------------------------------------------------ */
 
 static void flushes(struct fx *f, const struct fx_cfg *cfg)
@@ -338,6 +406,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(removal_interrupted), cmocka_unit_test(forged_progress), cmocka_unit_test(one_flush),
+        cmocka_unit_test(changed_while_pinning),
         cmocka_unit_test(two_devices),         cmocka_unit_test(a_map_races_a_removal),
     };
 
