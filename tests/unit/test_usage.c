@@ -96,10 +96,28 @@ static void expect_fault(struct fx *f, unsigned ctx, unsigned dev, uint64_t iova
     CHECK_EQ(f->op[0].u.fault.write, (iova & 0x1000) != 0);
 }
 
+/* Of many at once: what the bucket has left, after two, and no more, however it is read meanwhile. How many were lost. */
+static unsigned storm(struct fx *f)
+{
+    for (unsigned i = 0; i < 1000; i++) {
+        CHECK_EQ(report(f, 0, 0x10000 + i * 0x1000ull, 6), 0);
+        if (i == 3) {
+            expect_fault(f, 1, 0, 0x10000);
+        }
+    }
+    for (unsigned i = 1; i < PVI_FAULT_BURST - 2; i++) {
+        expect_fault(f, 1, 0, 0x10000 + i * 0x1000ull);
+    }
+    CHECK_EQ(next_fault(f, 1), -PVI_ENOENT);
+    CHECK_EQ(f->op[0].u.fault.lost, 1000 - (PVI_FAULT_BURST - 2));
+    CHECK_EQ(figures(f, 1)->u.usage.faults, 1002);
+    return 1000 - (PVI_FAULT_BURST - 2);
+}
+
 static void told_to_the_owner(void **state)
 {
     struct pvi_fault stranger = {.rid = 0x999};
-    unsigned lost = 0;
+    unsigned lost;
 
     (void)state;
     fx_up(&fx, &(struct fx_cfg){.kind = FX_NULL, .units = 2});
@@ -121,20 +139,7 @@ static void told_to_the_owner(void **state)
     fx.dom.moving = true;
     CHECK_EQ(report(&fx, 0, 0, 5), -PVI_EPREEMPTED);
     fx.dom.moving = false;
-    /* A storm: what the bucket has left, and no more, however it is read meanwhile. */
-    for (unsigned i = 0; i < 1000; i++) {
-        CHECK_EQ(report(&fx, 0, 0x10000 + i * 0x1000ull, 6), 0);
-        if (i == 3) {
-            expect_fault(&fx, 1, 0, 0x10000);
-        }
-    }
-    for (unsigned i = 1; i < PVI_FAULT_BURST - 2; i++) {
-        expect_fault(&fx, 1, 0, 0x10000 + i * 0x1000ull);
-    }
-    CHECK_EQ(next_fault(&fx, 1), -PVI_ENOENT);
-    CHECK_EQ(fx.op[0].u.fault.lost, 1000 - (PVI_FAULT_BURST - 2));
-    CHECK_EQ(figures(&fx, 1)->u.usage.faults, 1002);
-    lost = 1000 - (PVI_FAULT_BURST - 2);
+    lost = storm(&fx);
     /* One more for each interval; the clock may stand still or go back. */
     CHECK_EQ(report(&fx, 0, 0x1000, 0), 0);
     CHECK_EQ(report(&fx, 0, 0x1000, 6), 0);

@@ -217,6 +217,13 @@ static void sizes_that_can_be_cut(void **state)
             }
         }
         CHECK(good >= 3);
+        for (unsigned big = 40; big < 52; big++) { /* above the level that has no leaves of one entry */
+            fx_begin(&fx);
+            fx_window(&fx, 1, 0, 1ull << 30, 30, 1ull << 30 | 1ull << big);
+            fx_window_op(&fx, PVI_OP_WINDOW_REMOVE, 1, 0);
+            CHECK_EQ(fx_submit(&fx), 0);
+            fx_judge(&fx);
+        }
         fx_down(&fx);
     }
 }
