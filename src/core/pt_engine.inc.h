@@ -76,7 +76,7 @@ static bool PVI_CALLBACK pt_closed(const struct pvi_pt_cfg *cfg, uint64_t sizes)
         return false;
     }
     for (level = low + 1; level <= pt_level(pt_largest(sizes)); level++) {
-        if ((sizes & pt_level_sizes(level - 1)) == 0 || (level - 1 != low && (sizes & pt_span(level - 1)) == 0) ||
+        if ((level - 1 != low && (sizes & pt_span(level - 1)) == 0) ||
             ((sizes & pt_span(level)) == 0 && (all & pt_span(level)) != 0)) {
             return false;
         }
