@@ -26,6 +26,8 @@ PVIOMMU_CORE_SRCS += src/core/system.c
 PVIOMMU_CORE_SRCS += src/core/tx.c
 PVIOMMU_CORE_SRCS += src/core/tx_log.c
 PVIOMMU_CORE_SRCS += src/core/tx_undo.c
+PVIOMMU_CORE_SRCS += src/core/usage.c
+PVIOMMU_CORE_SRCS += src/core/window.c
 PVIOMMU_CORE_SRCS += src/pool/pool.c
 
 # VT-d: format, entries, descriptors, faults, firmware tables.

@@ -49,6 +49,10 @@ struct fuzz {
     struct pvi_batch batch;
     struct pvi_op op[BATCH], asked[BATCH];
     struct flat *model[CONTEXTS + 1]; /* NULL: no such context */
+    struct window {
+        bool open;
+        uint64_t first, last; /* frames */
+    } window[CONTEXTS + 1][PVI_MAX_WINDOWS];
     uint64_t scattered[TABLE_NR];
     enum hwm_fmt_kind walker;
     uint32_t preempt;
@@ -203,6 +207,7 @@ static void any_op(struct fuzz *f, struct pvi_op *op)
 
     memset(op, 0, sizeof(*op));
     op->code = codes[head & 15] == 0xff ? fuzz_u8(&f->in) : codes[head & 15];
+    op->code = op->code < 0x80 ? op->code % PVI_OP_NR : op->code;
     op->domid = PVI_DOMID_SELF;
     op->ctx = (uint16_t)(head >> 4 & 7);
     op->flags = flags < 0xf0 ? flags & 3 : flags;
@@ -218,6 +223,17 @@ static void any_op(struct fuzz *f, struct pvi_op *op)
         op->flags = flags >= 0xf0 ? flags : op->code == PVI_OP_RIGHTS ? op->flags : 0;
         op->u.unmap.dfn.f = any_frame(f, dfns, 6);
         op->u.unmap.nr = any_length(f);
+        break;
+    case PVI_OP_WINDOW_CREATE:
+    case PVI_OP_WINDOW_REMOVE:
+        op->flags = flags < 0xf0 ? 0 : flags;
+        op->u.window.index = op->code == PVI_OP_WINDOW_REMOVE ? flags & 7 : 0;
+        if (op->code == PVI_OP_WINDOW_CREATE) {
+            op->u.window.dfn.f = any_frame(f, dfns, 6);
+            op->u.window.nr = any_length(f);
+            op->u.window.shift = (flags & 7) < 3 ? 0 : (flags & 7) < 7 ? 12 + 9 * (flags & 1) : fuzz_u8(&f->in);
+            op->u.window.sizes = (flags & 8) != 0 ? fuzz_le(&f->in, 8) : 0;
+        }
         break;
     case PVI_OP_LOOKUP:
         op->flags = 0;
@@ -242,9 +258,60 @@ static void any_op(struct fuzz *f, struct pvi_op *op)
 
 /* --- the judge ------------------------------------------------------------------------------------- */
 
+/* As a context begins: one over all. */
+static void first_window(struct fuzz *f, uint16_t ctx)
+{
+    memset(f->window[ctx], 0, sizeof(f->window[ctx]));
+    f->window[ctx][0] = (struct window){true, 0, ((uint64_t)1 << 36) - 1};
+}
+
 static struct flat *model_of(struct fuzz *f, uint16_t ctx)
 {
     return ctx != 0 && ctx <= CONTEXTS ? f->model[ctx] : NULL;
+}
+
+/* Is all of the range in one window? */
+static bool inside(const struct fuzz *f, uint16_t ctx, uint64_t dfn, uint64_t nr)
+{
+    unsigned i;
+
+    for (i = 0; i < PVI_MAX_WINDOWS; i++) {
+        const struct window *w = &f->window[ctx][i];
+
+        if (w->open && dfn >= w->first && dfn <= w->last && nr - 1 <= w->last - dfn) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void judge_window(struct fuzz *f, const struct pvi_op *asked, const struct pvi_op *op)
+{
+    struct flat *model = model_of(f, asked->ctx);
+    struct window *w;
+    unsigned i;
+
+    if (op->status != 0) {
+        CHECK(op->status != -PVI_ENOMEM && op->status != -PVI_EQUOTA); /* no region lies in a window: nothing is cut */
+        return;
+    }
+    CHECK(model);
+    w = &f->window[asked->ctx][op->u.window.index];
+    if (op->code == PVI_OP_WINDOW_CREATE) {
+        for (i = 0; i < PVI_MAX_WINDOWS; i++) {
+            const struct window *o = &f->window[asked->ctx][i];
+
+            CHECK(!o->open || o->first >= asked->u.window.dfn.f + asked->u.window.nr || asked->u.window.dfn.f > o->last);
+        }
+        *w = (struct window){true, asked->u.window.dfn.f, asked->u.window.dfn.f + asked->u.window.nr - 1};
+    } else if (op->code == PVI_OP_WINDOW_REMOVE) {
+        CHECK(w->open);
+        (void)flat_unmap(model, w->first, w->last - w->first + 1);
+        w->open = false;
+    } else if (op->code == PVI_OP_WINDOW_RESET) {
+        flat_clear(model);
+        first_window(f, asked->ctx);
+    }
 }
 
 static void judge_map(struct fuzz *f, const struct pvi_op *asked, const struct pvi_op *op)
@@ -254,6 +321,7 @@ static void judge_map(struct fuzz *f, const struct pvi_op *asked, const struct p
     uint32_t prot;
 
     CHECK(model || (op->status != 0 && op->done == 0));
+    CHECK(op->done == 0 || inside(f, asked->ctx, asked->u.map.dfn.f, asked->u.map.nr));
     CHECK((op->status == 0) == (op->done == asked->u.map.nr && model != NULL && asked->u.map.nr != 0));
     for (i = 0; i < op->done; i++) {
         uint64_t pa = frame_of(f, asked->u.map.gfn.f + i, &prot);
@@ -275,7 +343,8 @@ static void judge_map(struct fuzz *f, const struct pvi_op *asked, const struct p
         CHECK((asked->flags & ~prot) != 0);
         break;
     case -PVI_ENOMEM:
-        CHECK(op->fault == pfn);
+    case -PVI_EALIGN: /* frames that no page of the window can map */
+        CHECK(op->fault == pfn || op->done == 0);
         break;
     default:
         CHECK(op->status == 0 || op->done == 0);
@@ -342,6 +411,7 @@ static void judge_alloc(struct fuzz *f, const struct pvi_op *asked, const struct
     }
     CHECK(op->ctx >= 1 && op->ctx <= CONTEXTS && !f->model[op->ctx]);
     model = f->model[op->ctx] = flat_new();
+    first_window(f, op->ctx);
     if ((asked->flags & PVI_ALLOC_IDENTITY) != 0) {
         CHECK(flat_map(model, 0, ID_NR, RAM_PA, PVI_RW, 0));
         CHECK(flat_map(model, ID2_FIRST, MSI_FIRST - ID2_FIRST, RAM_PA + (ID2_FIRST << 12), PVI_RW, 0));
@@ -379,6 +449,11 @@ static void judge(struct fuzz *f, const struct pvi_op *asked, const struct pvi_o
         break;
     case PVI_OP_INIT:
         CHECK(op->status != 0);
+        break;
+    case PVI_OP_WINDOW_CREATE:
+    case PVI_OP_WINDOW_REMOVE:
+    case PVI_OP_WINDOW_RESET:
+        judge_window(f, asked, op);
         break;
     default:
         break;

@@ -54,8 +54,8 @@ enum pvi_opcode {
     PVI_OP_REATTACH_DEVICE,
     /**
      * Maps guest frames gfn .. at dfn .. with the rights in flags. EDEFAULT, ENOCTX; ELENGTH: nr is 0; EWRAP; EALIGN: dfn, gfn or nr is
-     * not a multiple of the context's smallest page, or the host's frames are not; ERANGE: beyond caps.max_iova, or frames beyond
-     * what entries can name; ERESERVED: a window or a device's reserved region lies inside (fault says where, nothing is mapped).
+     * not a multiple of the window's smallest page, or the host's frames are not; ERANGE: not wholly in one window of the context (fault:
+     * the first frame outside; a context has one over all until WINDOW_REMOVE), or frames beyond what entries can name; ERESERVED: a hole or a device's reserved region lies inside (fault says where, nothing is mapped).
      * With `done` frames mapped: EEXIST at fault (frames are pinned first: ENOFRAME and EPERM win over it); ENOFRAME, EPERM: the host has no such frame or forbids it; ENOMEM, EQUOTA. Resumable.
      */
     PVI_OP_MAP,
@@ -75,6 +75,37 @@ enum pvi_opcode {
      * or an erratum has no such rights (nothing changed). Resumable.
      */
     PVI_OP_RIGHTS,
+    /**
+     * Opens a window of nr frames at dfn for leaves of 2^shift bytes and, with bits of sizes, larger ones; its number comes back in
+     * index. shift 0: the smallest page of the table; sizes 0: all that the table has from shift on and can cut into each other. EDEFAULT,
+     * ENOCTX; EINVAL: sizes whose smallest is not shift; EOPNOTSUPP: sizes that the table lacks or cannot cut into each other, a
+     * smallest one above 1 GiB; ELENGTH, EWRAP; EALIGN: dfn or nr; ERANGE: beyond caps.max_iova; EEXIST: it meets another
+     * window, the one over all that a context begins with among them, or one that is going; ENOSPC: PVI_MAX_WINDOWS are in use.
+     */
+    PVI_OP_WINDOW_CREATE,
+    /**
+     * Closes window index at once and unmaps all that is in it but reserved regions of devices; then its number is free. EDEFAULT,
+     * ENOCTX; ENOENT: no such window, or another call has finished it meanwhile. ENOMEM, EQUOTA: no page to cut a leaf at a region
+     * with: the window is going, unmapped below fault; another REMOVE goes on. Resumable; `done` is opaque.
+     */
+    PVI_OP_WINDOW_REMOVE,
+    /**
+     * What window index is: dfn, nr, sizes, shift, depth, state; left: how many more there can be. A number that is not in use has state
+     * PVI_WINDOW_NONE, and the others 0. EDEFAULT, ENOCTX; ENOENT: index is beyond PVI_MAX_WINDOWS.
+     */
+    PVI_OP_WINDOW_QUERY,
+    /**
+     * Removes all windows, with what is mapped in them, and opens the one over all that the table reaches, with all of its sizes, as
+     * number 0. All are closed at once. Errors as for REMOVE, but ENOENT. Resumable.
+     */
+    PVI_OP_WINDOW_RESET,
+    /** Fills u.usage; also of the default context. ENOCTX. */
+    PVI_OP_QUERY_USAGE,
+    /**
+     * Takes the oldest fault that the context, also the default one, has kept of its devices: u.fault. ENOCTX; ENOENT: there is none;
+     * lost is told all the same. Once the status is 0 the fault is not told again.
+     */
+    PVI_OP_READ_FAULT,
     PVI_OP_NR
 };
 
@@ -106,7 +137,7 @@ struct pvi_op {
     uint32_t flags;
     int32_t status; /**< out: 0 or a negated enum pvi_err */
     uint64_t done;  /**< 0 at first; out: frames done (MAP, UNMAP, RIGHTS, FLUSH); also where the operation resumes */
-    uint64_t fault; /**< out: on an error of MAP, UNMAP, LOOKUP: the DFN at fault */
+    uint64_t fault; /**< out: on an error of MAP, UNMAP, LOOKUP, RIGHTS, FLUSH, WINDOW_*: the DFN at fault */
     union {
         struct {
             pvi_dfn dfn;
@@ -128,6 +159,32 @@ struct pvi_op {
             uint16_t from; /**< the library's own: where a transaction has taken it from */
             uint8_t moved; /**< the library's own */
         } reattach;
+        struct {
+            pvi_dfn dfn;    /**< CREATE: in; QUERY: out */
+            uint64_t nr;    /**< as dfn */
+            uint64_t sizes; /**< as dfn: bit n: leaves of 2^n bytes */
+            uint16_t index; /**< CREATE: out; REMOVE, QUERY: in */
+            uint8_t shift;  /**< CREATE: in; QUERY: out: log2 of the smallest page */
+            uint8_t depth;  /**< QUERY: levels that a table would need for this window alone */
+            uint8_t state;  /**< QUERY: enum pvi_window_state */
+            uint8_t left;   /**< QUERY: windows that can still be created */
+        } window;
+        struct {
+            uint32_t pages_used, pages_limit; /**< of the pool; no limit but the pool: UINT32_MAX */
+            uint64_t mapped;  /**< frames, reserved regions of devices among them */
+            uint64_t flushes; /**< that had something of this context for some unit */
+            uint32_t faults;  /**< ever, modulo 2^32 */
+            uint32_t devices; /**< attached */
+        } usage; /**< out */
+        struct {
+            uint64_t iova;
+            pvi_sbdf sbdf;
+            uint32_t lost; /**< faults that were counted and not kept, since the context was made, modulo 2^32 */
+            uint16_t rid;
+            uint16_t code; /**< as in struct pvi_fault */
+            uint8_t write;
+            uint8_t left;  /**< how many more there are now */
+        } fault; /**< out */
         struct {
             uint32_t nr_contexts; /**< beside the default one, >= 1 */
             uint32_t nr_pages;    /**< pool pages to set aside, >= 1 */

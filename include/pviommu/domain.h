@@ -145,6 +145,15 @@ PVI_MUST_CHECK int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev);
  */
 PVI_MUST_CHECK int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev);
 
+/**
+ * Tells a domain of a translation fault that unit u has reported. It is counted for the context that the device translates through, and kept
+ * there for PVI_OP_READ_FAULT as long as there is room and they do not come too fast. Takes PVI_LOCK_DOMAIN and PVI_LOCK_CONTEXT.
+ * @param now milliseconds of a clock that does not go back.
+ * @return 0; -PVI_ENODEV (no device of the domain has this requester id on this unit): nothing changed; -PVI_EPREEMPTED (devices are being
+ *         moved: call again, or forget it).
+ */
+PVI_MUST_CHECK int pvi_domain_fault(struct pvi_domain *d, const struct pvi_unit *u, const struct pvi_fault *fault, uint64_t now);
+
 /** From now on every operation of the domain answers EDYING. */
 void pvi_domain_kill(struct pvi_domain *d);
 

@@ -63,7 +63,8 @@ struct pvi_pt_map {
     uint64_t iova;  /**< first byte; aligned to the smallest page */
     uint64_t pa;    /**< of the first byte; unused with a list */
     uint64_t len;   /**< bytes, > 0; iova + len - 1 does not wrap, pa + len - 1 is within pa_bits */
-    const pvi_pa *list; /**< NULL, or one address for each smallest page of the range, scattered or not */
+    const pvi_pa *list; /**< NULL, or one address for each smallest page of the range that is not barred, scattered or not */
+    uint64_t barred; /**< leaf sizes that are not to be used; 0: none. The rest is `closed` and not empty. Not with replace */
     uint64_t done;  /**< bytes mapped so far, exact whatever is returned */
     uint8_t prot;   /**< PVI_READ, PVI_WRITE */
     uint8_t owe;    /**< enum pvi_owe */
@@ -78,6 +79,7 @@ struct pvi_pt_unmap {
     uint64_t last;  /**< last byte, inclusive */
     uint64_t next;  /**< first byte still to do; begins as first */
     uint64_t removed; /**< bytes that were mapped and are not any more */
+    uint64_t barred;  /**< leaf sizes that a cut does not make; the rest is `closed`, and bounds and leaves are of it. 0: none */
     bool complete;  /**< all of it is done; next is then meaningless */
     bool holes;     /**< step over what is not mapped, instead of stopping there */
     bool whole;     /**< refuse to cut through a larger leaf (EPART), instead of splitting it */
@@ -94,6 +96,7 @@ struct pvi_pt_change {
     bool whole;     /**< rights: refuse to cut through a larger leaf (EPART), instead of splitting it */
     uint8_t prot;   /**< rights: the new ones */
     uint8_t owe;    /**< rights: what each leaf owes from now on; what it owed goes to the gather. PVI_PT_KEEP: as before */
+    uint64_t barred; /**< rights: sizes that a cut does not use; 0: none */
     uint8_t lg2;    /**< split: no leaf is larger than 2^lg2 bytes afterwards */
 };
 
@@ -139,13 +142,15 @@ struct pvi_pt_ops {
     uint8_t prots;        /**< bit n: leaves with rights n (PVI_READ, PVI_WRITE, both) exist */
     uint8_t (*iova_bits)(unsigned levels);
     uint64_t (*usable)(const struct pvi_pt_cfg *cfg); /**< see pvi_pt_page_sizes() */
+    /** Are these sizes of the table, such that leaves of them, cut at multiples of the smallest, become leaves of them? */
+    bool (*closed)(const struct pvi_pt_cfg *cfg, uint64_t sizes);
 
     /**
      * Maps one slice of r, from r->iova + r->done, with the largest leaves that fit.
      * @return 0 (r->done grew, or tables in the way were unlinked or a leaf split; the request is complete when
      *         r->done == r->len), PVI_PT_ALONE, -PVI_EEXIST (something is mapped at r->iova + r->done), -PVI_ENOMEM or
      *         -PVI_EQUOTA, -PVI_EOPNOTSUPP (the format or a quirk has no such rights), -PVI_EPART (replacing, and a
-     *         quirk forbids to split a leaf that lies only partly in the range), -PVI_EALIGN (length or frame), -PVI_ERANGE (frame), -PVI_EBUSY (replacing only: the gather is
+     *         quirk forbids to split a leaf that lies only partly in the range), -PVI_EALIGN (length or frame), -PVI_EINVAL (replace with barred), -PVI_ERANGE (frame), -PVI_EBUSY (replacing only: the gather is
      *         full, flush it and call again). What lies before the address at fault is mapped; nothing else has changed
      *         for a device, though empty tables may have been unlinked.
      */

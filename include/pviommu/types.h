@@ -74,7 +74,7 @@ typedef struct {
     X(ELENGTH, 3, "a length of zero, or more than the operation can take")                         \
     X(EALIGN, 4, "address not aligned to the smallest page of the context")                        \
     X(EWRAP, 5, "address plus length wraps")                                                       \
-    X(ERANGE, 6, "address beyond what the context or the hardware reaches")                        \
+    X(ERANGE, 6, "address outside of the windows, or beyond what the hardware reaches")            \
     X(ERESERVED, 7, "address in a reserved region (MSI, HyperTransport, RMRR, IVMD)")              \
     X(EEXIST, 8, "already mapped")                                                                 \
     X(ENOENT, 9, "not mapped")                                                                     \
@@ -83,7 +83,7 @@ typedef struct {
     X(ENODEV, 12, "no such device in this domain")                                                 \
     X(ENOCTX, 13, "no such context")                                                               \
     X(EDEFAULT, 14, "not allowed on the default context")                                          \
-    X(ENOSPC, 15, "no free context number or domain id")                                           \
+    X(ENOSPC, 15, "no free context number, domain id or window")                                   \
     X(ENOMEM, 16, "page pool exhausted")                                                           \
     X(EQUOTA, 17, "the context's share of the pool is exhausted")                                  \
     X(EBUSY, 18, "in use: devices attached, or another call is at it")                             \

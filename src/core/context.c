@@ -25,7 +25,12 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     ctx->error = 0;
     memset(ctx->nr_dev, 0, sizeof(ctx->nr_dev));
     memset(ctx->region, 0, sizeof(ctx->region));
-    pvi_context_guard(ctx, 0, false);
+    pvi_context_lock_alone(ctx); /* who was meant for its last life may still look */
+    ctx->tx = false;
+    pvi_env_write32(&ctx->nr_regions, 0);
+    pvi_window_init(ctx);
+    pvi_usage_init(ctx);
+    pvi_context_unlock_alone(ctx);
     return 0;
 }
 
@@ -46,34 +51,47 @@ static int context_state_error(uint8_t state)
 /* A transaction has the context; not an error of the engine, whose EBUSY says that the gather is full. */
 #define CONTEXT_TAKEN 8
 
-/* What keeps a caller from [first, last] of a live context: regions, or somebody else's transaction. */
-static __attribute__((noinline)) int context_guarded(struct pvi_context *ctx, const struct pvi_gather *g, uint64_t first,
-                                                     uint64_t last, uint64_t *at)
+/* What keeps a caller from [first, last] of a live context: a transaction, regions, windows. */
+static __attribute__((noinline)) int context_inspect(const struct pvi_context *ctx, const struct pvi_gather *g, uint64_t first,
+                                                     uint64_t last, uint64_t *at, uint64_t *barred)
 {
+    uint64_t sizes;
+
     if (ctx->tx && ctx->id != 0 && g && !g->tx) { /* the default context is the host's to change */
         return CONTEXT_TAKEN;
     }
-    return ctx->nr_regions != 0 && pvi_region_meets(ctx, first, last, at) ? -PVI_ERESERVED : 0;
+    if (ctx->nr_regions != 0 && pvi_region_meets(ctx, first, last, at)) {
+        return -PVI_ERESERVED;
+    }
+    if (pvi_window_find(ctx, first, last, &sizes, at) != 0) {
+        return -PVI_ERANGE;
+    }
+    *barred = ctx->pt.cfg.page_sizes & ~sizes;
+    return ((first | (last + 1)) & ((sizes & (0 - sizes)) - 1)) == 0 ? 0 : -PVI_EALIGN; /* it was another window when it was asked */
 }
 
-/* May the table be changed (g NULL: read)? With a lock of the context held, so that the answer stays true. */
+/* May the table be changed (g NULL: read), and with which leaves? With a lock of the context held, so that the answer stays true. */
 static CORE_INLINE int context_open(struct pvi_context *ctx, const struct pvi_gather *g, bool building, uint64_t first,
-                                    uint64_t last, uint64_t *at)
+                                    uint64_t last, uint64_t *at, uint64_t *barred)
 {
     uint8_t state = pvi_context_state(ctx);
 
     if (state != PVI_CTX_LIVE && !(building && state == PVI_CTX_BUILDING)) {
         return context_state_error(state);
     }
-    return ctx->guard != 0 ? context_guarded(ctx, g, first, last, at) : 0;
+    *barred = 0;
+    return last > ctx->plain_last ? context_inspect(ctx, g, first, last, at, barred) : 0;
 }
 
-static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at)
+/* *mapped is the count that goes with the lock that is held. */
+static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at, uint64_t *mapped)
 {
-    int rc = context_open(ctx, g, true, r->iova + r->done, r->iova + r->len - 1, at);
+    int rc = context_open(ctx, g, true, r->iova + r->done, r->iova + r->len - 1, at, &r->barred);
 
     if (rc == 0) {
+        *mapped -= r->done;
         rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, r, g);
+        *mapped += r->done;
         *at = r->iova + r->done;
     }
     return rc;
@@ -82,7 +100,7 @@ static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r
 int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g,
                           uint64_t *at)
 {
-    pvi_env_lock *lock;
+    struct pvi_stripe *stripe;
     int rc;
 
     *at = r->iova + r->done;
@@ -96,19 +114,19 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
         }
     }
     r->shared = true;
-    lock = pvi_context_lock_gigabyte(ctx, *at);
-    rc = context_map(ctx, r, g, at);
-    pvi_env_release(g->host, lock);
+    stripe = pvi_context_lock_gigabyte(ctx, *at);
+    rc = context_map(ctx, r, g, at, &stripe->mapped);
+    pvi_env_release(g->host, &stripe->lock);
     if (rc == PVI_PT_ALONE) {
         r->shared = false;
         pvi_context_lock_alone(ctx);
-        rc = context_map(ctx, r, g, at);
+        rc = context_map(ctx, r, g, at, &ctx->mapped);
         pvi_context_unlock_alone(ctx);
     }
     return rc == CONTEXT_TAKEN ? -PVI_EBUSY : pvi_gather_recover(g, rc);
 }
 
-static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g, uint64_t *at)
+static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g, uint64_t *at, uint64_t *mapped)
 {
     int rc;
 
@@ -116,9 +134,11 @@ static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unma
     if (r->complete && pvi_context_state(ctx) != PVI_CTX_LIVE) {
         return 0;
     }
-    rc = r->complete ? 0 : context_open(ctx, g, false, r->next, r->last, at);
+    rc = r->complete ? 0 : context_open(ctx, g, false, r->next, r->last, at, &r->barred);
     if (rc == 0) {
+        *mapped += r->removed;
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, r, g);
+        *mapped -= r->removed;
         *at = r->next;
     }
     return rc;
@@ -127,7 +147,7 @@ static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unma
 int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
                             uint64_t *at)
 {
-    pvi_env_lock *lock;
+    struct pvi_stripe *stripe;
     int rc;
 
     *at = r->next;
@@ -138,13 +158,13 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
         }
     }
     r->shared = true;
-    lock = pvi_context_lock_gigabyte(ctx, r->next);
-    rc = context_unmap(ctx, r, g, at);
-    pvi_env_release(g->host, lock);
+    stripe = pvi_context_lock_gigabyte(ctx, r->next);
+    rc = context_unmap(ctx, r, g, at, &stripe->mapped);
+    pvi_env_release(g->host, &stripe->lock);
     if (rc == PVI_PT_ALONE || r->climb) { /* r->climb: empty tables are left, whatever stopped it */
         r->shared = false;
         pvi_context_lock_alone(ctx);
-        rc = context_unmap(ctx, r, g, at);
+        rc = context_unmap(ctx, r, g, at, &ctx->mapped);
         pvi_context_unlock_alone(ctx);
     }
     if (rc == CONTEXT_TAKEN) {
@@ -156,11 +176,12 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
 int pvi_context_peek(struct pvi_context *ctx, const struct pvi_pt_change *r, struct pvi_gather *g, uint64_t *at)
 {
     struct pvi_pt_scan *scan = &g->scan;
+    uint64_t barred;
     int rc;
 
     *at = r->next;
     pvi_context_lock_alone(ctx);
-    rc = context_open(ctx, g, false, r->next, r->last, at);
+    rc = context_open(ctx, g, false, r->next, r->last, at, &barred);
     if (rc == 0) {
         rc = pvi_context_scan(ctx, r->next, r->last, scan);
         *at = r->next;
@@ -188,7 +209,7 @@ int pvi_context_rights_slice(struct pvi_context *ctx, struct pvi_pt_change *r, c
         }
     }
     pvi_context_lock_alone(ctx);
-    rc = context_open(ctx, g, false, r->next, last, at);
+    rc = context_open(ctx, g, false, r->next, last, at, &r->barred);
     rc = rc == 0 ? pvi_context_scan(ctx, r->next, end, scan) : rc;
     if (rc == 0 && scan->run.len != 0 && scan->run.iova == r->next && scan->run.pa == frames->pa.a) {
         r->owe = frames->owe;
@@ -238,7 +259,7 @@ int pvi_context_protect_slice(struct pvi_context *ctx, struct pvi_pt_change *r, 
         }
     }
     pvi_context_lock_alone(ctx);
-    rc = context_open(ctx, g, false, r->next, r->last, &at);
+    rc = context_open(ctx, g, false, r->next, r->last, &at, &r->barred);
     if (rc == 0) {
         rc = ctx->pt.cfg.ops->rights(&ctx->pt, ctx, r, g);
     }
@@ -253,27 +274,27 @@ int pvi_context_protect_slice(struct pvi_context *ctx, struct pvi_pt_change *r, 
 /* The same with a lock of the context held: regions and state stay as they are. */
 static int context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf)
 {
-    uint64_t at;
-    int rc = context_open(ctx, NULL, false, iova, iova | PVI_PAGE_MASK, &at);
+    uint64_t at, barred;
+    int rc = context_open(ctx, NULL, false, iova, iova | PVI_PAGE_MASK, &at, &barred);
 
-    return rc == 0 ? ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf) : rc;
+    return rc == 0 || rc == -PVI_EALIGN ? ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf) : rc;
 }
 
 int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf)
 {
-    pvi_env_lock *lock;
+    struct pvi_stripe *stripe;
     int rc;
 
-    if (pvi_env_read32(&ctx->nr_regions) == 0) {
+    if (pvi_env_read64(&ctx->plain_last) != 0) {
         rc = ctx->pt.cfg.ops->lookup(&ctx->pt, iova, leaf);
         /* Live now: the table cannot have been another life's. */
         if (pvi_context_state(ctx) != PVI_CTX_LIVE) {
             return context_state_error(pvi_context_state(ctx));
         }
     } else {
-        lock = pvi_context_lock_gigabyte(ctx, iova);
+        stripe = pvi_context_lock_gigabyte(ctx, iova);
         rc = context_lookup(ctx, iova, leaf);
-        pvi_env_release(ctx->domain->host, lock);
+        pvi_env_release(ctx->domain->host, &stripe->lock);
     }
     if (rc == -PVI_EBUSY) {
         /* What is unlinked already may still come back to the pool meanwhile, nothing more: this ends. */
@@ -298,7 +319,7 @@ void pvi_context_put_frames(const struct pvi_frames *frames, uint64_t from, stru
     }
 }
 
-int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, unsigned prot,
+int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, uint64_t mask, unsigned prot,
                            struct pvi_frames *frames, struct pvi_gather *g)
 {
     const struct pvi_pt *pt = &ctx->pt;
@@ -316,8 +337,8 @@ int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, 
         usable = frames->pa.a <= pt->pa_last ? (pt->pa_last + 1 - frames->pa.a) >> PVI_PAGE_LG2 : 0;
         rc = usable == 0 ? -PVI_ERANGE : 0;
     }
-    usable &= ~(pt->page_mask >> PVI_PAGE_LG2);
-    if (rc == 0 && ((frames->pa.a & pt->page_mask) != 0 || usable == 0)) {
+    usable &= ~(mask >> PVI_PAGE_LG2);
+    if (rc == 0 && ((frames->pa.a & mask) != 0 || usable == 0)) {
         rc = -PVI_EALIGN; /* pinned in pieces that no leaf of this context can map */
         usable = 0;
     }
@@ -409,7 +430,7 @@ static int build_step(struct pvi_context *ctx, const struct pvi_identity_run *ru
     if (run->nr == 0) {
         return 0;
     }
-    rc = pvi_context_get_frames(ctx, run->first, run->nr, run->prot, &frames, g);
+    rc = pvi_context_get_frames(ctx, run->first, run->nr, ctx->pt.page_mask, run->prot, &frames, g);
 
     if (rc != 0) { /* gone since it was enumerated, or beyond what the table can name */
         ctx->progress = run->first.f + build_mask(ctx) + 1;
@@ -493,18 +514,4 @@ int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g)
         }
     }
     return rc;
-}
-
-int pvi_context_usage(struct pvi_domain *d, uint16_t id, struct pvi_context_usage *out)
-{
-    struct pvi_context *ctx = pvi_domain_context(d, id);
-
-    if (!ctx) {
-        return -PVI_ENOCTX;
-    }
-    out->pages_used = pvi_quota_used(id == 0 ? &d->default_pool : &d->pool, &ctx->quota);
-    out->pages_limit = ctx->quota.limit;
-    out->devices = ctx->nr_devices;
-    out->state = pvi_context_state(ctx);
-    return 0;
 }

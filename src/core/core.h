@@ -53,19 +53,12 @@ uint64_t pvi_domain_hole_end(const struct pvi_domain *d, uint64_t at);
 
 /* lock.c */
 void pvi_context_lock_init(struct pvi_context *ctx);
-/* Shuts out everybody else from the gigabyte of iova, and whoever wants the context alone. Release what comes back. */
-pvi_env_lock *pvi_context_lock_gigabyte(struct pvi_context *ctx, uint64_t iova);
+/* Shuts out everybody else from the gigabyte of iova, and whoever wants the context alone. Release the lock of what comes back. */
+struct pvi_stripe *pvi_context_lock_gigabyte(struct pvi_context *ctx, uint64_t iova);
 void pvi_context_lock_alone(struct pvi_context *ctx);
 void pvi_context_unlock_alone(struct pvi_context *ctx);
 
 /* context.c */
-/* Notes how many regions there are, and whether a transaction has the context; the caller has it alone. */
-static inline void pvi_context_guard(struct pvi_context *ctx, uint32_t nr_regions, bool tx)
-{
-    pvi_env_write32(&ctx->nr_regions, nr_regions);
-    ctx->tx = tx;
-    pvi_env_write32(&ctx->guard, nr_regions + tx);
-}
 static inline uint8_t pvi_context_state(struct pvi_context *ctx)
 {
     return (uint8_t)pvi_env_read32(&ctx->state);
@@ -98,8 +91,8 @@ int pvi_context_protect_slice(struct pvi_context *ctx, struct pvi_pt_change *r, 
 int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf);
 /* Gives back the frames of a run from number `from` on: they never reached a table. */
 void pvi_context_put_frames(const struct pvi_frames *frames, uint64_t from, struct pvi_gather *g);
-/* Pins frames and keeps of them what the context's table can map. On an error nothing is pinned. */
-int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, unsigned prot,
+/* Pins frames and keeps of them what pages of mask + 1 bytes can map. On an error nothing is pinned. */
+int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, uint64_t mask, unsigned prot,
                            struct pvi_frames *frames, struct pvi_gather *g);
 /*
  * Maps pinned frames at dfn, slice by slice with checkpoints. *done frames are mapped, exact whatever comes
@@ -125,6 +118,23 @@ int pvi_passthrough_init(struct pvi_domain *d);
 uint32_t pvi_passthrough_reserve(const struct pvi_domain *d);
 /* Tells the default context, which is made. */
 void pvi_passthrough_context(struct pvi_domain *d);
+/* window.c */
+/* One window over all that the table reaches; the caller has the context alone. */
+void pvi_window_init(struct pvi_context *ctx);
+/* Sets plain_last anew after regions, windows or a transaction's hold have changed; the caller has the context alone. */
+void pvi_context_replain(struct pvi_context *ctx);
+/*
+ * Does one window hold all of [first, last]? 0 with its leaf sizes, or -PVI_ERANGE with the first byte outside. Without a lock of the
+ * context the answer is a first look: what follows asks again with one.
+ */
+int pvi_window_find(const struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *sizes, uint64_t *at);
+int pvi_op_window(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+
+/* usage.c */
+/* Nothing is counted yet, no fault is kept; the caller has the context alone. */
+void pvi_usage_init(struct pvi_context *ctx);
+int pvi_op_usage(struct pvi_domain *d, struct pvi_op *op);
+int pvi_op_read_fault(struct pvi_domain *d, struct pvi_op *op);
 
 /* attach.c; the domain is claimed */
 /* Moves a device and its whole group, or nothing. */

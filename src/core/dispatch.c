@@ -7,10 +7,13 @@
  */
 #include "core.h"
 
-/* Has the operation changed tables? For these `done` counts what is changed, also when they end with an error. */
+/* Has the operation changed tables? For these `done` is not 0 when something is changed, also when they end with an error. */
 static bool batch_changed(const struct pvi_op *op)
 {
-    return (op->code == PVI_OP_MAP || op->code == PVI_OP_UNMAP || op->code == PVI_OP_RIGHTS) && op->done != 0;
+    const unsigned codes = 1u << PVI_OP_MAP | 1u << PVI_OP_UNMAP | 1u << PVI_OP_RIGHTS |
+                           1u << PVI_OP_WINDOW_REMOVE | 1u << PVI_OP_WINDOW_RESET;
+
+    return op->code < PVI_OP_NR && (codes >> op->code & 1) != 0 && op->done != 0;
 }
 
 /* Flushes what the batch has gathered. A failure is reported by every operation that it covered. */

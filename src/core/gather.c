@@ -445,6 +445,7 @@ static int gather_context(struct pvi_gather *g, struct pvi_context *ctx, uint64_
     pvi_env_acquire(g->host, &ctx->lock);
     units = ctx->units;
     memcpy(did, ctx->did, sizeof(did));
+    ctx->flushes += units != 0;
     pvi_env_release(g->host, &ctx->lock);
     for (i = 0; i < sys->nr_units; i++) {
         bool one = false;

@@ -352,7 +352,7 @@ static int op_reattach(struct pvi_domain *d, struct pvi_op *op, struct pvi_gathe
 static bool op_resumes(const struct pvi_op *op)
 {
     const unsigned codes = 1u << PVI_OP_INIT | 1u << PVI_OP_ALLOC_CONTEXT | 1u << PVI_OP_MAP | 1u << PVI_OP_UNMAP |
-                           1u << PVI_OP_RIGHTS;
+                           1u << PVI_OP_RIGHTS | 1u << PVI_OP_WINDOW_REMOVE;
 
     return (codes >> op->code & 1) != 0;
 }
@@ -394,7 +394,13 @@ int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *o
         return pvi_op_rights(d, op, g);
     case PVI_OP_LOOKUP:
         return pvi_op_lookup(d, op, g);
-    default:
+    case PVI_OP_QUERY_USAGE:
+        return op->flags == 0 ? pvi_op_usage(d, op) : -PVI_EFLAGS;
+    case PVI_OP_READ_FAULT:
+        return op->flags == 0 ? pvi_op_read_fault(d, op) : -PVI_EFLAGS;
+    case PVI_OP_FLUSH:
         return pvi_op_flush(d, op, g);
+    default:
+        return pvi_op_window(d, op, g);
     }
 }

@@ -2,16 +2,34 @@
 /* The operations on a context's address range: map, unmap, lookup, flush. */
 #include "core.h"
 
+/* The same where windows may be set: one of them holds the range, in its pages if `whole`. */
+static __attribute__((noinline)) int range_window(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, bool whole, uint64_t *mask,
+                                                  uint64_t *fault)
+{
+    uint64_t first = dfn.f << PVI_PAGE_LG2, sizes, at;
+    int rc = pvi_window_find(ctx, first, first + (nr << PVI_PAGE_LG2) - 1, &sizes, &at);
+
+    if (rc != 0) {
+        *fault = at >> PVI_PAGE_LG2;
+        return pvi_context_state(ctx) == PVI_CTX_BROKEN ? -PVI_EHW : rc; /* windows may have been going when it broke */
+    }
+    *mask = (sizes & (0 - sizes)) - 1;
+    return whole && ((dfn.f | nr) & (*mask >> PVI_PAGE_LG2)) != 0 ? -PVI_EALIGN : 0;
+}
+
 /*
- * The one place where a guest's range is judged: length, wrap, alignment, reach, windows. *fault is the DFN at fault,
- * the first one if all is well.
+ * The one place where a guest's range is judged: length, wrap, alignment, reach, windows, holes. *mask is the smallest page there,
+ * less one, *fault the DFN at fault, the first one if all is well. A range that is not `whole` may be part of a window's page.
  */
-static CORE_INLINE int range_check(const struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, uint64_t *fault)
+static CORE_INLINE int range_check(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, bool whole, uint64_t *mask,
+                                   uint64_t *fault)
 {
     const struct pvi_pt *pt = &ctx->pt;
     uint64_t last, at;
+    int rc;
 
     *fault = dfn.f;
+    *mask = pt->page_mask;
     if (nr == 0) {
         return -PVI_ELENGTH;
     }
@@ -23,8 +41,11 @@ static CORE_INLINE int range_check(const struct pvi_context *ctx, pvi_dfn dfn, u
         return -PVI_EALIGN;
     }
     last = ((dfn.f + nr - 1) << PVI_PAGE_LG2) | PVI_PAGE_MASK;
-    if (last > pt->iova_last) {
-        return -PVI_ERANGE;
+    if (last > pvi_env_read64(&ctx->plain_last)) {
+        rc = range_window(ctx, dfn, nr, whole, mask, fault);
+        if (rc != 0) {
+            return rc;
+        }
     }
     if (ctx->domain->nr_holes != 0 && !pvi_domain_clear(ctx->domain, dfn.f << PVI_PAGE_LG2, last, &at)) {
         *fault = at >> PVI_PAGE_LG2;
@@ -60,21 +81,21 @@ static bool map_congruent(pvi_dfn dfn, pvi_gfn gfn, uint64_t left, unsigned prot
 
 /*
  * Frames to ask for at once: as many as one slice can take, so that a preemption has few to give back. With frames
- * congruent modulo 2 MiB large leaves are possible and a slice reaches up to 1 GiB, else it ends with the 2 MiB of
- * one table.
+ * congruent modulo 2 MiB, or pages that are larger, large leaves are possible and a slice reaches up to 1 GiB, else it ends with the
+ * 2 MiB of one table.
  */
-static uint64_t map_want(pvi_dfn dfn, uint64_t left, bool congruent)
+static uint64_t map_want(pvi_dfn dfn, uint64_t left, bool congruent, uint64_t mask)
 {
-    uint64_t reach = congruent ? 0x40000 : 0x200;
+    uint64_t reach = congruent || mask >> PVI_PAGE_LG2 >= 0x200 ? 0x40000 : 0x200;
     uint64_t want = reach - (dfn.f & (reach - 1));
 
     return want < left ? want : left;
 }
 
 /* What a map says beside its range: the guest's side, and where it wants to go on. */
-static int map_check(const struct pvi_context *ctx, const struct pvi_op *op)
+static int map_check(const struct pvi_op *op, uint64_t mask)
 {
-    uint64_t mask = ctx->pt.page_mask >> PVI_PAGE_LG2;
+    mask >>= PVI_PAGE_LG2;
 
     if (op->u.map.gfn.f + op->u.map.nr < op->u.map.gfn.f) {
         return -PVI_EWRAP;
@@ -88,8 +109,8 @@ static int map_check(const struct pvi_context *ctx, const struct pvi_op *op)
 int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_context *ctx;
+    uint64_t at, mask;
     unsigned prot;
-    uint64_t at;
     int rc = range_context(d, op, &ctx);
 
     if (rc != 0) {
@@ -100,9 +121,9 @@ int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     }
     prot = op->flags & PVI_RW;
     g->postpone = (op->flags & PVI_MAP_NO_FLUSH) != 0;
-    rc = range_check(ctx, op->u.map.dfn, op->u.map.nr, &op->fault);
+    rc = range_check(ctx, op->u.map.dfn, op->u.map.nr, true, &mask, &op->fault);
     if (rc == 0) {
-        rc = map_check(ctx, op);
+        rc = map_check(op, mask);
     }
     while (rc == 0 && op->done < op->u.map.nr) {
         struct pvi_frames frames;
@@ -113,9 +134,9 @@ int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
         dfn.f = op->u.map.dfn.f + op->done;
         gfn.f = op->u.map.gfn.f + op->done;
         want = map_want(dfn, op->u.map.nr - op->done,
-                        map_congruent(dfn, gfn, op->u.map.nr - op->done, prot, g));
+                        map_congruent(dfn, gfn, op->u.map.nr - op->done, prot, g), mask);
         op->fault = dfn.f;
-        rc = pvi_context_get_frames(ctx, gfn, want, prot, &frames, g);
+        rc = pvi_context_get_frames(ctx, gfn, want, mask, prot, &frames, g);
         if (rc == 0) {
             rc = pvi_context_map_frames(ctx, dfn, &frames, prot, &done, g, &at);
             op->done += done;
@@ -142,9 +163,8 @@ int pvi_op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     if (op->flags != 0) {
         return -PVI_EFLAGS;
     }
-    rc = range_check(ctx, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
-    mask = ctx->pt.page_mask >> PVI_PAGE_LG2;
-    if (rc == 0 && (op->done >= op->u.unmap.nr || (op->done & mask) != 0)) {
+    rc = range_check(ctx, op->u.unmap.dfn, op->u.unmap.nr, true, &mask, &op->fault);
+    if (rc == 0 && (op->done >= op->u.unmap.nr || (op->done & (mask >> PVI_PAGE_LG2)) != 0)) {
         rc = -PVI_EINVAL; /* no operation of ours stands there */
     }
     memset(&r, 0, sizeof(r));
@@ -164,8 +184,8 @@ int pvi_op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 }
 
 /* Frames mapped at r->next that continue each other, as the guest calls them, pinned for the new rights. */
-static int rights_frames(struct pvi_context *ctx, const struct pvi_pt_change *r, struct pvi_frames *frames, struct pvi_gather *g,
-                         uint64_t *at)
+static int rights_frames(struct pvi_context *ctx, const struct pvi_pt_change *r, uint64_t mask, struct pvi_frames *frames,
+                         struct pvi_gather *g, uint64_t *at)
 {
     pvi_gfn gfn;
     pvi_pa pa;
@@ -183,15 +203,22 @@ static int rights_frames(struct pvi_context *ctx, const struct pvi_pt_change *r,
         pvi_context_put_frames(frames, 0, g);
         rc = -PVI_ENOFRAME;
     }
+    if (rc == 0) {
+        uint64_t usable = frames->nr & ~(mask >> PVI_PAGE_LG2);
+
+        pvi_context_put_frames(frames, usable, g);
+        frames->nr = usable;
+        rc = usable != 0 ? 0 : -PVI_EALIGN; /* pinned in pieces that no leaf there can map */
+    }
     return rc;
 }
 
 /* Rights of one run that the host can pin at once; *at is where it stands, or the byte at fault. */
-static int rights_run(struct pvi_context *ctx, struct pvi_pt_change *r, struct pvi_gather *g, uint64_t *at)
+static int rights_run(struct pvi_context *ctx, struct pvi_pt_change *r, uint64_t mask, struct pvi_gather *g, uint64_t *at)
 {
     uint64_t from = r->next;
     struct pvi_frames frames;
-    int rc = rights_frames(ctx, r, &frames, g, at);
+    int rc = rights_frames(ctx, r, mask, &frames, g, at);
 
     if (rc == 0) {
         rc = pvi_context_rights_slice(ctx, r, &frames, g, at);
@@ -204,7 +231,7 @@ int pvi_op_rights(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_pt_change r;
     struct pvi_context *ctx;
-    uint64_t at;
+    uint64_t at, mask;
     int rc = range_context(d, op, &ctx);
 
     if (rc != 0) {
@@ -213,8 +240,8 @@ int pvi_op_rights(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     if ((op->flags & ~PVI_RW) != 0 || op->flags == 0) {
         return -PVI_EFLAGS;
     }
-    rc = range_check(ctx, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
-    if (rc == 0 && (op->done >= op->u.unmap.nr || (op->done & (ctx->pt.page_mask >> PVI_PAGE_LG2)) != 0)) {
+    rc = range_check(ctx, op->u.unmap.dfn, op->u.unmap.nr, true, &mask, &op->fault);
+    if (rc == 0 && (op->done >= op->u.unmap.nr || (op->done & (mask >> PVI_PAGE_LG2)) != 0)) {
         rc = -PVI_EINVAL;
     }
     if (rc == 0 && (ctx->pt.prots >> op->flags & 1) == 0) {
@@ -226,7 +253,7 @@ int pvi_op_rights(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     r.prot = (uint8_t)op->flags;
     r.next = r.first + (op->done << PVI_PAGE_LG2);
     while (rc == 0 && op->done < op->u.unmap.nr) {
-        rc = rights_run(ctx, &r, g, &at);
+        rc = rights_run(ctx, &r, mask, g, &at);
         op->done = (r.next - r.first) >> PVI_PAGE_LG2;
         op->fault = at >> PVI_PAGE_LG2;
         if (rc == 0 && op->done < op->u.unmap.nr) {
@@ -240,7 +267,7 @@ int pvi_op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_context *ctx;
     struct pvi_pt_leaf leaf;
-    uint64_t at, iova = op->u.lookup.dfn.f << PVI_PAGE_LG2, smallest;
+    uint64_t at, iova = op->u.lookup.dfn.f << PVI_PAGE_LG2, smallest, mask;
     pvi_dfn page;
     pvi_pa pa;
     int rc = range_context(d, op, &ctx);
@@ -254,7 +281,7 @@ int pvi_op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     smallest = (ctx->pt.page_mask >> PVI_PAGE_LG2) + 1;
     page.f = op->u.lookup.dfn.f & ~(smallest - 1);
     op->fault = op->u.lookup.dfn.f;
-    rc = range_check(ctx, page, smallest, &at);
+    rc = range_check(ctx, page, smallest, false, &mask, &at);
     if (rc != 0) {
         return rc;
     }
@@ -279,7 +306,7 @@ static int context_usable(struct pvi_context *ctx)
 int pvi_op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_context *ctx;
-    uint64_t first, last;
+    uint64_t first, last, mask;
     int rc = range_context(d, op, &ctx);
 
     if (rc != 0) {
@@ -295,7 +322,7 @@ int pvi_op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
         last = ctx->pt.iova_last;
         rc = op->u.unmap.dfn.f != 0 ? -PVI_EINVAL : 0;
     } else {
-        rc = range_check(ctx, op->u.unmap.dfn, op->u.unmap.nr, &op->fault);
+        rc = range_check(ctx, op->u.unmap.dfn, op->u.unmap.nr, true, &mask, &op->fault);
     }
     rc = rc == 0 ? context_usable(ctx) : rc;
     if (rc == 0 && !pvi_gather_ready(g, ctx)) {

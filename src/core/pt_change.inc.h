@@ -87,7 +87,7 @@ static int PVI_CALLBACK pt_rights(struct pvi_pt *pt, struct pvi_context *ctx, st
                 r->complete = pt_pass(&r->next, r->last, met.last);
             }
         } else {
-            rc = r->whole ? -PVI_EPART : pt_ask_cut(g, r->next, r->last, pt->cfg.page_sizes);
+            rc = r->whole ? -PVI_EPART : pt_ask_cut(g, r->next, r->last, pt->cfg.page_sizes & ~r->barred);
         }
         pt_end(pt, &at);
     }

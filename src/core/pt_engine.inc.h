@@ -56,7 +56,35 @@ static uint64_t PVI_CALLBACK pt_usable(const struct pvi_pt_cfg *cfg)
     return sizes;
 }
 
+/*
+ * A cut goes level by level. Where single entries can be leaves, the one that holds the edge must be able to stand alone, or the edge
+ * lies between leaves of the lowest level; where they cannot, all entries become tables.
+ */
+static bool PVI_CALLBACK pt_closed(const struct pvi_pt_cfg *cfg, uint64_t sizes)
+{
+    uint64_t all = cfg->page_sizes;
+    unsigned low, level;
+
+    if (sizes == 0 || (sizes & ~all) != 0) {
+        return false;
+    }
+    if (sizes == all || (sizes & (sizes - 1)) == 0) {
+        return true;
+    }
+    low = pt_level(pt_largest(sizes & (0 - sizes)));
+    if ((all & pt_span(low)) == 0) {
+        return false;
+    }
+    for (level = low + 1; level <= pt_level(pt_largest(sizes)); level++) {
+        if ((level - 1 != low && (sizes & pt_span(level - 1)) == 0) ||
+            ((sizes & pt_span(level)) == 0 && (all & pt_span(level)) != 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 const struct pvi_pt_ops PT_OPS = {
-    PT_NAME, PT_PAGE_SIZES, PT_LEVELS, PT_RIGHTS, pt_iova_bits, pt_usable, pt_map, pt_unmap,
+    PT_NAME, PT_PAGE_SIZES, PT_LEVELS, PT_RIGHTS, pt_iova_bits, pt_usable, pt_closed, pt_map, pt_unmap,
     pt_rights, pt_split, pt_collapse, pt_dirty_pages, pt_scan, pt_lookup, pt_owed,
 };

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Part of pt_engine.inc.h: map. */
 
-/* The run of a list from where the request stands: neighbours that continue each other, one table's worth at most. */
-static PT_NOINLINE void pt_list_run(const struct pvi_pt *pt, const struct pvi_pt_map *r, struct pvi_gather_work *p)
+/* The leaf sizes that a request may use. */
+static PT_INLINE uint64_t pt_sizes(const struct pvi_pt *pt, const struct pvi_pt_map *r)
 {
-    uint64_t page = pt->page_mask + 1, first = r->done / page, nr = p->left / page, i = 1;
+    return pt->cfg.page_sizes & ~r->barred;
+}
+
+/* The run of a list from where the request stands: neighbours that continue each other, one table's worth at most. */
+static PT_NOINLINE void pt_list_run(const struct pvi_pt_map *r, struct pvi_gather_work *p, uint64_t page)
+{
+    uint64_t first = r->done / page, nr = p->left / page, i = 1;
 
     p->pa = r->list[first].a;
     nr = nr < PVI_TABLE_ENTRIES ? nr : PVI_TABLE_ENTRIES;
@@ -16,22 +22,27 @@ static PT_NOINLINE void pt_list_run(const struct pvi_pt *pt, const struct pvi_pt
 
 static PT_INLINE int pt_piece(const struct pvi_pt *pt, const struct pvi_pt_map *r, struct pvi_gather_work *p)
 {
+    uint64_t page = pt_sizes(pt, r) & (0 - pt_sizes(pt, r)); /* the smallest */
+
     p->iova = r->iova + r->done;
     p->pa = r->pa + r->done;
     p->left = r->len - r->done;
+    if (r->replace && r->barred != 0) {
+        return -PVI_EINVAL;
+    }
     if ((pt->prots >> (r->prot & 31) & 1) == 0) { /* no bit above PVI_RW is ever set */
         return -PVI_EOPNOTSUPP;
     }
     if (p->left == 0) {
         return -PVI_ELENGTH;
     }
-    if (((p->iova | p->left) & pt->page_mask) != 0) {
+    if (((p->iova | p->left) & (page - 1)) != 0) {
         return -PVI_EALIGN;
     }
     if (r->list) {
-        pt_list_run(pt, r, p);
+        pt_list_run(r, p, page);
     }
-    if ((p->pa & pt->page_mask) != 0) {
+    if ((p->pa & (page - 1)) != 0) {
         return -PVI_EALIGN;
     }
     if (p->iova > pt->iova_last || p->left - 1 > pt->iova_last - p->iova || p->pa > pt->pa_last ||
@@ -43,7 +54,7 @@ static PT_INLINE int pt_piece(const struct pvi_pt *pt, const struct pvi_pt_map *
 
 static PT_INLINE struct pt_what pt_what(const struct pvi_pt *pt, const struct pvi_pt_map *r, const struct pvi_gather_work *p)
 {
-    struct pt_what what = {p->iova, p->pa, pt->cfg.page_sizes, 0, r->prot, r->owe};
+    struct pt_what what = {p->iova, p->pa, pt_sizes(pt, r), 0, r->prot, r->owe};
 
     return what;
 }
@@ -180,7 +191,7 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
     bool done;
 
     if ((r->shared && pt_common(level)) || (pt->quick & pt_span(level)) == 0 ||
-        ((iova | pa) & (pt_span(level) - 1)) != 0 || (iova | (pt_span(level) - 1)) > pt->iova_last ||
+        (r->barred & pt_span(level)) != 0 || ((iova | pa) & (pt_span(level) - 1)) != 0 || (iova | (pt_span(level) - 1)) > pt->iova_last ||
         (pa | (pt_span(level) - 1)) > pt->pa_last || r->list != NULL ||
         (pt->prots >> (r->prot & 31) & 1) == 0) {
         return false;
@@ -286,11 +297,11 @@ static PT_NOINLINE uint64_t pt_chain_fill(const struct pvi_pt *pt, struct pvi_pa
 }
 
 /* How many more tables of a level a piece will need: taken at once, they cost other CPUs' calls one wait for the pool. */
-static PT_INLINE unsigned pt_ahead(const struct pvi_pt *pt, const struct pvi_gather_work *p, unsigned level, unsigned nr)
+static PT_INLINE unsigned pt_ahead(uint64_t sizes, const struct pvi_gather_work *p, unsigned level, unsigned nr)
 {
     uint64_t tables = ((p->left >> pt_shift(level)) - nr) >> pt_bits(level);
 
-    if ((pt->cfg.page_sizes & pt_span(level + 1)) != 0 && ((p->iova ^ p->pa) & (pt_span(level + 1) - 1)) == 0) {
+    if ((sizes & pt_span(level + 1)) != 0 && ((p->iova ^ p->pa) & (pt_span(level + 1) - 1)) == 0) {
         return 0; /* larger leaves will come instead */
     }
     return tables < PT_AHEAD ? (unsigned)tables : PT_AHEAD;
@@ -305,7 +316,7 @@ static PT_NOINLINE int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, stru
 {
     uint64_t *slot = &at->table[pt_index(p->iova, at->level)], link;
     struct pt_what what = pt_what(pt, r, p);
-    unsigned nr = pt_reached(p, leaf_level), more = r->shared ? pt_ahead(pt, p, leaf_level, nr) : 0;
+    unsigned nr = pt_reached(p, leaf_level), more = r->shared ? pt_ahead(what.sizes, p, leaf_level, nr) : 0;
     struct pvi_page *chain;
     int rc = pvi_gather_take(g, pt->pool, pt->quota, at->level - leaf_level, more, &chain);
 
@@ -471,8 +482,10 @@ static PT_NOINLINE int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, s
     } else if (child && r->replace && (pt->cfg.page_sizes & pt_span(level)) != 0 && child->links == 0 &&
                pt_owed_frames(child) <= PVI_GATHER_FRAMES) {
         rc = pt_oust(pt, ctx, &at, r, p, child, g);
+    } else if ((pt_sizes(pt, r) & (pt_span(level) - 1)) == 0) {
+        rc = -PVI_EEXIST; /* smaller ones are not allowed */
     } else {
-        pt_choose(p, pt->cfg.page_sizes & (pt_span(level) - 1)); /* larger leaves cannot go there */
+        pt_choose(p, pt_sizes(pt, r) & (pt_span(level) - 1)); /* larger leaves cannot go there */
     }
     pt_end(pt, &at);
     return rc;
@@ -521,7 +534,7 @@ static PT_NOINLINE int pt_map_slice(struct pvi_pt *pt, struct pvi_context *ctx, 
     while (rc == 0) {
         uint64_t before = r->done, len;
 
-        pt_choose(p, pt->cfg.page_sizes);
+        pt_choose(p, pt_sizes(pt, r));
         rc = r->shared && pt_common(p->level) ? PVI_PT_ALONE : 0;
         while (rc == 0 && (rc = pt_map_more(pt, ctx, r, g)) == PT_SLOW) {
             rc = pt_map_step(pt, ctx, r, g);

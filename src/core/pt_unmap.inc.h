@@ -250,7 +250,7 @@ static PT_NOINLINE int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx,
         }
     } while (rc == 0 && next == NEXT_ENTER);
     if (next == NEXT_CUT && rc == 0) {
-        rc = r->whole ? -PVI_EPART : pt_ask_cut(g, r->next, last, pt->cfg.page_sizes);
+        rc = r->whole ? -PVI_EPART : pt_ask_cut(g, r->next, last, pt->cfg.page_sizes & ~r->barred);
     }
     pt_end(pt, &at);
     return rc;

@@ -70,9 +70,11 @@ static bool region_inherited(const struct pvi_pt *pt, const struct pvi_region *r
 static __attribute__((noinline)) bool region_given(const struct pvi_context *ctx, const struct pvi_region *region)
 {
     struct pvi_pt table;
+    uint64_t sizes, at;
 
     if (ctx->shared_root.a == 0) {
-        return (ctx->identity || ctx->synced) && region_inherited(&ctx->pt, region);
+        return (ctx->identity || ctx->synced) && pvi_window_find(ctx, region->first, region->last, &sizes, &at) == 0 &&
+               region_inherited(&ctx->pt, region);
     }
     table = ctx->pt;
     table.root_pa = ctx->shared_root;
@@ -85,7 +87,8 @@ static __attribute__((noinline)) bool region_given(const struct pvi_context *ctx
 static void region_forget(struct pvi_context *ctx, struct pvi_ctx_region *record)
 {
     record->count = 0;
-    pvi_context_guard(ctx, ctx->nr_regions - 1, ctx->tx);
+    pvi_env_write32(&ctx->nr_regions, ctx->nr_regions - 1);
+    pvi_context_replain(ctx);
 }
 
 /* Claims a record, or joins the one that is there. 1: joined or inherited, nothing to map; 0: *out is to be mapped. */
@@ -115,7 +118,8 @@ static int region_claim(struct pvi_context *ctx, const struct pvi_region *region
     r->last = region->last;
     r->prot = region->prot;
     r->count = 1;
-    pvi_context_guard(ctx, ctx->nr_regions + 1, ctx->tx);
+    pvi_env_write32(&ctx->nr_regions, ctx->nr_regions + 1);
+    pvi_context_replain(ctx);
     r->inherited = region_given(ctx, region);
     if (ctx->shared_root.a != 0 && !r->inherited) {
         region_forget(ctx, r);
@@ -138,7 +142,9 @@ static int region_unmap(struct pvi_context *ctx, uint64_t first, uint64_t last, 
     u.holes = true;
     while (rc == 0 && !u.complete) {
         pvi_context_lock_alone(ctx);
+        ctx->mapped += u.removed;
         rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, &u, g);
+        ctx->mapped -= u.removed;
         pvi_context_unlock_alone(ctx);
         rc = rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
     }
@@ -165,7 +171,9 @@ int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, str
     }
     while (rc == 0 && r.done < r.len) {
         pvi_context_lock_alone(ctx);
+        ctx->mapped -= r.done;
         rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, &r, g);
+        ctx->mapped += r.done;
         pvi_context_unlock_alone(ctx);
         rc = pvi_gather_recover(g, rc);
     }
@@ -200,7 +208,7 @@ int pvi_region_del(struct pvi_context *ctx, const struct pvi_region *region, str
     PVI_ASSERT(record != NULL);
     gone = record->count == 1 && !record->inherited;
     if (!gone && --record->count == 0) {
-        pvi_context_guard(ctx, ctx->nr_regions - 1, ctx->tx);
+        region_forget(ctx, record);
     }
     pvi_context_unlock_alone(ctx);
     if (!gone) {

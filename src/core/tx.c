@@ -41,7 +41,8 @@ static void tx_mark_context(struct pvi_context *ctx, bool tx)
 {
     if (ctx && ctx->tx != tx) {
         pvi_context_lock_alone(ctx);
-        pvi_context_guard(ctx, ctx->nr_regions, tx);
+        ctx->tx = tx;
+        pvi_context_replain(ctx);
         pvi_context_unlock_alone(ctx);
     }
 }

@@ -121,6 +121,9 @@ struct pvi_op *fx_lookup(struct fx *f, unsigned ctx, uint64_t dfn);
 struct pvi_op *fx_flush(struct fx *f, unsigned ctx, uint64_t dfn, uint64_t nr);
 struct pvi_op *fx_alloc(struct fx *f, unsigned flags);
 struct pvi_op *fx_free(struct fx *f, unsigned ctx, unsigned flags);
+/* Windows; shift and sizes may be 0. */
+struct pvi_op *fx_window(struct fx *f, unsigned ctx, uint64_t dfn, uint64_t nr, unsigned shift, uint64_t sizes);
+struct pvi_op *fx_window_op(struct fx *f, unsigned code, unsigned ctx, unsigned index);
 struct pvi_op *fx_reattach(struct fx *f, unsigned ctx, unsigned dev);
 
 /* pvi_submit() until it is done, without any check. */

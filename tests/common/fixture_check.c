@@ -38,16 +38,26 @@ bool fx_visit(struct fx *f, uint64_t root, const struct hwm_visitor *v, struct h
                                      : hwm_visit_amdv1(&mem, root, f->cfg.levels, v, out);
 }
 
-static void take_leaf(void *ctx, const struct hwm_leaf *leaf)
+struct seen {
+    struct fx *f;
+    unsigned ctx;
+    struct flat *map;
+};
+
+static void take_leaf(void *opaque, const struct hwm_leaf *leaf)
 {
-    CHECK(flat_map(ctx, leaf->iova >> 12, 1ull << (leaf->lg2 - 12), leaf->pa,
+    struct seen *s = opaque;
+
+    CHECK(orc_window_leaf(&s->f->orc, s->ctx, leaf->iova >> 12, (unsigned)leaf->lg2));
+    CHECK(flat_map(s->map, leaf->iova >> 12, 1ull << (leaf->lg2 - 12), leaf->pa,
                    (leaf->r ? FLAT_R : 0u) | (leaf->w ? FLAT_W : 0u), 0));
 }
 
 static void check_table(struct fx *f, unsigned ctx)
 {
     struct flat *seen = flat_new();
-    struct hwm_visitor v = {.ctx = seen, .leaf = take_leaf};
+    struct seen s = {f, ctx, seen};
+    struct hwm_visitor v = {.ctx = &s, .leaf = take_leaf};
     struct pvi_context_usage usage;
     struct hwm_visit out;
     uint64_t differs = 0;
@@ -67,6 +77,7 @@ static void check_table(struct fx *f, unsigned ctx)
     if (!f->orc.ctx[ctx].broken) {
         CHECK_EQ(usage.pages_used, out.tables); /* nothing untracked (R12) */
         CHECK_EQ(usage.state, PVI_CTX_LIVE);
+        CHECK_EQ(usage.mapped, flat_pages(f->orc.ctx[ctx].map));
     }
 }
 

@@ -84,6 +84,25 @@ struct pvi_op *fx_free(struct fx *f, unsigned ctx, unsigned flags)
     return op;
 }
 
+struct pvi_op *fx_window(struct fx *f, unsigned ctx, uint64_t dfn, uint64_t nr, unsigned shift, uint64_t sizes)
+{
+    struct pvi_op *op = fx_op(f, PVI_OP_WINDOW_CREATE, ctx);
+
+    op->u.window.dfn.f = dfn;
+    op->u.window.nr = nr;
+    op->u.window.shift = (uint8_t)shift;
+    op->u.window.sizes = sizes;
+    return op;
+}
+
+struct pvi_op *fx_window_op(struct fx *f, unsigned code, unsigned ctx, unsigned index)
+{
+    struct pvi_op *op = fx_op(f, code, ctx);
+
+    op->u.window.index = (uint16_t)index;
+    return op;
+}
+
 struct pvi_op *fx_reattach(struct fx *f, unsigned ctx, unsigned dev)
 {
     struct pvi_op *op = fx_op(f, PVI_OP_REATTACH_DEVICE, ctx);

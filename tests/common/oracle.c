@@ -127,7 +127,7 @@ static int region_in(struct orc *o, unsigned ctx, const struct pvi_region *r)
     struct orc_ctx *c = &o->ctx[ctx];
     struct orc_region *same = region_same(c, r);
     uint64_t first = r->first >> 12, nr = (r->last >> 12) - first + 1, at;
-    bool inherited = c->identity && mapped_alike(c->map, r);
+    bool inherited = c->identity && orc_window(o, ctx, first, nr, &at) != 0 && mapped_alike(c->map, r);
     unsigned i = 0;
 
     if (same) {

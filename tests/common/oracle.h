@@ -13,6 +13,7 @@
 #define ORC_CONTEXTS 17u /* the default one and 16 more */
 #define ORC_DEVICES 8u
 #define ORC_REGIONS 16u
+#define ORC_WINDOWS 8u
 
 /* Answers that depend on the host or the hardware; what the operation then did is taken from its `done`. */
 #define ORC_TOLERATE_MEMORY 0x1u   /* ENOMEM, EQUOTA */
@@ -20,6 +21,7 @@
 #define ORC_TOLERATE_NOSPC 0x4u    /* no domain id */
 #define ORC_TOLERATE_HW 0x8u       /* EHW, also from a device switch */
 #define ORC_TOLERATE_GONE 0x10u    /* EDYING, ENOCTX, EBUSY: somebody else was there */
+#define ORC_TOLERATE_RUNS 0x20u    /* EALIGN: the host pins fewer frames at once than a page of the window has */
 
 struct orc_region {
     uint64_t first, last; /* page numbers */
@@ -28,8 +30,16 @@ struct orc_region {
     bool inherited;
 };
 
+struct orc_window {
+    unsigned state; /* enum pvi_window_state */
+    uint64_t first, last; /* page numbers */
+    uint64_t sizes;
+};
+
 struct orc_ctx {
     bool live, identity, broken;
+    bool windowed; /* else one window over all */
+    struct orc_window window[ORC_WINDOWS];
     struct flat *map;
     struct orc_region region[ORC_REGIONS];
 };
@@ -81,5 +91,19 @@ void orc_build(struct orc *o, unsigned ctx);
 bool orc_hole(const struct orc *o, uint64_t dfn, uint64_t nr, uint64_t *at);
 bool orc_region(const struct orc *o, unsigned ctx, uint64_t dfn, uint64_t nr, uint64_t *at);
 struct orc_dev *orc_dev(struct orc *o, uint32_t sbdf);
+
+/* --- oracle_window.c */
+/* The windows that a context begins with. */
+void orc_window_init(struct orc_ctx *c);
+/* The leaf sizes of the window that holds all of [dfn, dfn + nr), which does not wrap; 0: none does, *at is the first page outside. */
+uint64_t orc_window(const struct orc *o, unsigned ctx, uint64_t dfn, uint64_t nr, uint64_t *at);
+/* Its smallest page, in frames. */
+uint64_t orc_window_page(const struct orc *o, unsigned ctx, uint64_t dfn);
+/* ENOCTX and EDEFAULT. */
+int orc_context_error(const struct orc *o, const struct pvi_op *op);
+bool orc_tolerated(int status, unsigned tolerate);
+/* May there be such a leaf? */
+bool orc_window_leaf(const struct orc *o, unsigned ctx, uint64_t dfn, unsigned lg2);
+const char *orc_judge_window(struct orc *o, const struct pvi_op *op, const struct pvi_op *got, unsigned tolerate);
 
 #endif

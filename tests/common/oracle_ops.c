@@ -14,7 +14,7 @@ struct verdict {
     bool ranged; /* the request itself is well-formed */
 };
 
-static bool tolerated(int status, unsigned tolerate)
+bool orc_tolerated(int status, unsigned tolerate)
 {
     switch (status) {
     case -PVI_ENOMEM:
@@ -37,7 +37,7 @@ static bool tolerated(int status, unsigned tolerate)
 
 /* --- ranges --------------------------------------------------------------------------------------- */
 
-static int context_error(const struct orc *o, const struct pvi_op *op)
+int orc_context_error(const struct orc *o, const struct pvi_op *op)
 {
     if (op->ctx == 0) {
         return -PVI_EDEFAULT;
@@ -48,9 +48,10 @@ static int context_error(const struct orc *o, const struct pvi_op *op)
     return 0;
 }
 
-static int range_error(const struct orc *o, uint64_t dfn, uint64_t nr, uint64_t *at)
+static int range_error(const struct orc *o, unsigned ctx, uint64_t dfn, uint64_t nr, uint64_t *at, bool whole)
 {
     const uint64_t frames = 1ull << 52;
+    uint64_t page;
 
     *at = dfn;
     if (nr == 0) {
@@ -62,8 +63,13 @@ static int range_error(const struct orc *o, uint64_t dfn, uint64_t nr, uint64_t 
     if (dfn % o->page != 0 || nr % o->page != 0) {
         return -PVI_EALIGN;
     }
-    if (dfn + (nr - 1) > o->last_pfn) {
+    if (orc_window(o, ctx, dfn, nr, at) == 0) {
         return -PVI_ERANGE;
+    }
+    *at = dfn;
+    page = orc_window_page(o, ctx, dfn);
+    if (whole && (dfn % page != 0 || nr % page != 0)) {
+        return -PVI_EALIGN;
     }
     return orc_hole(o, dfn, nr, at) ? -PVI_ERESERVED : 0;
 }
@@ -71,19 +77,21 @@ static int range_error(const struct orc *o, uint64_t dfn, uint64_t nr, uint64_t 
 /* How far the frames and what is mapped let a map come, and why not further; regions left aside. */
 static void map_reach(const struct orc *o, const struct pvi_op *op, struct verdict *v)
 {
+    uint64_t page = orc_window_page(o, op->ctx, op->u.map.dfn.f);
+
     while (v->done < op->u.map.nr && v->status == 0) {
         uint64_t dfn = op->u.map.dfn.f + v->done, taken, run;
         struct guest_frame f;
 
         run = guest_run(op->u.map.gfn.f + v->done, op->u.map.nr - v->done, &f);
-        run -= run > o->page ? run % o->page : 0;
+        run -= run > page ? run % page : 0;
         if (run == 0) {
             v->status = -PVI_ENOFRAME;
         } else if ((op->flags & PVI_RW & ~(unsigned)f.prot) != 0) {
             v->status = -PVI_EPERM;
         } else if (f.pa >> o->pa_bits != 0) {
             v->status = -PVI_ERANGE;
-        } else if ((f.pa >> 12) % o->page != 0 || run < o->page) {
+        } else if ((f.pa >> 12) % page != 0 || run < page) {
             v->status = -PVI_EALIGN; /* no leaf of the context maps these */
         } else if (flat_overlap(o->ctx[op->ctx].map, dfn, run, &taken)) {
             v->status = -PVI_EEXIST;
@@ -97,7 +105,7 @@ static void map_reach(const struct orc *o, const struct pvi_op *op, struct verdi
 
 static struct verdict map_verdict(const struct orc *o, const struct pvi_op *op)
 {
-    struct verdict v = {.status = context_error(o, op)};
+    struct verdict v = {.status = orc_context_error(o, op)};
 
     if (v.status == 0 && ((op->flags & ~(PVI_RW | PVI_MAP_NO_FLUSH)) != 0 || (op->flags & PVI_RW) == 0)) {
         v.status = -PVI_EFLAGS;
@@ -106,11 +114,11 @@ static struct verdict map_verdict(const struct orc *o, const struct pvi_op *op)
         return v;
     }
     v.has_fault = true;
-    v.status = range_error(o, op->u.map.dfn.f, op->u.map.nr, &v.fault);
+    v.status = range_error(o, op->ctx, op->u.map.dfn.f, op->u.map.nr, &v.fault, true);
     if (v.status == 0 && op->u.map.gfn.f + op->u.map.nr < op->u.map.gfn.f) {
         v.status = -PVI_EWRAP;
     }
-    if (v.status == 0 && op->u.map.gfn.f % o->page != 0) {
+    if (v.status == 0 && op->u.map.gfn.f % orc_window_page(o, op->ctx, op->u.map.dfn.f) != 0) {
         v.status = -PVI_EALIGN;
     }
     v.ranged = v.status == 0;
@@ -134,7 +142,7 @@ static void map_apply(struct orc *o, const struct pvi_op *op, uint64_t done)
 
 static struct verdict unmap_verdict(const struct orc *o, const struct pvi_op *op)
 {
-    struct verdict v = {.status = context_error(o, op)};
+    struct verdict v = {.status = orc_context_error(o, op)};
     uint64_t hole, region;
 
     if (v.status == 0 && op->flags != 0) {
@@ -144,7 +152,7 @@ static struct verdict unmap_verdict(const struct orc *o, const struct pvi_op *op
         return v;
     }
     v.has_fault = true;
-    v.status = range_error(o, op->u.unmap.dfn.f, op->u.unmap.nr, &v.fault);
+    v.status = range_error(o, op->ctx, op->u.unmap.dfn.f, op->u.unmap.nr, &v.fault, true);
     if (v.status != 0) {
         return v;
     }
@@ -165,13 +173,13 @@ static struct verdict unmap_verdict(const struct orc *o, const struct pvi_op *op
 /* Status, done and fault of an operation that makes progress. */
 static const char *judge_progress(const struct verdict *v, const struct pvi_op *got, unsigned tolerate, uint64_t dfn)
 {
-    if (got->status == v->status && (got->done == v->done || !tolerated(got->status, tolerate))) {
+    if (got->status == v->status && (got->done == v->done || !orc_tolerated(got->status, tolerate))) {
         if (got->done != v->done) {
             return "done is not what it must be";
         }
         return got->status != 0 && v->has_fault && got->fault != v->fault ? "fault names another address" : NULL;
     }
-    if (!tolerated(got->status, tolerate)) {
+    if (!orc_tolerated(got->status, tolerate)) {
         return "another status";
     }
     if (got->done > v->done) {
@@ -198,7 +206,7 @@ static bool judge_map_region(const struct orc *o, const struct pvi_op *op, const
     }
     if (got->status != -PVI_ERESERVED) {
         /* Frames are asked for first: at the region's own page their error may be the one that is told. */
-        *why = v->fault >= region + no_frame && !tolerated(got->status, tolerate) ? "a region in the way was not seen"
+        *why = v->fault >= region + no_frame && !orc_tolerated(got->status, tolerate) ? "a region in the way was not seen"
                                                                                     : NULL;
         return *why != NULL;
     }
@@ -213,6 +221,11 @@ static const char *judge_map(struct orc *o, const struct pvi_op *op, const struc
     struct verdict v = map_verdict(o, op);
     const char *why = NULL;
 
+    if (v.ranged && got->status == -PVI_EALIGN && (tolerate & ORC_TOLERATE_RUNS) != 0 && got->done <= v.done &&
+        got->done % orc_window_page(o, op->ctx, op->u.map.dfn.f) == 0) {
+        map_apply(o, op, got->done);
+        return NULL;
+    }
     if (!judge_map_region(o, op, got, &v, tolerate, &why)) {
         why = judge_progress(&v, got, tolerate, op->u.map.dfn.f);
     }
@@ -265,7 +278,7 @@ static void rights_reach(const struct orc *o, const struct pvi_op *op, struct ve
 
 static const char *judge_rights(struct orc *o, const struct pvi_op *op, const struct pvi_op *got, unsigned tolerate)
 {
-    struct verdict v = {.status = context_error(o, op)};
+    struct verdict v = {.status = orc_context_error(o, op)};
     const char *why;
     uint64_t region;
 
@@ -274,7 +287,7 @@ static const char *judge_rights(struct orc *o, const struct pvi_op *op, const st
     }
     if (v.status == 0) {
         v.has_fault = true;
-        v.status = range_error(o, op->u.unmap.dfn.f, op->u.unmap.nr, &v.fault);
+        v.status = range_error(o, op->ctx, op->u.unmap.dfn.f, op->u.unmap.nr, &v.fault, true);
     }
     if (v.status == 0 && orc_region(o, op->ctx, op->u.unmap.dfn.f, op->u.unmap.nr, &region)) {
         v.status = -PVI_ERESERVED; /* judged for the whole request */
@@ -300,13 +313,13 @@ static bool frame_is(uint64_t gfn, uint64_t pa)
 
 static const char *judge_lookup(const struct orc *o, const struct pvi_op *op, const struct pvi_op *got)
 {
-    int status = context_error(o, op);
+    int status = orc_context_error(o, op);
     uint64_t pfn = op->u.lookup.dfn.f, at = 0, pa, pages, back;
     struct flat_run run;
 
     status = status == 0 && op->flags != 0 ? -PVI_EFLAGS : status;
     if (status == 0) {
-        status = range_error(o, pfn / o->page * o->page, o->page, &at);
+        status = range_error(o, op->ctx, pfn / o->page * o->page, o->page, &at, false);
     }
     if (status == 0 && orc_region(o, op->ctx, pfn, 1, &at)) {
         status = -PVI_ERESERVED;
@@ -326,7 +339,7 @@ static const char *judge_lookup(const struct orc *o, const struct pvi_op *op, co
     if (got->u.lookup.prot != run.perm || !frame_is(got->u.lookup.gfn.f, pa)) {
         return "another frame or other rights";
     }
-    if (got->u.lookup.lg2 < 12 || (o->page_sizes >> got->u.lookup.lg2 & 1) == 0) {
+    if (got->u.lookup.lg2 < 12 || !orc_window_leaf(o, op->ctx, pfn, got->u.lookup.lg2)) {
         return "a size that is not used";
     }
     /* The leaf lies inside of one run, aligned in both spaces. */
@@ -340,17 +353,17 @@ static const char *judge_lookup(const struct orc *o, const struct pvi_op *op, co
 static const char *judge_flush(const struct orc *o, const struct pvi_op *op, const struct pvi_op *got,
                                unsigned tolerate)
 {
-    int status = context_error(o, op);
+    int status = orc_context_error(o, op);
     uint64_t at = 0;
 
     status = status == 0 && op->flags != 0 ? -PVI_EFLAGS : status;
     if (status == 0) {
-        status = op->u.unmap.nr != 0        ? range_error(o, op->u.unmap.dfn.f, op->u.unmap.nr, &at)
+        status = op->u.unmap.nr != 0        ? range_error(o, op->ctx, op->u.unmap.dfn.f, op->u.unmap.nr, &at, true)
                  : op->u.unmap.dfn.f != 0 ? -PVI_EINVAL
                                           : 0;
     }
     if (got->status != status) {
-        return tolerated(got->status, tolerate) ? NULL : "another status";
+        return orc_tolerated(got->status, tolerate) ? NULL : "another status";
     }
     return got->done != (status == 0 ? op->u.unmap.nr : 0) ? "done is not what it must be" : NULL;
 }
@@ -370,7 +383,7 @@ static const char *judge_alloc(struct orc *o, const struct pvi_op *op, const str
              : live == o->nr_contexts               ? -PVI_ENOSPC
                                                     : 0;
     if (got->status != status) {
-        return tolerated(got->status, tolerate) ? NULL : "another status";
+        return orc_tolerated(got->status, tolerate) ? NULL : "another status";
     }
     if (status != 0) {
         return NULL;
@@ -380,6 +393,7 @@ static const char *judge_alloc(struct orc *o, const struct pvi_op *op, const str
     }
     o->ctx[got->ctx].live = true;
     o->ctx[got->ctx].identity = false;
+    orc_window_init(&o->ctx[got->ctx]);
     if ((op->flags & PVI_ALLOC_IDENTITY) != 0) {
         orc_build(o, got->ctx);
     }
@@ -400,7 +414,7 @@ static void follow_devices(struct orc *o, unsigned ctx)
 
 static const char *judge_free(struct orc *o, const struct pvi_op *op, const struct pvi_op *got, unsigned tolerate)
 {
-    int status = (op->flags & ~PVI_FREE_REATTACH) != 0 ? -PVI_EFLAGS : context_error(o, op);
+    int status = (op->flags & ~PVI_FREE_REATTACH) != 0 ? -PVI_EFLAGS : orc_context_error(o, op);
     bool attached = false;
 
     for (unsigned i = 0; i < ORC_DEVICES; i++) {
@@ -409,7 +423,7 @@ static const char *judge_free(struct orc *o, const struct pvi_op *op, const stru
     if (status == 0 && attached && (op->flags & PVI_FREE_REATTACH) == 0) {
         status = -PVI_EBUSY;
     }
-    if (status == 0 && got->status != 0 && tolerated(got->status, tolerate)) {
+    if (status == 0 && got->status != 0 && orc_tolerated(got->status, tolerate)) {
         follow_devices(o, op->ctx);
         return NULL;
     }
@@ -430,12 +444,12 @@ static const char *judge_reattach(struct orc *o, const struct pvi_op *op, const 
     int status = op->flags != 0 ? -PVI_EFLAGS : 0;
 
     if (status == 0 && op->ctx != 0) {
-        status = context_error(o, op);
+        status = orc_context_error(o, op);
     }
     if (status == 0 && !dev) {
         status = -PVI_ENODEV;
     }
-    if (got->status != status && tolerated(got->status, tolerate)) {
+    if (got->status != status && orc_tolerated(got->status, tolerate)) {
         return NULL; /* all or nothing: it stays where it was */
     }
     if (status == 0 && dev->ctx != op->ctx) {
@@ -457,7 +471,7 @@ static const char *judge_init(struct orc *o, const struct pvi_op *op, const stru
                                                                           : 0;
 
     if (got->status != status) {
-        return tolerated(got->status, tolerate) ? NULL : "another status";
+        return orc_tolerated(got->status, tolerate) ? NULL : "another status";
     }
     if (status == 0) {
         o->inited = true;
@@ -517,7 +531,9 @@ const char *orc_judge(struct orc *o, const struct pvi_op *sent, const struct pvi
         return judge_rights(o, sent, got, tolerate);
     case PVI_OP_LOOKUP:
         return judge_lookup(o, sent, got);
-    default:
+    case PVI_OP_FLUSH:
         return judge_flush(o, sent, got, tolerate);
+    default:
+        return orc_judge_window(o, sent, got, tolerate);
     }
 }

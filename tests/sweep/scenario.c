@@ -195,6 +195,67 @@ static void batch_mixed(struct fx *f)
     fx_flush(f, 2, 0x5100, 0x40);
 }
 
+/* --- windows -------------------------------------------------------------------------------------- */
+
+/* The first window with small and large leaves between and beside regions of devices. */
+static void prepare_windows(struct fx *f)
+{
+    prepare_group(f);
+    fx_begin(f);
+    fx_reattach(f, 1, 3);
+    fx_map(f, 1, 2 * GIB - 600, GUEST_SCATTER, 300, PVI_RW);
+    fx_map(f, 1, 2 * GIB + 5, GUEST_HVM, 1100, PVI_RW);
+    fx_map(f, 1, 3 * GIB - 0x400, GUEST_PV + GIB - 0x400, 0x400, PVI_RW);
+    fx_map(f, 1, 5 * GIB, GUEST_PV, GIB, PVI_RW);
+    fx_expect(f, 0);
+}
+
+static void batch_windows(struct fx *f)
+{
+    fx_begin(f);
+    fx_window_op(f, PVI_OP_WINDOW_REMOVE, 1, 0);
+    fx_window(f, 1, 0x100, 0x10000, 12, 1u << 12);
+    fx_window(f, 1, 2 * GIB, 4 * GIB, 21, 0);
+    fx_map(f, 1, 0x3ff, GUEST_HVM, 700, PVI_RW);
+    fx_map(f, 1, 0x100, GUEST_SCATTER, 20, PVI_RW);
+    fx_map(f, 1, 5 * GIB - 0x400, GUEST_PV + GIB - 0x400, 0x800, PVI_RW);
+    fx_unmap(f, 1, 5 * GIB, 0x200);
+    fx_map(f, 1, 4 * GIB - 0x200, GUEST_PV, 0x400, PVI_RW); /* a region lies there */
+    fx_window_op(f, PVI_OP_WINDOW_QUERY, 1, 1);
+    fx_window_op(f, PVI_OP_WINDOW_REMOVE, 1, 0);
+    fx_map(f, 1, 0x3ff, GUEST_HVM, 1, PVI_RW); /* it is gone */
+    fx_op(f, PVI_OP_WINDOW_RESET, 1);
+    fx_map(f, 1, 0x3ff, GUEST_HVM, 1, PVI_RW);
+}
+
+/* An identity in which the region of a device was mapped before the device came. */
+static void prepare_inherited(struct fx *f)
+{
+    struct pvi_device *d = fx_device(f, 2, 0);
+
+    d->nr_regions = 2;
+    d->region[0] = (struct pvi_region){0x603000, 0x604fff, PVI_RW};
+    d->region[1] = (struct pvi_region){0x7ff000, 0x7fffff, PVI_RW};
+    CHECK_EQ(fx_add(f, 2), 0);
+    two_contexts(f);
+    fx_begin(f);
+    fx_alloc(f, PVI_ALLOC_IDENTITY);
+    fx_reattach(f, 3, 2);
+    fx_expect(f, 0);
+}
+
+static void batch_inherited(struct fx *f)
+{
+    fx_begin(f);
+    fx_window_op(f, PVI_OP_WINDOW_REMOVE, 3, 0);
+    fx_window(f, 3, 0x400, 0x400, 21, 1u << 21);
+    fx_map(f, 3, 0x400, GUEST_PV, 0x200, PVI_RW);
+    fx_reattach(f, 1, 2);
+    fx_map(f, 3, 0x600, GUEST_PV, 0x200, PVI_RW);
+    fx_op(f, PVI_OP_WINDOW_RESET, 3);
+    fx_reattach(f, 3, 2);
+}
+
 #define NULL_UNIT .kind = FX_NULL
 const struct scenario scenarios[] = {
     {"map", {NULL_UNIT}, two_contexts, batch_map, false},
@@ -210,6 +271,12 @@ const struct scenario scenarios[] = {
     {"reattach of a group", {NULL_UNIT, .units = 2, .np_cache = true}, prepare_group, batch_reattach, false},
     {"free with devices", {NULL_UNIT, .units = 2}, prepare_free, batch_free, false},
     {"mixed", {NULL_UNIT, .units = 2}, prepare_full, batch_mixed, false},
+    {"windows", {NULL_UNIT, .units = 2}, prepare_windows, batch_windows, false},
+    {"windows, AMD format, trim", {NULL_UNIT, .format = &pvi_amdvi_v1_ops, .trim = true, .np_cache = true}, prepare_windows,
+     batch_windows, false},
+    {"windows of an identity", {NULL_UNIT}, prepare_inherited, batch_inherited, true},
+    {"windows on VT-d", {.kind = FX_VTD, .np_cache = true}, prepare_windows, batch_windows, false},
+    {"windows of an identity on AMD-Vi", {.kind = FX_AMD}, prepare_inherited, batch_inherited, true},
     {"free on VT-d", {.kind = FX_VTD, .np_cache = true}, prepare_free, batch_free, false},
     {"splits on AMD-Vi", {.kind = FX_AMD}, prepare_large, batch_split, false},
 };

@@ -193,7 +193,7 @@ static void preempted_runs_end_alike(void **state)
 /* --- somebody else between ------------------------------------------------------------------------ */
 
 static struct pvi_batch other;
-static struct pvi_op theirs[8];
+static struct pvi_op theirs[12];
 
 static struct pvi_op *their(unsigned code, unsigned ctx)
 {
@@ -247,6 +247,12 @@ static void act(unsigned what)
     case 3:
         meddle(3);
         their(PVI_OP_FREE_CONTEXT, 3)->flags = PVI_FREE_REATTACH;
+        break;
+    case 4: /* other windows, with the same numbers */
+        their(PVI_OP_WINDOW_RESET, 1);
+        their(PVI_OP_WINDOW_REMOVE, 1);
+        their(PVI_OP_WINDOW_CREATE, 1)->u.window.nr = 0x10000;
+        meddle(1);
         break;
     default:
         pvi_domain_kill(&fx.dom);
@@ -303,7 +309,7 @@ static void somebody_else_between(void **state)
 
     (void)state;
     for (unsigned i = 0; i < nr_scenarios; i++) {
-        for (unsigned what = 0; what < 5; what++) {
+        for (unsigned what = 0; what < 6; what++) {
             stop_at = 0;
             do {
                 check_case("%s, interrupted at %llu by actor %u", scenarios[i].name, (unsigned long long)stop_at,

@@ -113,19 +113,42 @@ static unsigned some_ctx(void)
     return (unsigned)(one_in(12) ? below(10) : 1 + below(3));
 }
 
+/* Mostly into some window of the context, and its pages; the smallest of them. */
+static uint64_t into_window(unsigned ctx, uint64_t *dfn, uint64_t *nr)
+{
+    const struct orc_ctx *c = &fx.orc.ctx[ctx < ORC_CONTEXTS ? ctx : 0];
+    const struct orc_window *w = &c->window[below(4)];
+    uint64_t page;
+
+    for (unsigned i = 0; i < ORC_WINDOWS; i++) {
+        w = c->window[i].first <= *dfn && *dfn <= c->window[i].last ? &c->window[i] : w;
+    }
+    if (ctx >= ORC_CONTEXTS || !fx.orc.ctx[ctx].windowed || w->state != PVI_WINDOW_OPEN || one_in(12)) {
+        return 1;
+    }
+    page = (w->sizes & (0 - w->sizes)) >> 12;
+    *dfn = *dfn >= w->first && *dfn <= w->last ? *dfn & ~(page - 1) : w->first + below((w->last - w->first + 1) / page) * page;
+    *nr = (*nr + page - 1) / page * page;
+    *nr = *nr - 1 > w->last - *dfn ? w->last - *dfn + 1 : *nr;
+    return page;
+}
+
 static void some_range(struct pvi_op *op, bool map)
 {
-    uint64_t dfn = some_dfn(), nr = some_nr(), left;
+    uint64_t dfn = some_dfn(), nr = some_nr(), left, page;
 
     if (!map && !one_in(3)) {
         dfn = some_mapped(op->ctx, &left);
         nr = nr > left && !one_in(6) ? left : nr;
     }
-
+    page = into_window(op->ctx, &dfn, &nr);
     if (map) {
         op->flags = 1 + (unsigned)below(3);
         op->u.map.dfn.f = dfn;
-        op->u.map.gfn.f = some_gfn(dfn);
+        op->u.map.gfn.f = some_gfn(dfn) & ~(page - 1);
+        if (op->u.map.gfn.f >= GUEST_MMIO && op->u.map.gfn.f < GUEST_MMIO + 0xf00) {
+            op->u.map.gfn.f = GUEST_PV; /* not into the window of interrupts */
+        }
         op->u.map.nr = nr;
     } else {
         op->u.unmap.dfn.f = dfn;
@@ -162,12 +185,61 @@ static void spoil(struct pvi_op *op)
     }
 }
 
+/* Sizes of a window, mostly of those that there are. */
+static void some_sizes(struct pvi_op *op)
+{
+    uint64_t sizes = one_in(20) ? rnd_next(&rnd) : fx.orc.page_sizes & rnd_next(&rnd);
+
+    switch (below(6)) {
+    case 0:
+        op->u.window.sizes = sizes;
+        op->u.window.shift = (uint8_t)(sizes != 0 && !one_in(9) ? __builtin_ctzll(sizes) : 0);
+        break;
+    case 1:
+        op->u.window.shift = (uint8_t)(one_in(3) ? below(70) : 12 + 9 * below(3));
+        break;
+    case 2:
+        op->u.window.shift = (uint8_t)(12 + 9 * below(2));
+        op->u.window.sizes = 1ull << op->u.window.shift;
+        break;
+    default:
+        break;
+    }
+}
+
+/* Over the places of some_dfn(), in large pages or in odd ones. */
+static void some_window(unsigned ctx)
+{
+    const struct orc_ctx *c = &fx.orc.ctx[ctx < ORC_CONTEXTS ? ctx : 0];
+    uint64_t pick = below(20), dfn, nr;
+    bool open = false;
+
+    for (unsigned i = 0; i < 4; i++) {
+        open |= c->window[i].state == PVI_WINDOW_OPEN;
+    }
+    pick = c->windowed && !open ? 0 : pick;
+
+    if (pick < (c->windowed ? 12u : 2u)) {
+        dfn = some_dfn() & (one_in(5) ? ~0ull : one_in(6) ? ~0x3ffffull : ~0x1ffull);
+        nr = one_in(5) ? 1 + below(0x800) : one_in(6) ? 0x40000 : 0x200 * (1 + below(8));
+        some_sizes(fx_window(&fx, ctx, dfn, nr, 0, 0));
+    } else if (pick < 14) {
+        fx_window_op(&fx, PVI_OP_WINDOW_REMOVE, ctx, (unsigned)(c->windowed ? below(9) : 0));
+    } else if (pick < 16) {
+        fx_window_op(&fx, PVI_OP_WINDOW_QUERY, ctx, (unsigned)below(9));
+    } else {
+        fx_op(&fx, PVI_OP_WINDOW_RESET, ctx);
+    }
+}
+
 static void some_op(void)
 {
     unsigned ctx = some_ctx();
     uint64_t pick = below(100), left;
 
-    if (pick < 38) {
+    if (one_in(25)) {
+        some_window(one_in(5) ? ctx : 3); /* the others keep the one over all */
+    } else if (pick < 38) {
         some_range(fx_op(&fx, PVI_OP_MAP, ctx), true);
     } else if (pick < 70) {
         some_range(fx_op(&fx, PVI_OP_UNMAP, ctx), false);
@@ -182,6 +254,8 @@ static void some_op(void)
         fx_reattach(&fx, one_in(4) ? 0 : ctx, (unsigned)below(fx.nr_devs));
     } else if (pick < 97) {
         fx_alloc(&fx, one_in(6) ? PVI_ALLOC_IDENTITY : 0);
+    } else if (pick < 98) {
+        fx_op(&fx, PVI_OP_QUERY_USAGE, ctx);
     } else if (pick < 99) {
         fx_free(&fx, ctx, one_in(3) ? 0 : PVI_FREE_REATTACH);
     } else {
@@ -307,7 +381,8 @@ static void machine(const struct fx_cfg *cfg, const char *name)
         if (cfg->kind != FX_NULL) {
             watch_edges();
         }
-        pvi_posix_hdom_max_run(fx.hdom, one_in(4) ? 1 + below(700) : 0);
+        fx.tolerate = one_in(4) ? ORC_TOLERATE_RUNS : 0;
+        pvi_posix_hdom_max_run(fx.hdom, fx.tolerate ? 1 + below(700) : 0);
         fx_run(&fx);
         done += n;
         for (unsigned i = 0; i < n; i++) {
@@ -353,11 +428,12 @@ MACHINE(null_unit, .kind = FX_NULL, .units = 2)
 static void nothing_is_rare(void **state)
 {
     static const char *const name[PVI_OP_NR] = {"noop",     "query", "init",  "alloc",  "free",
-                                                "reattach", "map",   "unmap", "lookup", "flush",  "rights"};
+                                                "reattach", "map",   "unmap", "lookup", "flush",  "rights",
+                                                "window create", "window remove", "window query", "window reset", "usage", "read fault"};
 
     (void)state;
     check_case("how often");
-    for (unsigned i = PVI_OP_ALLOC_CONTEXT; i < PVI_OP_NR; i++) {
+    for (unsigned i = PVI_OP_ALLOC_CONTEXT; i < PVI_OP_READ_FAULT; i++) { /* no unit is asked for faults here */
         print_message("%s: %llu done, %llu refused\n", name[i], (unsigned long long)right[i],
                       (unsigned long long)refused[i]);
         CHECK(right[i] * 5 >= refused[i] && refused[i] * 50 >= right[i]);
