@@ -294,6 +294,12 @@ static const char *judge_rights(struct orc *o, const struct pvi_op *op, const st
         v.fault = region;
     } else if (v.status == 0) {
         rights_reach(o, op, &v, false);
+        if (got->status == -PVI_EALIGN && (tolerate & ORC_TOLERATE_RUNS) != 0 && got->done <= v.done &&
+            orc_window_page(o, op->ctx, op->u.unmap.dfn.f) > 1) {
+            v.status = got->status; /* the host pins less than a page of the window at once */
+            v.done = got->done;
+            v.fault = op->u.unmap.dfn.f + got->done;
+        }
     }
     why = judge_progress(&v, got, tolerate, op->u.unmap.dfn.f);
     if (!why && got->done != 0) {
