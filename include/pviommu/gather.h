@@ -59,6 +59,11 @@ struct pvi_gather {
     struct pvi_gather_run run[PVI_GATHER_RUNS];
     struct pvi_inv inv[PVI_GATHER_INV]; /**< on their way to a unit */
     struct pvi_gather_work work;
+    union {
+        struct pvi_pt_map map;
+        struct pvi_pt_unmap unmap;
+        struct pvi_pt_change change;
+    } req;                   /**< of whoever changes a table with it, one at a time */
     struct pvi_pt_scan scan; /**< of whoever reads a table with this gather at hand */
     struct pvi_page *tables; /**< unlinked, by next */
     const struct pvi_quota *share; /**< all tables are of this one; NULL: of several, or none */

@@ -132,21 +132,50 @@ static int region_claim(struct pvi_context *ctx, const struct pvi_region *region
 /* Unmaps [first, last] of a region; what cannot be flushed is the gather's affair. */
 static int region_unmap(struct pvi_context *ctx, uint64_t first, uint64_t last, struct pvi_gather *g)
 {
-    struct pvi_pt_unmap u;
+    struct pvi_pt_unmap *u = &g->req.unmap;
     int rc = 0;
 
-    memset(&u, 0, sizeof(u));
-    u.first = first;
-    u.next = first;
-    u.last = last;
-    u.holes = true;
-    while (rc == 0 && !u.complete) {
+    memset(u, 0, sizeof(*u));
+    u->first = first;
+    u->next = first;
+    u->last = last;
+    u->holes = true;
+    while (rc == 0 && !u->complete) {
         pvi_context_lock_alone(ctx);
-        ctx->mapped += u.removed;
-        rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, &u, g);
-        ctx->mapped -= u.removed;
+        ctx->mapped += u->removed;
+        rc = ctx->pt.cfg.ops->unmap(&ctx->pt, ctx, u, g);
+        ctx->mapped -= u->removed;
         pvi_context_unlock_alone(ctx);
         rc = rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
+    }
+    return rc;
+}
+
+/* Maps a region 1:1; of what it cannot map nothing stays. */
+static int region_map(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g)
+{
+    struct pvi_pt_map *r = &g->req.map;
+    uint64_t done;
+    int rc = 0, undo;
+
+    memset(r, 0, sizeof(*r));
+    r->iova = region->first;
+    r->pa = region->first;
+    r->len = region->last - region->first + 1;
+    r->prot = region->prot;
+    r->owe = PVI_OWE_NONE;
+    while (rc == 0 && r->done < r->len) {
+        pvi_context_lock_alone(ctx);
+        ctx->mapped -= r->done;
+        rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, r, g);
+        ctx->mapped += r->done;
+        pvi_context_unlock_alone(ctx);
+        rc = pvi_gather_recover(g, rc);
+    }
+    done = r->done;
+    if (rc != 0 && done > 0) {
+        undo = region_unmap(ctx, region->first, region->first + done - 1, g);
+        rc = undo != 0 ? undo : rc;
     }
     return rc;
 }
@@ -154,29 +183,15 @@ static int region_unmap(struct pvi_context *ctx, uint64_t first, uint64_t last, 
 int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, struct pvi_gather *g)
 {
     struct pvi_ctx_region *record = NULL;
-    struct pvi_pt_map r;
     int rc;
 
-    memset(&r, 0, sizeof(r));
-    r.iova = region->first;
-    r.pa = region->first;
-    r.len = region->last - region->first + 1;
-    r.prot = region->prot;
-    r.owe = PVI_OWE_NONE;
     pvi_context_lock_alone(ctx);
     rc = region_claim(ctx, region, &record);
     pvi_context_unlock_alone(ctx);
     if (rc != 0) {
         return rc < 0 ? rc : 0;
     }
-    while (rc == 0 && r.done < r.len) {
-        pvi_context_lock_alone(ctx);
-        ctx->mapped -= r.done;
-        rc = ctx->pt.cfg.ops->map(&ctx->pt, ctx, &r, g);
-        ctx->mapped += r.done;
-        pvi_context_unlock_alone(ctx);
-        rc = pvi_gather_recover(g, rc);
-    }
+    rc = region_map(ctx, region, g);
     if (rc == 0) {
         /*
          * Before a device is switched over: units that cache absence must know, and another CPU may have
@@ -184,11 +199,6 @@ int pvi_region_add(struct pvi_context *ctx, const struct pvi_region *region, str
          */
         pvi_gather_range(g, ctx, region->first, region->last, true, false);
         return pvi_gather_flush(g);
-    }
-    if (r.done > 0) {
-        int undo = region_unmap(ctx, r.iova, r.iova + r.done - 1, g);
-
-        rc = undo != 0 ? undo : rc;
     }
     (void)pvi_gather_flush(g); /* a failure has broken the context, which is what its owner will see */
     pvi_context_lock_alone(ctx);

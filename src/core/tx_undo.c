@@ -20,19 +20,19 @@ void pvi_tx_release(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
 static int undo_map(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_op *op, struct pvi_gather *g)
 {
     uint64_t first = tx_first(op), at;
-    struct pvi_pt_unmap r;
+    struct pvi_pt_unmap *r = &g->req.unmap;
     int rc = 0;
 
-    memset(&r, 0, sizeof(r));
-    r.first = first;
-    r.last = first + ((op->done << PVI_PAGE_LG2) - 1);
-    r.keep = true;
-    r.complete = op->done == 0;
-    while (rc == 0 && !r.complete) {
-        r.next = first + d->tx.cursor;
-        rc = pvi_context_unmap_slice(ctx, &r, g, &at);
-        d->tx.cursor = r.next - first;
-        if (rc == 0 && !r.complete) {
+    memset(r, 0, sizeof(*r));
+    r->first = first;
+    r->last = first + ((op->done << PVI_PAGE_LG2) - 1);
+    r->keep = true;
+    r->complete = op->done == 0;
+    while (rc == 0 && !r->complete) {
+        r->next = first + d->tx.cursor;
+        rc = pvi_context_unmap_slice(ctx, r, g, &at);
+        d->tx.cursor = r->next - first;
+        if (rc == 0 && !r->complete) {
             rc = pvi_checkpoint(g);
         }
     }
@@ -43,20 +43,20 @@ static int undo_map(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_op
 static int undo_unmap(struct pvi_domain *d, struct pvi_context *ctx, const struct pvi_tx_record *rec, uint64_t nr,
                       struct pvi_gather *g)
 {
-    struct pvi_pt_map r;
+    struct pvi_pt_map *r = &g->req.map;
     uint64_t at;
     int rc;
 
-    memset(&r, 0, sizeof(r));
-    r.iova = rec->iova_prot & ~PVI_PAGE_MASK;
-    r.pa = rec->pa_owe & ~PVI_PAGE_MASK;
-    r.len = nr << PVI_PAGE_LG2;
-    r.done = d->tx.cursor << PVI_PAGE_LG2;
-    r.prot = (uint8_t)(rec->iova_prot & PVI_PAGE_MASK);
-    r.owe = (uint8_t)(rec->pa_owe & PVI_PAGE_MASK);
-    r.keep = true;
-    rc = pvi_context_map_slice(ctx, &r, g, &at);
-    d->tx.cursor = r.done >> PVI_PAGE_LG2;
+    memset(r, 0, sizeof(*r));
+    r->iova = rec->iova_prot & ~PVI_PAGE_MASK;
+    r->pa = rec->pa_owe & ~PVI_PAGE_MASK;
+    r->len = nr << PVI_PAGE_LG2;
+    r->done = d->tx.cursor << PVI_PAGE_LG2;
+    r->prot = (uint8_t)(rec->iova_prot & PVI_PAGE_MASK);
+    r->owe = (uint8_t)(rec->pa_owe & PVI_PAGE_MASK);
+    r->keep = true;
+    rc = pvi_context_map_slice(ctx, r, g, &at);
+    d->tx.cursor = r->done >> PVI_PAGE_LG2;
     return rc;
 }
 
@@ -65,20 +65,20 @@ static int undo_rights(struct pvi_domain *d, struct pvi_context *ctx, const stru
                        struct pvi_gather *g)
 {
     struct pvi_frames frames; /* still pinned as they were: the log has held on to them */
-    struct pvi_pt_change r;
+    struct pvi_pt_change *r = &g->req.change;
     uint64_t at;
     int rc;
 
-    memset(&r, 0, sizeof(r));
-    r.first = rec->iova_prot & ~PVI_PAGE_MASK;
-    r.last = r.first + ((nr << PVI_PAGE_LG2) - 1);
-    r.next = r.first + (d->tx.cursor << PVI_PAGE_LG2);
-    r.prot = (uint8_t)(rec->iova_prot & PVI_PAGE_MASK);
+    memset(r, 0, sizeof(*r));
+    r->first = rec->iova_prot & ~PVI_PAGE_MASK;
+    r->last = r->first + ((nr << PVI_PAGE_LG2) - 1);
+    r->next = r->first + (d->tx.cursor << PVI_PAGE_LG2);
+    r->prot = (uint8_t)(rec->iova_prot & PVI_PAGE_MASK);
     frames.pa.a = (rec->pa_owe & ~PVI_PAGE_MASK) + (d->tx.cursor << PVI_PAGE_LG2);
     frames.nr = nr - d->tx.cursor;
     frames.owe = (uint8_t)(rec->pa_owe & PVI_PAGE_MASK);
-    rc = pvi_context_rights_slice(ctx, &r, &frames, g, &at);
-    d->tx.cursor = (r.next - r.first) >> PVI_PAGE_LG2;
+    rc = pvi_context_rights_slice(ctx, r, &frames, g, &at);
+    d->tx.cursor = (r->next - r->first) >> PVI_PAGE_LG2;
     return rc;
 }
 
