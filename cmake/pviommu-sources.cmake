@@ -22,3 +22,7 @@ foreach(_line IN LISTS _pviommu_lines)
     list(APPEND PVIOMMU_SRCS "${PVIOMMU_ROOT}/${CMAKE_MATCH_2}")
   endif()
 endforeach()
+
+# What a host without guests of its own compiles: all but the decoders, which call for the guest's memory.
+set(PVIOMMU_GUESTLESS_SRCS ${PVIOMMU_SRCS})
+list(REMOVE_ITEM PVIOMMU_GUESTLESS_SRCS ${PVIOMMU_ABI_SRCS})

@@ -54,6 +54,11 @@ static CORE_INLINE int context_open(struct pvi_context *ctx, bool building, uint
     return ctx->nr_regions != 0 && pvi_region_meets(ctx, first, last, at) ? -PVI_ERESERVED : 0;
 }
 
+int pvi_context_open(struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *at)
+{
+    return context_open(ctx, false, first, last, at);
+}
+
 static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at)
 {
     int rc = context_open(ctx, true, r->iova + r->done, r->iova + r->len - 1, at);

@@ -34,6 +34,8 @@ static inline int pvi_gather_recover(struct pvi_gather *g, int rc)
 struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id);
 /* Claims the right to move devices, initialise or end; false: somebody has it, come back later. */
 bool pvi_domain_claim(struct pvi_domain *d);
+/* Takes one context down for good, whatever state it is in. Resumable. */
+int pvi_domain_end_context(struct pvi_context *ctx, struct pvi_gather *g);
 /* The same where a dying domain has nothing to do: 0, -PVI_EPREEMPTED, or -PVI_EDYING. */
 int pvi_domain_enter(struct pvi_domain *d);
 static inline bool pvi_domain_dying(struct pvi_domain *d)
@@ -75,6 +77,8 @@ int pvi_context_map_slice(struct pvi_context *ctx, struct pvi_pt_map *r, struct 
                           uint64_t *at);
 int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
                             uint64_t *at);
+/* May [first, last] be changed? 0, what the state says, or ERESERVED with *at. A lock of the context is held. */
+int pvi_context_open(struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *at);
 /* Finds the leaf at iova, without a lock where no region is reserved. 0, ENOENT, ERESERVED, or what the state says. */
 int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf);
 /* Pins frames and keeps of them what the context's table can map. On an error nothing is pinned. */
@@ -103,10 +107,19 @@ int pvi_device_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
 struct pvi_device *pvi_device_find(struct pvi_domain *d, pvi_sbdf sbdf);
 
 /* ops_range.c, each from op->done on */
+/* The one place where a guest's range is judged; *fault is the DFN at fault. */
+int pvi_range_check(const struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, uint64_t *fault);
 int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 int pvi_op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 int pvi_op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 int pvi_op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+
+/* foreign.c: the operations of the interface of 2015, or -PVI_EINVAL */
+int pvi_bus_op(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+/* bus.c: the end of a domain's hidden context and of all that the reverse map has of it; resumable */
+int pvi_bus_end(struct pvi_domain *d, struct pvi_gather *g);
+/* The context where devices begin, once the hidden one has taken over; or NULL. The domain is claimed. */
+struct pvi_context *pvi_bus_home(struct pvi_domain *d);
 
 /* ops.c: one operation, from where it stands. */
 int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g);

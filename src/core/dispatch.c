@@ -7,10 +7,11 @@
  */
 #include "core.h"
 
-/* Has the operation changed tables? For these two `done` counts what is changed, also when they end with an error. */
+/* Has the operation changed tables? For these `done` counts what is changed, also when they end with an error. */
 static bool batch_changed(const struct pvi_op *op)
 {
-    return (op->code == PVI_OP_MAP || op->code == PVI_OP_UNMAP) && op->done != 0;
+    return (op->code == PVI_OP_MAP || op->code == PVI_OP_UNMAP || op->code == PVI_OP_BUS_MAP || op->code == PVI_OP_BUS_UNMAP) &&
+           op->done != 0;
 }
 
 /* Flushes what the batch has gathered. A failure is reported by every operation that it covered. */

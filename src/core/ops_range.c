@@ -33,6 +33,11 @@ static CORE_INLINE int range_check(const struct pvi_context *ctx, pvi_dfn dfn, u
     return 0;
 }
 
+int pvi_range_check(const struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, uint64_t *fault)
+{
+    return range_check(ctx, dfn, nr, fault);
+}
+
 /* The context of a range operation, or why there is none. */
 static int range_context(struct pvi_domain *d, const struct pvi_op *op, struct pvi_context **ctx)
 {
