@@ -280,7 +280,9 @@ int bus_balloon(struct bus_rig *r, unsigned guest, uint64_t gfn)
     b.pa.a = G_PA(guest, gfn);
     do {
         rc = pvi_balloon_out(&b);
-        pvi_posix_checkpoint(r->f.host);
+        if (!r->inside) {
+            pvi_posix_checkpoint(r->f.host);
+        }
     } while (rc == -PVI_EPREEMPTED);
     return rc;
 }

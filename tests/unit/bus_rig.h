@@ -41,6 +41,7 @@ struct bus_rig {
     unsigned nr;       /* elements */
     unsigned restarts; /* of the last call */
     bool shipped;
+    bool inside; /* a hook of another call: what that call has gathered is still pending */
 };
 
 void bus_up(struct bus_rig *r, const struct fx_cfg *cfg, const struct bus_opt *opt);
