@@ -129,3 +129,16 @@ bool pvi_host_ioserver_notify(struct pvi_host *h, struct pvi_hdom *d, uint16_t d
     pvi_posix_leave(h, PVI_AT_NOTIFY);
     return taken;
 }
+
+void pvi_posix_hold(struct pvi_host *h, struct pvi_hdom *d, uint64_t pa, unsigned owe)
+{
+    struct pvi_frames f;
+
+    f.pa.a = pa;
+    f.nr = 1;
+    f.owe = (uint8_t)owe;
+    pthread_mutex_lock(&d->lock);
+    pvi_count_add(&d->count[owe], pa >> PVI_PAGE_LG2, pa >> PVI_PAGE_LG2, 1);
+    pvi_record_frame_get(h, &f);
+    pthread_mutex_unlock(&d->lock);
+}

@@ -71,13 +71,14 @@ void bus_up(struct bus_rig *r, const struct fx_cfg *cfg, const struct bus_opt *o
     r->call.caller = &r->f.dom;
 }
 
-void bus_down(struct bus_rig *r)
+static void domain_down(struct bus_rig *r, bool lost)
 {
     struct fx *f = &r->f;
     int rc;
 
     while (f->dom.devices) {
-        CHECK_EQ(pvi_device_remove(&f->dom, f->dom.devices), 0);
+        rc = pvi_device_remove(&f->dom, f->dom.devices);
+        CHECK(rc == 0 || (lost && rc == -PVI_EHW));
         pvi_posix_checkpoint(f->host);
     }
     (void)fx_faults(f);
@@ -88,7 +89,19 @@ void bus_down(struct bus_rig *r)
     } while (rc == -PVI_EPREEMPTED);
     CHECK_EQ(rc, 0);
     pvi_revmap_fini(&r->map);
-    fx_end(f, false);
+}
+
+void bus_down(struct bus_rig *r)
+{
+    domain_down(r, false);
+    fx_end(&r->f, false);
+}
+
+void bus_lost(struct bus_rig *r)
+{
+    domain_down(r, true);
+    CHECK_EQ(pvi_posix_mem_used(r->f.host), 0);
+    fx_drop(&r->f);
 }
 
 static void (*each_fn)(struct bus_rig *r, const struct fx_cfg *cfg);

@@ -46,6 +46,8 @@ struct bus_rig {
 
 void bus_up(struct bus_rig *r, const struct fx_cfg *cfg, const struct bus_opt *opt);
 void bus_down(struct bus_rig *r);
+/* The same after a failure of hardware: pages and frames that were written off stay, nothing else. */
+void bus_lost(struct bus_rig *r);
 /* Each kind of unit that has a model. */
 void bus_each(void (*fn)(struct bus_rig *r, const struct fx_cfg *cfg));
 

@@ -121,6 +121,9 @@ struct pvi_posix_notice {
 /** The latest notices to d, number n at n % PVI_POSIX_NOTICES; how many in all. */
 uint64_t pvi_posix_notices(struct pvi_hdom *d, struct pvi_posix_notice out[PVI_POSIX_NOTICES]);
 
+/** Takes one reference on the frame at pa for d, as a host does that has a frame mapped (a grant): it owes that. */
+void pvi_posix_hold(struct pvi_host *h, struct pvi_hdom *d, uint64_t pa, unsigned owe);
+
 /** References that d holds on the frame at pa, by enum pvi_owe. */
 uint64_t pvi_posix_frame_count(struct pvi_hdom *d, uint64_t pa, unsigned owe);
 /** Does d hold nothing at all? */
