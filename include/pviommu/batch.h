@@ -70,8 +70,7 @@ enum pvi_opcode {
     PVI_OP_NR,
     /*
      * For decoders of the interface of 2015 alone (pviommu/bus.h); never a guest's number. They act on the hidden context, which
-     * they make, and need no INIT. Common errors: EPERM (the host gave the domain no such interface), those of making the context
-     * (ENOMEM, EQUOTA, EHW, what a move of a device answers; EPREEMPTED with done 0: nothing of the operation has happened yet).
+     * pvi_bus_prepare() makes, and need no INIT. Common errors: EPERM (the host gave the domain no such interface), ENOTINIT (not prepared).
      */
     /**
      * Maps u.map.nr frames, whole or not at all. EFLAGS, ENOIOMMU (the domain cannot map), ELENGTH, EWRAP, EALIGN, ERANGE, ERESERVED,

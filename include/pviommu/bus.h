@@ -50,6 +50,15 @@ struct pvi_bus_work {
     struct pvi_bus *bus; /**< whose changes the gather holds */
 };
 
+/**
+ * Makes what a decoder's operation needs before pvi_batch_step() runs it: the hidden context, up to the last device's move. At once once it is
+ * there, and where the operation needs none. Within pvi_batch_begin() and pvi_batch_end(). Resumable.
+ * @param code PVI_OP_BUS_MAP .. PVI_OP_FOREIGN_UNMAP. @param g the batch's.
+ * @return 0; -PVI_EPREEMPTED: nothing of the operation has happened, end the batch and come back with it; -PVI_ENOMEM, -PVI_EQUOTA, -PVI_EHW, -PVI_EDYING and
+ *         what a move of a device answers (PVI_OP_REATTACH_DEVICE): it goes on from there the next time.
+ */
+PVI_MUST_CHECK int pvi_bus_prepare(struct pvi_domain *d, unsigned code, struct pvi_gather *g);
+
 /* Foreign frames -------------------------------------------------------------------------------- */
 
 /** A frame that its owner has given up. Zero all of it, then set the first two. */

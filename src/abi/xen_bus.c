@@ -196,6 +196,19 @@ static void decode(const struct pvi_domain *d, const struct bus_dialect *di, str
     op->code = rc == 0 ? op->code : PVI_OP_NOOP;
 }
 
+/* The hidden context, if the operation needs it. What making it answers, other than to come back, is the element's status. */
+static int prepare(struct pvi_domain *d, struct pvi_xen_bus_op *e, struct pvi_op *op, struct pvi_gather *g)
+{
+    int rc = op->code != PVI_OP_NOOP ? pvi_bus_prepare(d, op->code, g) : 0;
+
+    if (rc != 0 && rc != -PVI_EPREEMPTED) {
+        e->status = -PVI_XEN_EIO; /* whatever a device's move, or a shortage, is called */
+        op->code = PVI_OP_NOOP;
+        rc = 0;
+    }
+    return rc;
+}
+
 /* The answer, once the flush is over. */
 static void encode(const struct bus_dialect *di, const struct pvi_op *op, struct pvi_xen_bus_op *e)
 {
@@ -219,10 +232,7 @@ static void encode(const struct bus_dialect *di, const struct pvi_op *op, struct
 
 /* --- the array -------------------------------------------------------------------------------------- */
 
-/*
- * An element is not left in the middle: what an order makes of it is one slice. EPREEMPTED: it has not begun, because the hidden context is
- * being made, or the host wants to get out.
- */
+/* An element is not left in the middle: what an order makes of it is one slice. EPREEMPTED: it has not begun. */
 static int run_one(struct pvi_abi_call *call, struct pvi_op *op)
 {
     int rc;
@@ -257,7 +267,8 @@ static int run_slice(struct pvi_abi_call *call, const struct bus_dialect *di, ui
         rc = pvi_host_copy_in(d->host, d->cfg.hdom, element(call, *done), arg + *done * size, size);
         if (rc == 0) {
             decode(d, di, element(call, *done), &call->op[*done]);
-            rc = run_one(call, &call->op[*done]);
+            rc = prepare(d, element(call, *done), &call->op[*done], &b->gather);
+            rc = rc == 0 ? run_one(call, &call->op[*done]) : rc;
         }
     }
     pvi_batch_end(b);

@@ -111,7 +111,7 @@ static int drop_all(struct pvi_revmap *map, struct pvi_bus *bus, uint16_t owner,
 
 int pvi_ioserver_gone(struct pvi_domain *d, uint16_t owner, uint16_t ioserver, struct pvi_bus_work *w)
 {
-    if (!d->cfg.revmap || pvi_env_read32(&d->bus_state) != PVI_BUS_READY) {
+    if (!d->cfg.revmap || !pvi_bus_is_ready(d)) {
         return 0;
     }
     return drop_all(d->cfg.revmap, d->bus, owner, ioserver, w);
@@ -136,26 +136,6 @@ static int grant_at(struct pvi_domain *d, pvi_iova at)
     return pvi_range_check(&d->bus->ctx, dfn, 1, &fault);
 }
 
-static int grant_store(struct pvi_domain *d, pvi_iova at, pvi_pa pa, unsigned prot, bool *mapped, struct pvi_gather *g)
-{
-    struct pvi_pt_map r;
-    uint64_t where;
-    int rc = 0;
-
-    memset(&r, 0, sizeof(r));
-    r.iova = at.a;
-    r.pa = pa.a;
-    r.len = PVI_PAGE_SIZE;
-    r.prot = (uint8_t)prot;
-    r.owe = PVI_OWE_GRANT;
-    while (rc == 0 && r.done < r.len) {
-        rc = pvi_context_map_slice(&d->bus->ctx, &r, g, &where);
-    }
-    pvi_gather_put_spare(g);
-    *mapped = r.done != 0;
-    return rc;
-}
-
 /* Common to both: may d have grants mapped? */
 static int grant_begin(struct pvi_domain *d, struct pvi_bus_work *w)
 {
@@ -171,6 +151,7 @@ static int grant_begin(struct pvi_domain *d, struct pvi_bus_work *w)
 
 int pvi_grant_map(struct pvi_domain *d, struct pvi_bus_work *w, pvi_iova at, pvi_pa pa, unsigned prot, bool *mapped)
 {
+    struct pvi_rev_tuple t;
     int rc = grant_begin(d, w), err;
 
     *mapped = false;
@@ -181,14 +162,22 @@ int pvi_grant_map(struct pvi_domain *d, struct pvi_bus_work *w, pvi_iova at, pvi
     if (prot == 0 || (prot & ~PVI_RW) != 0) {
         return -PVI_EFLAGS;
     }
-    rc = pvi_bus_ready(d, &w->gather);
+    rc = pvi_bus_prepare(d, PVI_OP_BUS_MAP, &w->gather);
     if (rc == 0) {
         rc = grant_at(d, at);
     }
     if (rc == 0 && pa.a > d->bus->ctx.pt.pa_last) {
         rc = -PVI_ERANGE;
     }
-    rc = rc == 0 ? grant_store(d, at, pa, prot, mapped, &w->gather) : rc;
+    if (rc == 0) {
+        memset(&t, 0, sizeof(t));
+        t.dfn.f = at.a >> PVI_PAGE_LG2;
+        t.pa = pa;
+        t.prot = (uint8_t)prot;
+        t.owe = PVI_OWE_GRANT;
+        rc = pvi_bus_leaf(&d->bus->ctx, &t, &w->gather);
+        *mapped = rc == 0;
+    }
     err = pvi_gather_flush(&w->gather);
     return err != 0 ? err : rc;
 }
@@ -198,7 +187,7 @@ int pvi_grant_unmap(struct pvi_domain *d, struct pvi_bus_work *w, pvi_iova at, p
     struct pvi_bus_cut c;
     int rc = grant_begin(d, w), err;
 
-    if (rc != 0 || pvi_env_read32(&d->bus_state) != PVI_BUS_READY) {
+    if (rc != 0 || !pvi_bus_is_ready(d)) {
         return rc != 0 ? rc : -PVI_ENOENT;
     }
     rc = grant_at(d, at);

@@ -115,18 +115,19 @@ static int bus_step(struct pvi_domain *d, struct pvi_gather *g)
     }
 }
 
-int pvi_bus_ready(struct pvi_domain *d, struct pvi_gather *g)
+int pvi_bus_prepare(struct pvi_domain *d, unsigned code, struct pvi_gather *g)
 {
+    bool maps = code == PVI_OP_BUS_MAP || code == PVI_OP_BUS_UNMAP;
     int rc;
 
-    if (pvi_env_read32(&d->bus_state) == PVI_BUS_READY) {
-        return 0;
+    if (pvi_bus_is_ready(d) || !d->cfg.revmap || code == PVI_OP_FOREIGN_UNMAP || (maps && !pvi_bus_maps(d))) {
+        return 0; /* or the operation itself says why not */
     }
     rc = pvi_domain_enter(d);
     if (rc != 0) {
         return rc;
     }
-    while (rc == 0 && pvi_env_read32(&d->bus_state) != PVI_BUS_READY) {
+    while (rc == 0 && !pvi_bus_is_ready(d)) {
         rc = bus_step(d, g);
     }
     pvi_domain_unclaim(d);
@@ -138,6 +139,30 @@ struct pvi_context *pvi_bus_home(struct pvi_domain *d)
     uint32_t state = pvi_env_read32(&d->bus_state);
 
     return (state == PVI_BUS_TAKING || state == PVI_BUS_READY) && d->bus->tables ? &d->bus->ctx : NULL;
+}
+
+int pvi_bus_op(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+{
+    if (op->code < PVI_OP_BUS_MAP || op->code > PVI_OP_FOREIGN_UNMAP) {
+        return -PVI_EINVAL;
+    }
+    if (!d->cfg.revmap) {
+        return -PVI_EPERM;
+    }
+    if ((op->code == PVI_OP_BUS_MAP || op->code == PVI_OP_BUS_UNMAP) && !pvi_bus_maps(d)) {
+        return -PVI_ENOIOMMU;
+    }
+    if (!pvi_bus_is_ready(d)) {
+        return op->code == PVI_OP_FOREIGN_UNMAP ? -PVI_ENOENT : -PVI_ENOTINIT;
+    }
+    if (op->code == PVI_OP_BUS_MAP || op->code == PVI_OP_BUS_UNMAP) {
+        return op->code == PVI_OP_BUS_MAP ? pvi_bus_map(d, op, g) : pvi_bus_unmap(d, op, g);
+    }
+    op->done = 0;
+    if (op->code == PVI_OP_FOREIGN_MAP) {
+        return pvi_foreign_map(d, op, g);
+    }
+    return op->code == PVI_OP_FOREIGN_LOOKUP ? pvi_foreign_lookup(d, op, g) : pvi_foreign_unmap(d, op, g);
 }
 
 /* What the reverse map has of a domain that has ended: the leaves go with the context, and their references with them. */

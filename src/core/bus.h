@@ -7,8 +7,10 @@
 #include "revmap.h"
 
 /* bus.c */
-/* Makes the hidden context, or goes on with it, up to the last device. Resumable: EPREEMPTED. */
-int pvi_bus_ready(struct pvi_domain *d, struct pvi_gather *g);
+static inline bool pvi_bus_is_ready(struct pvi_domain *d)
+{
+    return pvi_env_read32(&d->bus_state) == PVI_BUS_READY;
+}
 /* May the domain map at all? */
 static inline bool pvi_bus_maps(const struct pvi_domain *d)
 {
@@ -27,9 +29,18 @@ struct pvi_bus_cut {
 };
 /* ENOENT: a hole, or another frame; EPERM: a leaf that owes otherwise; nothing has changed unless another CPU did so meanwhile. */
 int pvi_bus_cut(struct pvi_context *ctx, struct pvi_bus_cut *c, struct pvi_gather *g);
+/* Maps one page: t->dfn to t->pa as t->prot and t->owe say; the reference is the leaf's on success, else the caller's. As pvi_context_map_slice(). */
+int pvi_bus_leaf(struct pvi_context *ctx, const struct pvi_rev_tuple *t, struct pvi_gather *g);
 /* The leaf at dfn, if it leads to foreign frame pa, leads to the domain's scratch frame from now on. ENOENT: it does not. */
 int pvi_bus_swap(struct pvi_bus *bus, pvi_dfn dfn, pvi_pa pa, struct pvi_gather *g);
 
+
+/* bus_own.c, foreign.c: the operations, checked by pvi_bus_op(), the context being ready */
+int pvi_bus_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+int pvi_bus_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+int pvi_foreign_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+int pvi_foreign_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+int pvi_foreign_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 
 /* foreign.c: an entry has been taken out; with the last of its io-servers the mapping goes, to the scratch frame or not. 0 or EHW. */
 int pvi_foreign_drop(const struct pvi_rev_tuple *t, struct pvi_gather *g);

@@ -6,7 +6,7 @@
 #include "bus.h"
 
 /* Is [first, last] mapped as c says? A lock of the context is held; EBUSY: look again, alone. */
-static int cut_look(struct pvi_context *ctx, struct pvi_bus_cut *c, uint64_t first, uint64_t last)
+static CORE_NOINLINE int cut_look(struct pvi_context *ctx, struct pvi_bus_cut *c, uint64_t first, uint64_t last)
 {
     uint64_t at = first, end;
     int rc;
@@ -37,7 +37,7 @@ static int cut_look(struct pvi_context *ctx, struct pvi_bus_cut *c, uint64_t fir
 }
 
 /* Looks until nobody disturbs; the context is had alone. */
-static int cut_look_alone(struct pvi_context *ctx, struct pvi_bus_cut *c, uint64_t first, uint64_t last)
+static CORE_NOINLINE int cut_look_alone(struct pvi_context *ctx, struct pvi_bus_cut *c, uint64_t first, uint64_t last)
 {
     int rc;
 
@@ -91,6 +91,25 @@ int pvi_bus_cut(struct pvi_context *ctx, struct pvi_bus_cut *c, struct pvi_gathe
         }
         rc = rc == -PVI_EBUSY ? pvi_gather_flush(g) : pvi_gather_recover(g, rc);
     }
+    return rc;
+}
+
+int pvi_bus_leaf(struct pvi_context *ctx, const struct pvi_rev_tuple *t, struct pvi_gather *g)
+{
+    struct pvi_pt_map r;
+    uint64_t at;
+    int rc = 0;
+
+    memset(&r, 0, sizeof(r));
+    r.iova = t->dfn.f << PVI_PAGE_LG2;
+    r.pa = t->pa.a;
+    r.len = PVI_PAGE_SIZE;
+    r.prot = t->prot;
+    r.owe = t->owe;
+    while (rc == 0 && r.done == 0) { /* tables in the way may take a slice of their own */
+        rc = pvi_context_map_slice(ctx, &r, g, &at);
+    }
+    pvi_gather_put_spare(g);
     return rc;
 }
 

@@ -86,14 +86,9 @@ static struct rev_frame *frame_find(const struct pvi_bus *bus, uint64_t pa)
     return NULL;
 }
 
-static uint64_t server_key(uint16_t owner, uint16_t id)
-{
-    return (uint64_t)owner << 16 | id;
-}
-
 static struct rev_server *server_find(const struct pvi_bus *bus, uint16_t owner, uint16_t id)
 {
-    struct pvi_rev_link *head = bucket(map_of(bus), REV_SERVERS, server_key(owner, id), bus->number), *at;
+    struct pvi_rev_link *head = bucket(map_of(bus), REV_SERVERS, (uint32_t)owner << 16 | id, bus->number), *at;
 
     for (at = head->next; at != head; at = at->next) {
         struct rev_server *s = REV_OF(struct rev_server, hash, at);
@@ -194,7 +189,7 @@ static struct rev_server *server_get(struct pvi_bus *bus, uint16_t owner, uint16
         s->owner = owner;
         s->id = id;
         list_init(&s->entries);
-        list_add(bucket(map_of(bus), REV_SERVERS, server_key(owner, id), bus->number), &s->hash);
+        list_add(bucket(map_of(bus), REV_SERVERS, (uint32_t)owner << 16 | id, bus->number), &s->hash);
         list_add(bucket(map_of(bus), REV_OWNERS, owner, 0), &s->of_owner);
         list_add(&bus->servers, &s->of_bus);
     }
