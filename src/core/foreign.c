@@ -33,6 +33,7 @@ static CORE_NOINLINE int foreign_get(struct pvi_domain *d, const struct pvi_op *
     t->prot = (uint8_t)(prot & PVI_RW);
     t->owe = f.owe;
     t->swap = (op->flags & PVI_FOREIGN_SWAP) != 0;
+    t->look = false;
     return 0;
 }
 

@@ -388,7 +388,7 @@ int pvi_rev_add(const struct pvi_rev_tuple *t, struct pvi_rev_entry **entry)
     f = frame_find(t->bus, t->pa.a);
     rc = f && f->going ? -PVI_ENOFRAME : look_there(t, &same);
     if (rc == 1 && same) {
-        if (same->swap && !t->swap) { /* who asks twice gets the more careful of the two */
+        if (same->swap && !t->swap && !t->look) { /* who asks twice gets the more careful of the two */
             same->swap = false;
             same->frame->nr_keep++;
         }
@@ -463,7 +463,7 @@ int pvi_rev_find(struct pvi_rev_tuple *t)
             t->dfn.f = e->dfn;
             t->prot = e->prot;
             t->owe = e->owe;
-            t->swap = e->swap;
+            t->look = true;
         } else {
             e = NULL;
         }

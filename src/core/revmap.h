@@ -19,6 +19,7 @@ struct pvi_rev_tuple {
     uint16_t owner, ioserver;
     uint8_t prot, owe;
     bool swap;  /* may be moved to the scratch frame */
+    bool look;  /* a lookup: says nothing of moving, where the io-server has the mapping already */
     bool last;  /* out: no other io-server has it */
 };
 
