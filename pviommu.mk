@@ -12,6 +12,7 @@ PVIOMMU_CORE_SRCS :=
 PVIOMMU_CORE_SRCS += src/core/attach.c
 PVIOMMU_CORE_SRCS += src/core/balloon.c
 PVIOMMU_CORE_SRCS += src/core/bus.c
+PVIOMMU_CORE_SRCS += src/core/bus_copy.c
 PVIOMMU_CORE_SRCS += src/core/bus_own.c
 PVIOMMU_CORE_SRCS += src/core/bus_range.c
 PVIOMMU_CORE_SRCS += src/core/context.c

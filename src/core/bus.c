@@ -46,8 +46,8 @@ static int bus_fill(struct pvi_domain *d, struct pvi_gather *g)
         rc = pvi_context_init(&bus->ctx, d, PVI_CTX_BUS, &bus->pool, UINT32_MAX);
     }
     if (rc == 0) {
-        bus->ctx.identity = d->cfg.default_identity;
-        pvi_context_set_state(&bus->ctx, bus->ctx.identity ? PVI_CTX_BUILDING : PVI_CTX_LIVE, 0);
+        bus->ctx.identity = true; /* a device's region may lie in what is copied */
+        pvi_context_set_state(&bus->ctx, PVI_CTX_BUILDING, 0);
         bus_state(d, PVI_BUS_BUILDING);
     }
     return rc;
@@ -60,7 +60,7 @@ static int bus_build(struct pvi_domain *d, struct pvi_gather *g)
     int rc = 0;
 
     if (pvi_context_state(ctx) == PVI_CTX_BUILDING) {
-        rc = pvi_context_build(ctx, g);
+        rc = d->cfg.default_identity ? pvi_context_build(ctx, g) : pvi_bus_copy(d, g);
         if (rc != 0 && rc != -PVI_EPREEMPTED) {
             pvi_context_set_state(ctx, PVI_CTX_DYING, rc);
         }

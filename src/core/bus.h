@@ -35,6 +35,9 @@ int pvi_bus_leaf(struct pvi_context *ctx, const struct pvi_rev_tuple *t, struct 
 int pvi_bus_swap(struct pvi_bus *bus, pvi_dfn dfn, pvi_pa pa, struct pvi_gather *g);
 
 
+/* bus_copy.c: the default context's content, pinned anew, from ctx->progress on; LIVE at its end. Resumable. */
+int pvi_bus_copy(struct pvi_domain *d, struct pvi_gather *g);
+
 /* bus_own.c, foreign.c: the operations, checked by pvi_bus_op(), the context being ready */
 int pvi_bus_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 int pvi_bus_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);

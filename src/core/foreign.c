@@ -45,7 +45,10 @@ static int scratch_ready(struct pvi_bus *bus)
     pvi_pa pa;
     void *p;
 
-    if (bus->has_scratch) {
+    pvi_env_acquire(map->host, &map->lock);
+    mine = bus->has_scratch;
+    pvi_env_release(map->host, &map->lock);
+    if (mine) {
         return 0;
     }
     if (pvi_host_page_alloc(map->host, &pa) != 0) {

@@ -96,6 +96,97 @@ static void test_identity(void **state)
     bus_each(identity);
 }
 
+static bool always(void *opaque, uint64_t nr)
+{
+    (void)opaque;
+    (void)nr;
+    return true;
+}
+
+/* A frame of the domain in the default context, as a host puts it there. */
+static void host_maps(struct bus_rig *r, uint64_t dfn, uint64_t gfn, uint64_t nr)
+{
+    struct pvi_context *ctx = &r->f.dom.default_ctx;
+    struct pvi_frames frames;
+    struct pvi_pt_map m = {.iova = dfn << 12, .len = nr << 12, .prot = PVI_RW};
+    static struct pvi_gather g;
+    pvi_gfn first = {gfn};
+
+    pvi_gather_init(&g, r->f.host, r->f.hdom, r->f.dom.table.ops);
+    CHECK_EQ(pvi_host_frame_get(r->f.host, r->f.hdom, first, nr, PVI_RW, &frames), 0);
+    CHECK_EQ(frames.nr, nr);
+    m.pa = frames.pa.a;
+    m.owe = frames.owe;
+    while (m.done < m.len) {
+        CHECK_EQ(ctx->pt.cfg.ops->map(&ctx->pt, ctx, &m, &g), 0);
+    }
+    CHECK_EQ(pvi_gather_flush(&g), 0);
+}
+
+/* The same for a default context that is neither empty nor the identity: each frame is pinned anew, regions come with the devices. */
+static void copied(struct bus_rig *r, const struct fx_cfg *cfg)
+{
+    struct bus_opt opt = {.region = true};
+    struct pvi_posix_range swapped = {.gfn = 0x700000, .nr = 1, .pa = 0x123456000, .kind = PVI_POSIX_RAM_PV, .prot = PVI_RW};
+
+    for (unsigned preempt = 0; preempt < 2; preempt++) {
+        bus_up(r, cfg, &opt);
+        CHECK_EQ(pvi_posix_hdom_range(r->f.hdom, &swapped), 0);
+        host_maps(r, 0x6000, GUEST_PV, 0x1000);
+        host_maps(r, 0x7004, GUEST_PV + 0x1004, 0xffc); /* up to the region at 0x7000, and from its end on */
+        host_maps(r, 0x100, GUEST_SCATTER, 1);
+        host_maps(r, 0x101, swapped.gfn, 1);
+        pvi_posix_hdom_unrange(r->f.hdom, swapped.gfn); /* the domain does not have it any more */
+        pvi_posix_preempt_call(r->f.host, preempt ? always : NULL, NULL);
+        bus_load(r, 0x6000);
+        CHECK_EQ(map1(r, 0x200, GUEST_PV, RW), 0);
+        pvi_posix_preempt_call(r->f.host, NULL, NULL);
+        bus_expect(r, 0x6000, pv_pa, PVI_RW);
+        bus_expect(r, 0x6fff, pv_pa + 0xfff000, PVI_RW);
+        bus_expect(r, 0x7000, 0x7000000, PVI_RW);
+        bus_expect(r, 0x7003, 0x7003000, PVI_RW);
+        bus_expect(r, 0x7004, pv_pa + 0x1004000, PVI_RW);
+        bus_expect(r, 0x7fff, pv_pa + 0x1fff000, PVI_RW);
+        bus_expect(r, 0x101, NOWHERE, 0);
+        CHECK_EQ(unmap1(r, 0x6800, 0), 0);
+        bus_expect(r, 0x6800, NOWHERE, 0);
+        CHECK_EQ(pvi_posix_frame_count(r->f.hdom, pv_pa + 0x800000, PVI_OWE_WRITABLE), 1); /* context 0's */
+        CHECK_EQ(pvi_posix_frame_count(r->f.hdom, pv_pa + 0x801000, PVI_OWE_WRITABLE), 2);
+        bus_down(r);
+    }
+}
+
+static void test_copied(void **state)
+{
+    (void)state;
+    bus_each(copied);
+}
+
+/* The operations of the decoder in a batch: they need the interface, and that it is prepared; no other number is taken. */
+static void test_batch(void **state)
+{
+    static const struct bus_opt opts[] = {{0}, {.no_revmap = true}};
+    struct fx_cfg cfg = {.kind = FX_NULL};
+    static struct bus_rig r;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        bus_up(&r, &cfg, &opts[i]);
+        for (unsigned code = PVI_OP_BUS_MAP - 1; code <= PVI_OP_FOREIGN_UNMAP + 1; code++) {
+            bool known = code >= PVI_OP_BUS_MAP && code <= PVI_OP_FOREIGN_UNMAP;
+
+            fx_begin(&r.f);
+            fx_op(&r.f, code, PVI_CTX_BUS)->flags = code == PVI_OP_FOREIGN_UNMAP ? 0 : PVI_RW;
+            CHECK_EQ(fx_submit(&r.f), 0);
+            CHECK_EQ(r.f.op[0].status, !known ? -PVI_EINVAL
+                                       : i == 1 ? -PVI_EPERM
+                                       : code == PVI_OP_FOREIGN_UNMAP ? -PVI_ENOENT
+                                                                      : -PVI_ENOTINIT);
+        }
+        bus_down(&r);
+    }
+}
+
 /* query_caps: what each dialect says of domains that can map, and of those that cannot. */
 static void test_caps(void **state)
 {
@@ -287,7 +378,8 @@ static void test_no_ref(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_takeover),     cmocka_unit_test(test_identity),    cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_takeover),     cmocka_unit_test(test_identity),    cmocka_unit_test(test_copied),
+        cmocka_unit_test(test_batch),        cmocka_unit_test(test_caps),
         cmocka_unit_test(test_map_causes),   cmocka_unit_test(test_unmap_causes), cmocka_unit_test(test_order_whole),
         cmocka_unit_test(test_no_mapping),   cmocka_unit_test(test_no_ref),
     };
