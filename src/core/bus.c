@@ -216,11 +216,12 @@ int pvi_bus_end(struct pvi_domain *d, struct pvi_gather *g)
         return 0;
     }
     rc = bus_end_entries(bus, g);
+    if (rc == 0 && pvi_rev_used(bus)) {
+        rc = -PVI_EPREEMPTED; /* somebody balloons a frame out that was mapped here, and has not flushed yet */
+    }
     rc = rc == 0 ? bus_end_pages(bus, g) : rc;
     if (rc == 0) {
-        rc = pvi_rev_leave(bus) ? 0 : -PVI_EPREEMPTED; /* somebody balloons a frame out that was mapped here */
-    }
-    if (rc == 0) {
+        pvi_rev_leave(bus);
         d->bus = NULL;
         bus_state(d, PVI_BUS_NONE);
         pvi_host_mem_free(d->host, bus, sizeof(*bus));

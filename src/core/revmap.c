@@ -301,24 +301,30 @@ void pvi_rev_join(struct pvi_bus *bus)
     pvi_env_release(map->host, &map->lock);
 }
 
-bool pvi_rev_leave(struct pvi_bus *bus)
+bool pvi_rev_used(struct pvi_bus *bus)
+{
+    struct pvi_revmap *map = map_of(bus);
+    bool used;
+
+    pvi_env_acquire(map->host, &map->lock);
+    used = bus->users != 0;
+    pvi_env_release(map->host, &map->lock);
+    return used;
+}
+
+void pvi_rev_leave(struct pvi_bus *bus)
 {
     struct pvi_revmap *map = map_of(bus);
     struct rev_chunk *chunk;
-    bool gone;
 
     pvi_env_acquire(map->host, &map->lock);
-    gone = bus->users == 0;
-    if (gone) {
-        list_del(&bus->link);
-    }
+    list_del(&bus->link);
     pvi_env_release(map->host, &map->lock);
-    while (gone && bus->chunks) {
+    while (bus->chunks) {
         chunk = bus->chunks;
         bus->chunks = chunk->next;
         pvi_host_mem_free(map->host, chunk, sizeof(*chunk));
     }
-    return gone;
 }
 
 void pvi_rev_unuse(struct pvi_bus *bus)

@@ -24,8 +24,10 @@ struct pvi_rev_tuple {
 };
 
 void pvi_rev_join(struct pvi_bus *bus);
-/* Nobody is at the bus any more, and it has no entries. False: come back later. */
-bool pvi_rev_leave(struct pvi_bus *bus);
+/* Is somebody at the bus, for another domain? Once it has no entries nobody can begin to be. */
+bool pvi_rev_used(struct pvi_bus *bus);
+/* It has no entries, and nobody is at it. */
+void pvi_rev_leave(struct pvi_bus *bus);
 void pvi_rev_unuse(struct pvi_bus *bus);
 
 /*

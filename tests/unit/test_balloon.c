@@ -325,6 +325,45 @@ static void test_two_domains(void **state)
     }
 }
 
+static int destroy_rc;
+
+static void destroy_hook(void *opaque, enum pvi_posix_point at, bool after)
+{
+    struct bus_rig *r = opaque;
+
+    (void)at;
+    if (after && r->f.dom.devices) {
+        while (r->f.dom.devices) {
+            CHECK_EQ(pvi_device_remove(&r->f.dom, r->f.dom.devices), 0);
+        }
+        pvi_domain_kill(&r->f.dom);
+        destroy_rc = pvi_domain_destroy(&r->f.dom);
+    }
+}
+
+/* The emulator dies while a balloon is at its table: its end waits for the balloon's flush. */
+static void dying(struct bus_rig *r, const struct fx_cfg *cfg)
+{
+    struct bus_opt opt = {0};
+
+    bus_up(r, cfg, &opt);
+    CHECK_EQ(foreign1(r, 0x900, G_HVM, 0, 1, RW | SWAP), 0);
+    CHECK_EQ(foreign1(r, 0x901, G_HVM + 1, 0, 1, RW | SWAP), 0);
+    bus_load(r, 0x900);
+    pvi_posix_hook(r->f.host, PVI_AT_BIT(PVI_AT_NOTIFY), destroy_hook, r);
+    CHECK_EQ(bus_balloon(r, 0, G_HVM), 0);
+    pvi_posix_hook(r->f.host, 0, NULL, NULL);
+    CHECK_EQ(destroy_rc, -PVI_EPREEMPTED);
+    CHECK_EQ(bus_refs(r, G_PA(0, G_HVM)), 0);
+    bus_down(r);
+}
+
+static void test_dying(void **state)
+{
+    (void)state;
+    bus_each(dying);
+}
+
 /* --- many ----------------------------------------------------------------------------------------------- */
 
 /* 10 000 balloon events, one page at a time; the flush of each is one wait on each unit. */
@@ -381,7 +420,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_swapped), cmocka_unit_test(test_held),        cmocka_unit_test(test_raced),
-        cmocka_unit_test(test_deaths),  cmocka_unit_test(test_two_domains), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_deaths),  cmocka_unit_test(test_two_domains), cmocka_unit_test(test_dying),
+        cmocka_unit_test(test_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

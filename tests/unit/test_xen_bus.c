@@ -123,6 +123,21 @@ static void host_maps(struct bus_rig *r, uint64_t dfn, uint64_t gfn, uint64_t nr
     CHECK_EQ(pvi_gather_flush(&g), 0);
 }
 
+static struct pvi_posix_range moving = {.gfn = 0x700001, .nr = 1, .pa = 0x123457000, .kind = PVI_POSIX_RAM_PV, .prot = PVI_RW};
+
+/* The guest frame behind device frame 0x103 leads elsewhere as soon as it has been named. */
+static void move_frame(void *opaque, enum pvi_posix_point at, bool after)
+{
+    struct bus_rig *r = opaque;
+
+    (void)at;
+    if (after && pvi_posix_calls(r->f.host, PVI_AT_FRAME_GFN) == 3) {
+        pvi_posix_hdom_unrange(r->f.hdom, moving.gfn);
+        moving.pa = 0x123459000;
+        CHECK_EQ(pvi_posix_hdom_range(r->f.hdom, &moving), 0);
+    }
+}
+
 /* The same for a default context that is neither empty nor the identity: each frame is pinned anew, regions come with the devices. */
 static void copied(struct bus_rig *r, const struct fx_cfg *cfg)
 {
@@ -132,14 +147,20 @@ static void copied(struct bus_rig *r, const struct fx_cfg *cfg)
     for (unsigned preempt = 0; preempt < 2; preempt++) {
         bus_up(r, cfg, &opt);
         CHECK_EQ(pvi_posix_hdom_range(r->f.hdom, &swapped), 0);
+        moving.pa = 0x123457000;
+        CHECK_EQ(pvi_posix_hdom_range(r->f.hdom, &moving), 0);
         host_maps(r, 0x6000, GUEST_PV, 0x1000);
         host_maps(r, 0x7004, GUEST_PV + 0x1004, 0xffc); /* up to the region at 0x7000, and from its end on */
         host_maps(r, 0x100, GUEST_SCATTER, 1);
         host_maps(r, 0x101, swapped.gfn, 1);
+        host_maps(r, 0x103, moving.gfn, 1);
+        pvi_posix_calls_reset(r->f.host);
+        pvi_posix_hook(r->f.host, PVI_AT_BIT(PVI_AT_FRAME_GFN), move_frame, r);
         pvi_posix_hdom_unrange(r->f.hdom, swapped.gfn); /* the domain does not have it any more */
         pvi_posix_preempt_call(r->f.host, preempt ? always : NULL, NULL);
         bus_load(r, 0x6000);
         CHECK_EQ(map1(r, 0x200, GUEST_PV, RW), 0);
+        pvi_posix_hook(r->f.host, 0, NULL, NULL);
         pvi_posix_preempt_call(r->f.host, NULL, NULL);
         bus_expect(r, 0x6000, pv_pa, PVI_RW);
         bus_expect(r, 0x6fff, pv_pa + 0xfff000, PVI_RW);
@@ -148,6 +169,9 @@ static void copied(struct bus_rig *r, const struct fx_cfg *cfg)
         bus_expect(r, 0x7004, pv_pa + 0x1004000, PVI_RW);
         bus_expect(r, 0x7fff, pv_pa + 0x1fff000, PVI_RW);
         bus_expect(r, 0x101, NOWHERE, 0);
+        bus_expect(r, 0x103, NOWHERE, 0);
+        CHECK_EQ(moving.pa, 0x123459000);
+        CHECK_EQ(pvi_posix_frame_count(r->f.hdom, 0x7000000, PVI_OWE_WRITABLE), 0); /* a region needs no frame of the domain */
         CHECK_EQ(unmap1(r, 0x6800, 0), 0);
         bus_expect(r, 0x6800, NOWHERE, 0);
         CHECK_EQ(pvi_posix_frame_count(r->f.hdom, pv_pa + 0x800000, PVI_OWE_WRITABLE), 1); /* context 0's */
