@@ -56,8 +56,6 @@ struct rev_chunk {
     union rev_cell cell[REV_CELLS];
 };
 
-/* --- hash ------------------------------------------------------------------------------------------- */
-
 enum rev_kind { REV_FRAMES, REV_ENTRIES, REV_SERVERS, REV_OWNERS, REV_KINDS };
 
 static struct pvi_rev_link *bucket(const struct pvi_revmap *map, enum rev_kind kind, uint64_t key, uint32_t number)
@@ -115,8 +113,6 @@ static struct pvi_rev_entry *entry_find(const struct pvi_bus *bus, uint64_t dfn,
     }
     return NULL;
 }
-
-/* --- storage ---------------------------------------------------------------------------------------- */
 
 static union rev_cell *cell_get(struct pvi_bus *bus)
 {
@@ -335,8 +331,6 @@ void pvi_rev_unuse(struct pvi_bus *bus)
     bus->users--;
     pvi_env_release(map->host, &map->lock);
 }
-
-/* --- one mapping ------------------------------------------------------------------------------------ */
 
 /* What is at dfn already: 0 nothing; 1 the same mapping, and with *same the same io-server. */
 static int look_there(const struct pvi_rev_tuple *t, struct pvi_rev_entry **same)
