@@ -10,10 +10,16 @@
 # What every host needs.
 PVIOMMU_CORE_SRCS :=
 PVIOMMU_CORE_SRCS += src/core/attach.c
+PVIOMMU_CORE_SRCS += src/core/balloon.c
+PVIOMMU_CORE_SRCS += src/core/bus.c
+PVIOMMU_CORE_SRCS += src/core/bus_copy.c
+PVIOMMU_CORE_SRCS += src/core/bus_own.c
+PVIOMMU_CORE_SRCS += src/core/bus_range.c
 PVIOMMU_CORE_SRCS += src/core/context.c
 PVIOMMU_CORE_SRCS += src/core/did.c
 PVIOMMU_CORE_SRCS += src/core/dispatch.c
 PVIOMMU_CORE_SRCS += src/core/domain.c
+PVIOMMU_CORE_SRCS += src/core/foreign.c
 PVIOMMU_CORE_SRCS += src/core/gather.c
 PVIOMMU_CORE_SRCS += src/core/lock.c
 PVIOMMU_CORE_SRCS += src/core/ops.c
@@ -21,6 +27,7 @@ PVIOMMU_CORE_SRCS += src/core/ops_range.c
 PVIOMMU_CORE_SRCS += src/core/pagetable.c
 PVIOMMU_CORE_SRCS += src/core/passthrough.c
 PVIOMMU_CORE_SRCS += src/core/region.c
+PVIOMMU_CORE_SRCS += src/core/revmap.c
 PVIOMMU_CORE_SRCS += src/core/sync.c
 PVIOMMU_CORE_SRCS += src/core/system.c
 PVIOMMU_CORE_SRCS += src/core/tx.c
@@ -64,11 +71,13 @@ PVIOMMU_AMDVI_UNIT_SRCS += src/amdvi/unit.c
 # What guests speak: one file a wire format; only for a host with such guests.
 PVIOMMU_ABI_SRCS :=
 PVIOMMU_ABI_SRCS += src/abi/xen43.c
+PVIOMMU_ABI_SRCS += src/abi/xen_bus.c
 PVIOMMU_ABI_SRCS += src/abi/xen_errno.c
 
 # The userspace host; not part of the library.
 PVIOMMU_POSIX_SRCS :=
 PVIOMMU_POSIX_SRCS += shim/posix/count.c
+PVIOMMU_POSIX_SRCS += shim/posix/foreign.c
 PVIOMMU_POSIX_SRCS += shim/posix/guest.c
 PVIOMMU_POSIX_SRCS += shim/posix/guest_mem.c
 PVIOMMU_POSIX_SRCS += shim/posix/host.c

@@ -106,7 +106,32 @@ enum pvi_opcode {
      * lost is told all the same. Once the status is 0 the fault is not told again.
      */
     PVI_OP_READ_FAULT,
-    PVI_OP_NR
+    PVI_OP_NR,
+    /*
+     * For decoders of the interface of 2015 alone (pviommu/bus.h); never a guest's number. They act on the hidden context, which
+     * pvi_bus_prepare() makes, and need no INIT. Common errors: EPERM (the host gave the domain no such interface), ENOTINIT (not prepared).
+     */
+    /**
+     * Maps u.map.nr frames, whole or not at all. EFLAGS, ENOIOMMU (the domain cannot map), ELENGTH, EWRAP, EALIGN, ERANGE, ERESERVED,
+     * EEXIST, ENOFRAME, EPERM, ENOMEM. Resumable.
+     */
+    PVI_OP_BUS_MAP = 0x40,
+    /** Unmaps u.unmap.nr frames, whole or not at all. As above; ENOENT: a hole; EPERM: a foreign or granted frame, which only their own calls take away. */
+    PVI_OP_BUS_UNMAP,
+    /**
+     * Maps one frame of another domain at u.foreign.dfn. Out: dfn, which is the frame's number where the domain cannot map.
+     * EFLAGS, EWRAP, ERANGE, EALIGN, ERESERVED; EEXIST: dfn is taken, and not by the same frame with the same rights; EPERM, ENODOM, ENODEV,
+     * ENOFRAME: as pvi_host_foreign_get(); ENOENT: the domain cannot map and is not mapped 1:1 there; EQUOTA: cfg.bus_entries; ENOMEM.
+     * The same again, io-server and all, is a success that adds nothing.
+     */
+    PVI_OP_FOREIGN_MAP,
+    /**
+     * Where another domain's frame is mapped; adds the io-server to it. Out: dfn, flags (rights). With PVI_FOREIGN_OFFSET it is mapped if
+     * it is not, at its number plus cfg.bus_offset; else ENOENT: it is mapped nowhere. Errors as for FOREIGN_MAP.
+     */
+    PVI_OP_FOREIGN_LOOKUP,
+    /** Takes an io-server's mapping at u.foreign.dfn away; the leaf goes with the last. ENOENT: there is none. */
+    PVI_OP_FOREIGN_UNMAP
 };
 
 #define PVI_ALLOC_TOKENS 0xfffu     /**< ALLOC_CONTEXT: largest `done` of one that stands; it fits in 12 bits */
@@ -119,6 +144,10 @@ enum pvi_opcode {
  * that cache absence or buffer writes: until then a device may go on faulting there.
  */
 #define PVI_MAP_NO_FLUSH 0x8u
+
+#define PVI_MAP_NO_REF 0x4u         /**< BUS_MAP: no reference is taken, by the host's leave */
+#define PVI_FOREIGN_SWAP 0x4u       /**< FOREIGN_MAP: may be moved to the scratch frame */
+#define PVI_FOREIGN_OFFSET 0x8u     /**< FOREIGN_LOOKUP */
 
 #define PVI_CAP_IDENTITY 0x1u         /**< ALLOC_CONTEXT takes PVI_ALLOC_IDENTITY */
 #define PVI_CAP_DEFAULT_IDENTITY 0x2u /**< the default context is identity */
@@ -144,6 +173,12 @@ struct pvi_op {
             pvi_gfn gfn;
             uint64_t nr;
         } map;
+        struct {
+            pvi_dfn dfn;
+            pvi_gfn gfn;
+            uint16_t domid;    /**< the owner of gfn */
+            uint16_t ioserver;
+        } foreign;
         struct {
             pvi_dfn dfn;
             uint64_t nr;

@@ -41,6 +41,9 @@ struct pvi_device {
     struct pvi_device *next;
 };
 
+struct pvi_revmap;
+struct pvi_bus;
+
 /** What the host decides about a domain. */
 struct pvi_domain_cfg {
     struct pvi_hdom *hdom;
@@ -54,6 +57,12 @@ struct pvi_domain_cfg {
     bool default_identity;     /**< the default context begins as identity (else it blocks) */
     bool trim;                 /**< give empty tables back at once */
     struct pvi_passthrough_cfg passthrough; /**< what the default context follows; with a mode, default_identity is false */
+    /* The interface of 2015: pviommu/bus.h. */
+    struct pvi_revmap *revmap; /**< NULL: the domain has no such interface */
+    uint32_t bus_pages;        /**< pages for its context, taken when it is first needed; 0: it cannot map, and gets frame numbers */
+    uint32_t bus_entries;      /**< foreign mappings at most */
+    uint64_t bus_offset;       /**< where mappings by offset begin, in frames; 0: PVI_BUS_OFFSET */
+    bool bus_all_frames;       /**< a hardware domain that is not strict: told so by query_caps; the host's frame_get decides */
 };
 
 struct pvi_batch;
@@ -95,6 +104,8 @@ struct pvi_domain {
     uint8_t share_obstacle; /**< enum pvi_share_obstacle */
     struct pvi_range hole[PVI_MAX_UNITS * PVI_MAX_HOLES]; /**< what no unit translates, each once */
     bool has_iommu; /**< also false where passthrough is disabled */
+    struct pvi_bus *bus; /**< made when first needed */
+    uint32_t bus_state;  /**< enum pvi_bus_state; read without a lock, before bus is */
     bool moving; /**< somebody moves devices, initialises or destroys: everybody else comes back later */
 };
 

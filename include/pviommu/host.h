@@ -50,7 +50,8 @@ enum pvi_lock_class {
     PVI_LOCK_CONTEXT,    /**< one context: state, units, regions, and who has its table alone */
     PVI_LOCK_STRIPE,     /**< some of a context's gigabytes */
     PVI_LOCK_POOL,       /**< one pool's free list and counts */
-    PVI_LOCK_UNIT        /**< one unit's queue and device entries */
+    PVI_LOCK_UNIT,       /**< one unit's queue and device entries */
+    PVI_LOCK_REVMAP      /**< the reverse map of foreign frames; nothing else is taken under it */
 };
 
 /** Things worth telling the host's log. Codes, not text: a host may ratelimit, count, or print. */
@@ -73,6 +74,12 @@ struct pvi_identity_run {
     uint64_t nr;
     uint8_t prot; /**< PVI_READ | PVI_WRITE */
 };
+
+/* Beside PVI_READ and PVI_WRITE, in the prot of a pin. */
+#define PVI_FRAME_NO_REF 0x4u     /**< pvi_host_frame_get(): takes no reference, owe is PVI_OWE_NONE; only the host knows who may (else EPERM) */
+#define PVI_FRAME_TRANSLATED 0x8u /**< pvi_host_foreign_get(): the owner must be a translated guest (else EPERM) */
+
+#define PVI_IOSERVER_NONE 0xFFFFu /**< as an io-server: the interface does not say which; pvi_host_foreign_get() checks none, a notice concerns all of the owner's */
 
 /* Memory ---------------------------------------------------------------------------------------- */
 
@@ -133,6 +140,30 @@ PVI_MUST_CHECK int pvi_host_frame_gfn(struct pvi_host *h, struct pvi_hdom *d, pv
  */
 PVI_MUST_CHECK int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn from,
                                           struct pvi_identity_run *run);
+
+/* Foreign frames: for the interfaces of pviommu/bus.h, else never called -------------------------------------- */
+
+/**
+ * Pins one frame of another domain for DMA of domain d. PVI_OWE_FOREIGN or, with PVI_WRITE where that needs a writable
+ * type, PVI_OWE_FOREIGN_WRITABLE; pvi_host_frame_put(h, d, ...) gives it back. No lock is held.
+ * @param domid the owner, as d's guest names it. @param ioserver of that owner: who emulates. @param prot PVI_READ, PVI_WRITE, PVI_FRAME_TRANSLATED.
+ * @return 0 with out->nr 1; -PVI_EPERM (d itself, no privilege over the owner, a frame of the hypervisor's), -PVI_ENODOM, -PVI_ENODEV
+ *         (no such io-server), -PVI_ENOFRAME: nothing is pinned.
+ */
+PVI_MUST_CHECK int pvi_host_foreign_get(struct pvi_host *h, struct pvi_hdom *d, uint16_t domid, uint16_t ioserver,
+                                        pvi_gfn gfn, unsigned prot, struct pvi_frames *out);
+/**
+ * Does gfn of domain domid still lead to pa? Asked once the mapping is in the reverse map: a host changes the translation first and then
+ * calls pvi_balloon_out(), so one of the two sees the other. @return 0 or -PVI_ENOFRAME.
+ */
+PVI_MUST_CHECK int pvi_host_foreign_check(struct pvi_host *h, struct pvi_hdom *d, uint16_t domid, pvi_gfn gfn, pvi_pa pa);
+/**
+ * The frame behind device frame dfn of d has gone: tells io-server `ioserver` of domain domid (Xen: IOREQ_TYPE_INVALIDATE).
+ * @param sync false: into the buffered ring; true: a request of its own, which is never refused.
+ * @return false: the ring is full.
+ */
+bool pvi_host_ioserver_notify(struct pvi_host *h, struct pvi_hdom *d, uint16_t domid, uint16_t ioserver,
+                                             pvi_dfn dfn, bool sync);
 
 /* Domains and devices --------------------------------------------------------------------------- */
 

@@ -55,7 +55,11 @@ enum pvi_owe {
     PVI_OWE_REF = 1,      /**< a plain reference */
     PVI_OWE_WRITABLE = 2, /**< a reference and a writable type */
     PVI_OWE_MMIO = 3,     /**< device memory, no reference to drop but the host is told */
-    PVI_OWE_MAX = 3
+    PVI_OWE_GRANT = 4,    /**< a frame that another domain has granted */
+    PVI_OWE_FOREIGN = 5,  /**< a reference on another domain's frame, noted in the reverse map */
+    PVI_OWE_FOREIGN_WRITABLE = 6, /**< the same and a writable type */
+    PVI_OWE_SCRATCH = 7,  /**< nothing: the library's own page in place of a foreign frame; the host never sees it */
+    PVI_OWE_MAX = 7
 };
 
 /** A PCI function: segment, bus, device and function. */

@@ -14,6 +14,7 @@ struct pvi_hdom *pvi_posix_hdom_new(struct pvi_host *h, uint16_t domid)
     d->host = h;
     d->domid = domid;
     d->may_init = true;
+    d->ring_room = UINT64_MAX;
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_lock(&h->lists_lock);
     d->next = h->hdoms;
@@ -195,8 +196,8 @@ static uint64_t range_pa(const struct pvi_posix_range *r, uint64_t at)
     return r->table ? r->table[at] : r->pa + (at << PVI_PAGE_LG2);
 }
 
-static int frame_find(struct pvi_hdom *d, uint64_t gfn, uint64_t nr, unsigned prot,
-                      struct pvi_frames *out)
+int pvi_posix_frame_find(struct pvi_hdom *d, uint64_t gfn, uint64_t nr, unsigned prot,
+                         struct pvi_frames *out)
 {
     size_t i = range_find(d, gfn);
     const struct pvi_posix_range *r;
@@ -230,10 +231,14 @@ int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn, uint
 {
     int rc = -PVI_ENOFRAME;
 
-    PVI_ASSERT(nr != 0 && prot != 0 && (prot & ~PVI_RW) == 0);
+    PVI_ASSERT(nr != 0 && (prot & PVI_RW) != 0 && (prot & ~(PVI_RW | PVI_FRAME_NO_REF)) == 0);
     if (!pvi_posix_enter(h, PVI_AT_FRAME_GET)) {
         pthread_mutex_lock(&d->lock);
-        rc = frame_find(d, gfn.f, nr, prot, out);
+        rc = pvi_posix_frame_find(d, gfn.f, nr, prot & PVI_RW, out);
+        if (rc == 0 && (prot & PVI_FRAME_NO_REF) != 0) {
+            out->owe = PVI_OWE_NONE;
+            rc = d->no_ref ? 0 : -PVI_EPERM;
+        }
         if (rc == 0 && !h->no_counts && out->owe != PVI_OWE_NONE) {
             uint64_t first = out->pa.a >> PVI_PAGE_LG2;
 
@@ -316,7 +321,7 @@ int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn from,
 
 /* Domains ------------------------------------------------------------------------------------- */
 
-static bool permitted(const struct pvi_hdom *caller, uint16_t domid)
+bool pvi_posix_permitted(const struct pvi_hdom *caller, uint16_t domid)
 {
     size_t i;
 
@@ -334,7 +339,7 @@ static int domain_find(struct pvi_host *h, struct pvi_hdom *caller, uint16_t dom
     struct pvi_hdom *d = caller;
 
     if (domid != PVI_DOMID_SELF && domid != caller->domid) {
-        if (!permitted(caller, domid)) {
+        if (!pvi_posix_permitted(caller, domid)) {
             return -PVI_EPERM;
         }
         pthread_mutex_lock(&h->lists_lock);

@@ -56,6 +56,9 @@ struct pvi_hdom {
     void *mem; /* as its hypercalls name it */
     uint64_t mem_addr;
     size_t mem_len;
+    bool no_ref, not_translated;
+    uint64_t ring_room, nr_notices;
+    struct pvi_posix_notice notice[PVI_POSIX_NOTICES];
 };
 
 struct pvi_posix_knob {
@@ -105,6 +108,12 @@ struct pvi_host {
 
     struct pvi_record *rec;
 };
+
+/* Finds frames of a guest, whose lock is held; what a mapping of its own would owe. ENOFRAME, EPERM. */
+int pvi_posix_frame_find(struct pvi_hdom *d, uint64_t gfn, uint64_t nr, unsigned prot,
+                         struct pvi_frames *out);
+/* May the guest act on behalf of that domain id? */
+bool pvi_posix_permitted(const struct pvi_hdom *caller, uint16_t domid);
 
 /* Counts the call and runs the hook; true: the call is to fail. */
 bool pvi_posix_enter(struct pvi_host *h, enum pvi_posix_point at);

@@ -50,6 +50,12 @@ static uint64_t beyond(const struct rec_rules *r)
     return r->pa_bits < 52 ? BITS(51, r->pa_bits) : 0;
 }
 
+/* Does a leaf with this debt hold a reference on its frame? The last kind is the library's own page. */
+static bool owes(uint64_t debt)
+{
+    return debt != PVI_OWE_NONE && debt != PVI_OWE_SCRATCH;
+}
+
 static struct rec_entry vtd_ss(const struct rec_rules *r, uint64_t entry, unsigned level)
 {
     struct rec_entry e = {REC_EMPTY, 0, 0, false, entry & BITS(51, 12), 0, 0};
@@ -62,8 +68,8 @@ static struct rec_entry vtd_ss(const struct rec_rules *r, uint64_t entry, unsign
     if (level == 0 || (level <= 2 && (entry & BIT(7)) != 0)) {
         e.kind = REC_LEAF;
         e.lg2 = (uint8_t)rec_shift(level);
-        e.debt = entry & BITS(53, 52);
-        e.owes = e.debt != 0;
+        e.debt = entry & BITS(54, 52);
+        e.owes = owes(e.debt >> 52);
         wrong |= r->snoop ? 0 : BIT(11);
         wrong |= level == 0 ? 0 : BITS(rec_shift(level) - 1, 12);
         e.heeded = entry & (BITS(51, 12) | BIT(11) | BITS(6, 3) | 3 | (level == 0 ? 0 : BIT(7)));
@@ -111,8 +117,8 @@ static struct rec_entry amd_v1(const struct rec_rules *r, uint64_t entry, unsign
     }
     e.kind = REC_LEAF;
     e.lg2 = (uint8_t)rec_shift(level);
-    e.debt = entry & BITS(2, 1);
-    e.owes = e.debt != 0;
+    e.debt = entry & BITS(3, 1);
+    e.owes = owes(e.debt >> 1);
     e.heeded = entry & (BITS(62, 59) | BITS(51, 12) | BITS(11, 9) | 1);
     if (level >= 5 || (entry & (BITS(58, 52) | beyond(r))) != 0) { /* no leaf at level 6 */
         return bad(e);
@@ -139,8 +145,8 @@ static struct rec_entry x86(const struct rec_rules *r, uint64_t entry, unsigned 
     if (level == 0 || (level <= 2 && (entry & BIT(7)) != 0)) {
         e.kind = REC_LEAF;
         e.lg2 = (uint8_t)rec_shift(level);
-        e.debt = entry & BITS(53, 52);
-        e.owes = e.debt != 0;
+        e.debt = entry & BITS(54, 52);
+        e.owes = owes(e.debt >> 52);
         wrong |= level == 0 ? 0 : BITS(rec_shift(level) - 1, 12); /* PAT, bit 12, is never used */
         e.heeded = entry & (BITS(51, 12) | BIT(8) | BIT(7) | BITS(4, 0));
     } else {

@@ -19,7 +19,7 @@
  *   table   1    AMD level - 1   next table  IR and IW both set: rights are restricted in the leaf alone
  *
  * NextLevel of a table entry equals the level of the table it points to, so levels always decrease by one:
- * nothing is ever skipped. Ignored bits 2:1 keep what a leaf owes. A (5) and D (6) are hardware's where the DTE has HAD.
+ * nothing is ever skipped. Ignored bits 3:1 keep what a leaf owes. A (5) and D (6) are hardware's where the DTE has HAD.
  */
 #ifndef PVIOMMU_AMDVI_V1_FORMAT_H
 #define PVIOMMU_AMDVI_V1_FORMAT_H
@@ -28,7 +28,7 @@
 #include "spec.h"
 
 #define AMDVI_V1_OWE_SHIFT 1u /* within 4:1, ignored by hardware (hwspec 6.9) */
-#define AMDVI_V1_OWE ((uint64_t)3 << AMDVI_V1_OWE_SHIFT)
+#define AMDVI_V1_OWE ((uint64_t)PVI_OWE_MAX << AMDVI_V1_OWE_SHIFT)
 /* Every power of two from 4 KiB to 2 PiB but 512 GiB. */
 #define AMDVI_V1_PAGE_SIZES ((((uint64_t)1 << 52) - ((uint64_t)1 << 12)) & ~((uint64_t)1 << 39))
 #define AMDVI_V1_LEVELS 0x7eu /* modes 1 to 6 (hwspec 6.7) */

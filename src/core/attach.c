@@ -404,9 +404,10 @@ static bool device_valid(const struct pvi_domain *d, const struct pvi_device *de
     return true;
 }
 
-/* Where a new device begins: with its group, which never is in two contexts, else in the default one. */
+/* Where a new device begins: with its group, which never is in two contexts, else in the default one, or in the hidden one that has taken over. */
 static struct pvi_context *device_home(struct pvi_domain *d, const struct pvi_device *dev)
 {
+    struct pvi_context *bus = pvi_bus_home(d);
     const struct pvi_device *it;
 
     for (it = d->devices; it; it = it->next) {
@@ -414,7 +415,7 @@ static struct pvi_context *device_home(struct pvi_domain *d, const struct pvi_de
             return it->ctx;
         }
     }
-    return &d->default_ctx;
+    return bus ? bus : &d->default_ctx;
 }
 
 /*

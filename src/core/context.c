@@ -83,6 +83,13 @@ static CORE_INLINE int context_open(struct pvi_context *ctx, const struct pvi_ga
     return last > ctx->plain_last ? context_inspect(ctx, g, first, last, at, barred) : 0;
 }
 
+int pvi_context_open(struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *at)
+{
+    uint64_t barred;
+
+    return context_open(ctx, NULL, false, first, last, at, &barred);
+}
+
 /* *mapped is the count that goes with the lock that is held. */
 static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at, uint64_t *mapped)
 {

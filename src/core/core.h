@@ -7,6 +7,8 @@
 
 /* What every operation goes through, as part of its caller: a one-page map in a batch takes 6 % less. */
 #define CORE_INLINE inline __attribute__((always_inline))
+/* What is over before the deepest call begins, and would make its caller's frame larger. */
+#define CORE_NOINLINE __attribute__((noinline))
 
 /* gather.c */
 /* Has the gather a range of this context? */
@@ -34,6 +36,8 @@ static inline int pvi_gather_recover(struct pvi_gather *g, int rc)
 struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id);
 /* Claims the right to move devices, initialise or end; false: somebody has it, come back later. */
 bool pvi_domain_claim(struct pvi_domain *d);
+/* Takes one context down for good, whatever state it is in. Resumable. */
+int pvi_domain_end_context(struct pvi_context *ctx, struct pvi_gather *g);
 /* The same where a dying domain has nothing to do: 0, -PVI_EPREEMPTED, or -PVI_EDYING. */
 int pvi_domain_enter(struct pvi_domain *d);
 static inline bool pvi_domain_dying(struct pvi_domain *d)
@@ -87,6 +91,8 @@ int pvi_context_rights_slice(struct pvi_context *ctx, struct pvi_pt_change *r, c
 int pvi_context_scan(const struct pvi_context *ctx, uint64_t next, uint64_t last, struct pvi_pt_scan *scan);
 /* The same for rights; what is not mapped is stepped over. Alone: at most one table's worth. */
 int pvi_context_protect_slice(struct pvi_context *ctx, struct pvi_pt_change *r, struct pvi_gather *g);
+/* May [first, last] be changed? 0, what the state says, or ERESERVED with *at. A lock of the context is held. */
+int pvi_context_open(struct pvi_context *ctx, uint64_t first, uint64_t last, uint64_t *at);
 /* Finds the leaf at iova, without a lock where no region is reserved. 0, ENOENT, ERESERVED, or what the state says. */
 int pvi_context_lookup(struct pvi_context *ctx, uint64_t iova, struct pvi_pt_leaf *leaf);
 /* Gives back the frames of a run from number `from` on: they never reached a table. */
@@ -148,6 +154,8 @@ int pvi_device_hold(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
 void pvi_device_let_go(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx);
 
 /* ops_range.c, each from op->done on */
+/* The one place where a guest's range is judged; *fault is the DFN at fault. */
+int pvi_range_check(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, uint64_t *fault);
 int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 int pvi_op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 int pvi_op_rights(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
@@ -162,6 +170,12 @@ int pvi_batch_target(struct pvi_domain *caller, const struct pvi_op *op, struct 
 int pvi_tx_submit(struct pvi_domain *caller, struct pvi_batch *b);
 /* Takes back what a dying domain's transaction has done. 0 or -PVI_EPREEMPTED. */
 int pvi_tx_abandon(struct pvi_domain *d);
+/* bus.c: an operation of the interface of 2015, or -PVI_EINVAL */
+int pvi_bus_op(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+/* The end of a domain's hidden context and of all that the reverse map has of it; resumable */
+int pvi_bus_end(struct pvi_domain *d, struct pvi_gather *g);
+/* The context where devices begin, once the hidden one has taken over; or NULL. The domain is claimed. */
+struct pvi_context *pvi_bus_home(struct pvi_domain *d);
 
 /* ops.c: one operation, from where it stands. */
 int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g);

@@ -13,7 +13,8 @@ static bool batch_changed(const struct pvi_op *op)
     const unsigned codes = 1u << PVI_OP_MAP | 1u << PVI_OP_UNMAP | 1u << PVI_OP_RIGHTS |
                            1u << PVI_OP_WINDOW_REMOVE | 1u << PVI_OP_WINDOW_RESET;
 
-    return op->code < PVI_OP_NR && (codes >> op->code & 1) != 0 && op->done != 0;
+    return ((op->code < PVI_OP_NR && (codes >> op->code & 1) != 0) || op->code == PVI_OP_BUS_MAP || op->code == PVI_OP_BUS_UNMAP) &&
+           op->done != 0;
 }
 
 /* Flushes what the batch has gathered. A failure is reported by every operation that it covered. */

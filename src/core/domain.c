@@ -167,6 +167,7 @@ int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_d
     pvi_env_lock_init(h, &d->lock, PVI_LOCK_DOMAIN);
     pvi_pool_init(&d->pool, h);
     pvi_pool_init(&d->default_pool, h);
+    pvi_gather_init(&d->gather, h, cfg->hdom, NULL);
     d->has_iommu = cfg->system && cfg->system->nr_units > 0;
     rc = pvi_passthrough_init(d);
     if (rc != 0 || !d->has_iommu) {
@@ -226,8 +227,7 @@ void pvi_domain_kill(struct pvi_domain *d)
     pvi_env_write32(&d->dying, 1);
 }
 
-/* Takes one context down for good, whatever state it is in. */
-static int domain_end_context(struct pvi_domain *d, struct pvi_context *ctx)
+int pvi_domain_end_context(struct pvi_context *ctx, struct pvi_gather *g)
 {
     uint8_t state = pvi_context_state(ctx);
 
@@ -237,21 +237,21 @@ static int domain_end_context(struct pvi_domain *d, struct pvi_context *ctx)
     if (state != PVI_CTX_DYING) {
         pvi_context_set_state(ctx, PVI_CTX_DYING, 0);
     }
-    return pvi_context_teardown(ctx, &d->gather);
+    return pvi_context_teardown(ctx, g);
 }
 
 static int domain_end(struct pvi_domain *d)
 {
+    int rc = pvi_bus_end(d, &d->gather);
     uint32_t i;
-    int rc = 0;
 
     for (i = 0; d->slot && i < d->nr_contexts && rc == 0; i++) {
         struct pvi_context *ctx = d->slot[i];
 
-        rc = ctx ? domain_end_context(d, ctx) : 0;
+        rc = ctx ? pvi_domain_end_context(ctx, &d->gather) : 0;
     }
     if (rc == 0) {
-        rc = domain_end_context(d, &d->default_ctx);
+        rc = pvi_domain_end_context(&d->default_ctx, &d->gather);
     }
     (void)pvi_gather_flush(&d->gather);
     while (rc == 0 && pvi_pool_shrink(&d->pool, 64) == 64) {
@@ -272,14 +272,11 @@ int pvi_domain_destroy(struct pvi_domain *d)
     if (d->devices) {
         return -PVI_EBUSY;
     }
-    if (!d->has_iommu) {
-        return 0;
-    }
     if (!pvi_domain_claim(d)) {
         return -PVI_EPREEMPTED;
     }
     rc = pvi_tx_abandon(d);
-    rc = rc == 0 ? domain_end(d) : rc;
+    rc = rc != 0 ? rc : d->has_iommu ? domain_end(d) : pvi_bus_end(d, &d->gather);
     if (rc == 0 && d->slot) {
         for (i = 0; i < d->nr_contexts; i++) {
             if (d->slot[i]) {

@@ -268,7 +268,7 @@ static uint64_t gather_put_runs(struct pvi_gather *g, const struct pvi_gather_ru
         f.nr = run[i].nr;
         f.owe = (uint8_t)(run[i].pa_owe & PVI_PAGE_MASK);
         frames += f.nr;
-        if (ok) {
+        if (ok && f.owe != PVI_OWE_SCRATCH) {
             pvi_host_frame_put(g->host, g->hdom, &f);
         }
     }
@@ -299,7 +299,9 @@ static uint64_t gather_release(struct pvi_gather *g, bool ok)
 
         next = table->next;
         while (ok && table->owing != 0 && g->ops->owed(g->host, table, &from, &run) != 0) {
-            pvi_host_frame_put(g->host, g->hdom, &run);
+            if (run.owe != PVI_OWE_SCRATCH) {
+                pvi_host_frame_put(g->host, g->hdom, &run);
+            }
         }
         if (!ok) {
             lost += 1u + table->owing;

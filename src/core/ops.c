@@ -361,7 +361,7 @@ int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *o
 {
     op->fault = 0;
     if (op->pad != 0 || op->code >= PVI_OP_NR) {
-        return -PVI_EINVAL;
+        return op->pad == 0 ? pvi_bus_op(d, op, g) : -PVI_EINVAL;
     }
     op->done = op_resumes(op) ? op->done : 0;
     if (op->code == PVI_OP_NOOP) {

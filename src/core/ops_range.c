@@ -54,6 +54,13 @@ static CORE_INLINE int range_check(struct pvi_context *ctx, pvi_dfn dfn, uint64_
     return 0;
 }
 
+int pvi_range_check(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, uint64_t *fault)
+{
+    uint64_t mask;
+
+    return range_check(ctx, dfn, nr, true, &mask, fault);
+}
+
 /* The context of a range operation, or why there is none. */
 static int range_context(struct pvi_domain *d, const struct pvi_op *op, struct pvi_context **ctx)
 {

@@ -16,7 +16,7 @@
  *
  * U/S is set at every level: a device's access without privilege is a user's. A present entry can always be read, so
  * leaves that can only be written do not exist. A is set beforehand, and D in a leaf that can be written, so that hardware
- * never has to store to a table; with dirty tracking on D is left to hardware. Ignored bits 53:52 keep what a leaf owes.
+ * never has to store to a table; with dirty tracking on D is left to hardware. Ignored bits 54:52 keep what a leaf owes.
  *
  * Addresses are sign-extended (canonical): only the lower half is used, one bit less than the entries decode.
  */

@@ -75,6 +75,7 @@ static void tx_unmark(struct pvi_domain *d)
     uint32_t i;
 
     tx_mark_context(&d->default_ctx, false);
+    tx_mark_context(pvi_bus_home(d), false);
     for (i = 0; i < d->nr_slots; i++) {
         tx_mark_context(d->slot[i], false);
     }
@@ -273,7 +274,7 @@ static int tx_let_go(struct pvi_domain *d, struct pvi_batch *b, bool claimed)
 
         if (op->code == PVI_OP_REATTACH_DEVICE && op->u.reattach.moved != TX_NOT_MOVED) {
             dev = pvi_device_find(d, op->u.reattach.sbdf);
-            from = pvi_domain_context(d, op->u.reattach.from);
+            from = pvi_tx_home(d, op->u.reattach.from);
             if (dev && from) {
                 pvi_tx_release(d, dev, from);
             }

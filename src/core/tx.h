@@ -29,6 +29,8 @@ static inline uint64_t tx_first(const struct pvi_op *op)
 /* tx_undo.c */
 /* The context of that number, if it is one of the transaction's: any other has come since. */
 struct pvi_context *pvi_tx_context(struct pvi_domain *d, uint16_t id);
+/* Where a device was: also the hidden context of the interface of 2015. */
+struct pvi_context *pvi_tx_home(struct pvi_domain *d, uint16_t id);
 /* Ends the hold on where a device was. A context that is broken stays joined to its units: nobody knows what they hold of it. */
 void pvi_tx_release(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *from);
 /* Takes everything back, from d->tx.op on. With `claimed` the caller has claimed the domain. 0 or -PVI_EPREEMPTED. */

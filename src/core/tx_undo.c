@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The way back of a transaction (tx.c), operation by operation from the one that failed: nothing here takes a page. */
 #include "tx.h"
+#include <pviommu/bus.h>
 
 struct pvi_context *pvi_tx_context(struct pvi_domain *d, uint16_t id)
 {
     struct pvi_context *ctx = pvi_domain_context(d, id);
 
     return ctx && ctx->tx ? ctx : NULL;
+}
+
+struct pvi_context *pvi_tx_home(struct pvi_domain *d, uint16_t id)
+{
+    return id == PVI_CTX_BUS ? pvi_bus_home(d) : pvi_domain_context(d, id);
 }
 
 void pvi_tx_release(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *from)
@@ -113,7 +119,7 @@ static int undo_move(struct pvi_domain *d, struct pvi_op *op, bool claimed)
         return -PVI_EPREEMPTED;
     }
     dev = pvi_device_find(d, op->u.reattach.sbdf);
-    from = pvi_domain_context(d, op->u.reattach.from);
+    from = pvi_tx_home(d, op->u.reattach.from);
     if (dev && from) {
         rc = op->u.reattach.moved == TX_MOVED && dev->ctx != from ? pvi_device_move(d, dev, from) : 0;
         pvi_tx_release(d, dev, from);

@@ -13,7 +13,7 @@
  *   leaf    1     1 (level 0: -)     page
  *   table   1     0                  next table  R and W both set: rights are restricted in the leaf alone
  *
- * There is no present bit: an entry is present when R or W is set. Ignored bits 53:52 keep what a leaf owes.
+ * There is no present bit: an entry is present when R or W is set. Ignored bits 54:52 keep what a leaf owes.
  * A (8) and D (9) are hardware's where the PASID entry has SSADE, else ignored.
  */
 #ifndef PVIOMMU_VTD_SS_FORMAT_H
@@ -23,7 +23,7 @@
 #include "spec.h"
 
 #define VTD_SS_OWE_SHIFT 52u /* within 61:52, ignored by hardware (hwspec 3.1) */
-#define VTD_SS_OWE ((uint64_t)3 << VTD_SS_OWE_SHIFT)
+#define VTD_SS_OWE ((uint64_t)PVI_OWE_MAX << VTD_SS_OWE_SHIFT)
 #define VTD_SS_PAGE_SIZES (((uint64_t)1 << 12) | ((uint64_t)1 << 21) | ((uint64_t)1 << 30))
 #define VTD_SS_LEVELS ((1u << 3) | (1u << 4) | (1u << 5)) /* AW 1, 2, 3 (hwspec 2.2) */
 #define VTD_SS_RIGHTS ((1u << PVI_READ) | (1u << PVI_WRITE) | (1u << PVI_RW))

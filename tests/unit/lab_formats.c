@@ -14,13 +14,13 @@
 static unsigned owe_at_52(uint64_t entry, unsigned level)
 {
     (void)level;
-    return (unsigned)(entry >> 52) & 3;
+    return (unsigned)(entry >> 52) & 7;
 }
 
 static unsigned owe_at_1(uint64_t entry, unsigned level)
 {
     (void)level;
-    return (unsigned)(entry >> 1) & 3;
+    return (unsigned)(entry >> 1) & 7;
 }
 
 static unsigned owe_hostile(uint64_t entry, unsigned level)

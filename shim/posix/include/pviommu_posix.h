@@ -101,6 +101,29 @@ PVI_MUST_CHECK int pvi_posix_hdom_permit(struct pvi_hdom *d, uint16_t target);
  */
 void pvi_posix_hdom_mem(struct pvi_hdom *d, void *mem, uint64_t addr, size_t len);
 
+/** May d map without a reference? False at first. */
+void pvi_posix_hdom_no_ref(struct pvi_hdom *d, bool yes);
+
+/** Io-servers that each guest has: 0 .. PVI_POSIX_IOSERVERS - 1. */
+#define PVI_POSIX_IOSERVERS 8u
+/** Is d a translated guest? True at first. */
+void pvi_posix_hdom_translated(struct pvi_hdom *d, bool yes);
+/** Buffered notices that still find room in the rings of d; UINT64_MAX at first. */
+void pvi_posix_hdom_ring(struct pvi_hdom *d, uint64_t room);
+
+/** One notice that a frame has gone. */
+struct pvi_posix_notice {
+    uint64_t dfn;
+    uint16_t domid, ioserver;
+    bool sync;
+};
+#define PVI_POSIX_NOTICES 16u
+/** The latest notices to d, number n at n % PVI_POSIX_NOTICES; how many in all. */
+uint64_t pvi_posix_notices(struct pvi_hdom *d, struct pvi_posix_notice out[PVI_POSIX_NOTICES]);
+
+/** Takes one reference on the frame at pa for d, as a host does that has a frame mapped (a grant): it owes that. */
+void pvi_posix_hold(struct pvi_host *h, struct pvi_hdom *d, uint64_t pa, unsigned owe);
+
 /** References that d holds on the frame at pa, by enum pvi_owe. */
 uint64_t pvi_posix_frame_count(struct pvi_hdom *d, uint64_t pa, unsigned owe);
 /** Does d hold nothing at all? */
@@ -172,6 +195,9 @@ enum pvi_posix_point {
     PVI_AT_POLL,           /**< can "fail": false */
     PVI_AT_COPY_IN,        /**< can fail: EFAULT */
     PVI_AT_COPY_OUT,       /**< can fail: EFAULT */
+    PVI_AT_FOREIGN_GET,    /**< can fail: ENOFRAME */
+    PVI_AT_FOREIGN_CHECK,  /**< can fail: ENOFRAME */
+    PVI_AT_NOTIFY,         /**< can fail: the ring is full */
     PVI_AT_PAGE_FREE,
     PVI_AT_PAGES_FREE,
     PVI_AT_MEM_FREE,

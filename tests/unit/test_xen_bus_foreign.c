@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The interface of 2015 on other domains' frames: map_foreign_page, lookup_foreign_page, unmap_foreign_page; with an IOMMU, without, and
+ * where devices are mapped 1:1. Each test names the sentence of the draft (seed 002) or the fact (pv-iommu-abis 1b) that it holds.
+ */
+#include <string.h>
+
+#include "bus_rig.h"
+
+#define R 1u
+#define W 2u
+#define RW 3u
+#define SWAP 4u
+#define ORDER(n) ((unsigned)(n) << 10)
+#define NOWHERE UINT64_MAX
+#define DOM0 (BUS_GUEST_DOMID)
+#define OFFSET (248ull << 18)
+
+static int32_t foreign1(struct bus_rig *r, uint64_t bfn, uint64_t gfn, unsigned domid, unsigned ioserver, unsigned flags)
+{
+    bus_begin(r);
+    bus_foreign(r, bfn, gfn, domid, ioserver, flags);
+    return bus_do(r);
+}
+
+static int32_t lookup1(struct bus_rig *r, uint64_t gfn, unsigned domid, unsigned ioserver, uint64_t *bfn)
+{
+    bus_begin(r);
+    bus_lookup(r, gfn, domid, ioserver);
+    (void)bus_do(r);
+    *bfn = bus_q8(r, 0);
+    return bus_status(r, 0);
+}
+
+static int32_t unforeign1(struct bus_rig *r, uint64_t bfn, unsigned ioserver)
+{
+    bus_begin(r);
+    bus_unforeign(r, bfn, ioserver);
+    return bus_do(r);
+}
+
+/* Draft B: a frame is mapped for two io-servers and goes with the last; its own calls alone take it away. */
+static void mapped(struct bus_rig *r, const struct fx_cfg *cfg)
+{
+    struct bus_opt opt = {0};
+    uint64_t pa = G_PA(0, G_HVM), bfn;
+
+    bus_up(r, cfg, &opt);
+    bus_load(r, 0x900);
+    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 1, RW), 0);
+    CHECK_EQ(bus_q8(r, 0), 0x900); /* "the specified BFN is returned" */
+    bus_expect(r, 0x900, pa, PVI_RW);
+    CHECK_EQ(bus_refs(r, pa), 1);
+    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 1, RW), 0); /* "if there was not an existing identical M2B entry" */
+    CHECK_EQ(bus_refs(r, pa), 1);
+    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 2, RW), 0);
+    CHECK_EQ(r->f.dom.bus->nr_entries, 2);
+    CHECK_EQ(lookup1(r, G_HVM, DOM0, 3, &bfn), 0);
+    CHECK_EQ(bfn, 0x900);
+    CHECK_EQ(bus_flags(r, 0), RW | ORDER(9));
+    CHECK_EQ(r->f.dom.bus->nr_entries, 3);
+    CHECK_EQ(foreign1(r, 0x900, G_HVM + 1, DOM0, 1, RW), -PVI_XEN_EPERM); /* taken by another frame */
+    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 4, R), -PVI_XEN_EPERM);      /* or with other rights */
+    CHECK_EQ(foreign1(r, 0x901, G_HVM, DOM0, 1, R), 0);                   /* the same frame elsewhere */
+    CHECK_EQ(bus_refs(r, pa), 2);
+    bus_begin(r);
+    bus_unmap(r, 0x900, 0);
+    bus_map(r, 0x900, GUEST_PV, RW);
+    bus_unmap(r, 0x901, 0);
+    bus_map(r, 0x902, GUEST_PV, RW);
+    bus_foreign(r, 0x902, G_HVM + 2, DOM0, 1, RW);
+    bus_unforeign(r, 0x902, 1); /* not a foreign page */
+    CHECK_EQ(bus_call(r), 0);
+    CHECK_EQ(bus_status(r, 0), -PVI_XEN_EPERM);
+    CHECK_EQ(bus_status(r, 1), -PVI_XEN_EPERM);
+    CHECK_EQ(bus_status(r, 2), -PVI_XEN_EPERM);
+    CHECK_EQ(bus_status(r, 3), 0);
+    CHECK_EQ(bus_status(r, 4), -PVI_XEN_EPERM);
+    CHECK_EQ(bus_status(r, 5), -PVI_XEN_ENOENT);
+    CHECK_EQ(unforeign1(r, 0x900, 5), -PVI_XEN_ENOENT); /* "no mapped BFN + ioserver id combination" */
+    CHECK_EQ(unforeign1(r, 0x900, 1), 0);
+    CHECK_EQ(bus_flags(r, 0), 0);
+    CHECK_EQ(unforeign1(r, 0x900, 1), -PVI_XEN_ENOENT);
+    CHECK_EQ(unforeign1(r, 0x900, 3), 0);
+    bus_expect(r, 0x900, pa, PVI_RW); /* io-server 2 still has it */
+    CHECK_EQ(unforeign1(r, 0x900, 2), 0);
+    bus_expect(r, 0x900, NOWHERE, 0);
+    CHECK_EQ(bus_refs(r, pa), 1);
+    CHECK_EQ(unforeign1(r, 0x901, 1), 0);
+    CHECK_EQ(bus_refs(r, pa), 0);
+    CHECK_EQ(r->f.dom.bus->nr_entries, 0);
+    bus_down(r);
+}
+
+static void test_mapped(void **state)
+{
+    (void)state;
+    bus_each(mapped);
+}
+
+/* Draft B: every status from every cause. */
+static void causes(struct bus_rig *r, const struct fx_cfg *cfg)
+{
+    static const struct {
+        uint64_t bfn, gfn;
+        unsigned domid, ioserver, flags;
+        int32_t status;
+    } t[] = {
+        {0x900, G_HVM, 9, 1, RW, -PVI_XEN_ENXIO},                  /* "Provided domid id is not valid" */
+        {0x900, G_HVM, BUS_NO_DOMID, 1, RW, -PVI_XEN_ENXIO},
+        {0x900, GUEST_PV, FX_DOMID, 1, RW, -PVI_XEN_EPERM},        /* "domid maps to DOMID_SELF" */
+        {0x900, GUEST_PV, PVI_DOMID_SELF, 1, RW, -PVI_XEN_EPERM},
+        {0x900, G_XEN, DOM0, 1, RW, -PVI_XEN_EPERM},               /* "GFN belongs to Xen" */
+        {0x900, G_RO, DOM0, 1, RW, -PVI_XEN_EPERM},
+        {0x900, G_NONE, DOM0, 1, RW, -PVI_XEN_ENXIO},              /* "Provided GFN address is not valid" */
+        {0x900, G_HVM, DOM0, PVI_POSIX_IOSERVERS, RW, -PVI_XEN_ENODEV}, /* "ioserver id is not valid" */
+        {0x900, G_HVM, DOM0, 0xffff, RW, -PVI_XEN_ENODEV},
+        {0x7001, G_HVM, DOM0, 1, RW, -PVI_XEN_EACCES},             /* "conflicts with RMRR regions" */
+        {0xfee00, G_HVM, DOM0, 1, RW, -PVI_XEN_EACCES},
+        {0x900, G_HVM, DOM0, 1, RW | ORDER(1), -PVI_XEN_ENOSPC},   /* "Page order is too large" */
+        {0x900, G_HVM, DOM0, 1, RW | ORDER(32), -PVI_XEN_ENOSPC},
+        {0x900, G_HVM, DOM0, 1, RW | 8, -PVI_XEN_EINVAL},          /* "Reserved flag bits should be 0" */
+        {0x900, G_HVM, DOM0, 1, SWAP, -PVI_XEN_EINVAL},
+        {1ull << 51, G_HVM, DOM0, 1, RW, -PVI_XEN_EIO},            /* "IOMMU unit returned error" */
+        {UINT64_MAX, G_HVM, DOM0, 1, RW, -PVI_XEN_EIO},
+        {0x900, G_RO, DOM0, 1, R, 0},
+        {0x901, G_PV, DOM0, 1, W, 0},
+        {0x902, G_PV + 1, DOM0, 7, RW | SWAP, 0},
+    };
+    struct bus_opt opt = {.region = true};
+    uint64_t bfn;
+
+    bus_up(r, cfg, &opt);
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        check_case("map_foreign %zu", i);
+        CHECK_EQ(foreign1(r, t[i].bfn, t[i].gfn, t[i].domid, t[i].ioserver, t[i].flags), t[i].status);
+        if (t[i].status != 0) {
+            CHECK(!r->f.dom.bus || r->f.dom.bus->nr_entries == 0);
+            CHECK(pvi_posix_hdom_balanced(r->f.hdom));
+        }
+    }
+    check_case("lookup_foreign");
+    CHECK_EQ(pvi_posix_frame_count(r->f.hdom, G_PA(0, G_PV), PVI_OWE_FOREIGN_WRITABLE), 1);
+    CHECK_EQ(lookup1(r, G_HVM, DOM0, 1, &bfn), -PVI_XEN_ENOENT); /* "There is no available BFN" */
+    CHECK_EQ(bfn, 0xdead);
+    CHECK_EQ(lookup1(r, G_HVM, 9, 1, &bfn), -PVI_XEN_ENXIO);
+    CHECK_EQ(lookup1(r, G_NONE, DOM0, 1, &bfn), -PVI_XEN_ENXIO);
+    CHECK_EQ(lookup1(r, G_HVM, FX_DOMID, 1, &bfn), -PVI_XEN_EPERM);
+    CHECK_EQ(lookup1(r, G_XEN, DOM0, 1, &bfn), -PVI_XEN_EPERM);
+    CHECK_EQ(lookup1(r, G_HVM, DOM0, 0xffff, &bfn), -PVI_XEN_ENODEV);
+    CHECK_EQ(lookup1(r, G_RO, DOM0, 2, &bfn), 0);
+    CHECK_EQ(bus_flags(r, 0), R | ORDER(9));
+    CHECK_EQ(bfn, 0x900);
+    CHECK_EQ(lookup1(r, G_PV, DOM0, 2, &bfn), 0);
+    CHECK_EQ(bus_flags(r, 0), W | ORDER(9));
+    check_case("unmap_foreign");
+    CHECK_EQ(unforeign1(r, 0x1234, 1), -PVI_XEN_ENOENT);
+    CHECK_EQ(unforeign1(r, UINT64_MAX, 1), -PVI_XEN_ENOENT);
+    CHECK_EQ(unforeign1(r, 0x901, 1), 0);
+    CHECK_EQ(unforeign1(r, 0x901, 2), 0);
+    bus_down(r); /* the rest goes with the domain */
+}
+
+static void test_causes(void **state)
+{
+    (void)state;
+    bus_each(causes);
+}
+
+/* What ships: op 4 unknown; lookup answers "mfn + bfn_foreign_offset", the same again; one reference per frame and domain. */
+static void shipped(struct bus_rig *r, const struct fx_cfg *cfg)
+{
+    struct bus_opt opt = {0};
+    uint64_t pa = G_PA(0, G_HVM + 5), bfn, again;
+
+    bus_up(r, cfg, &opt);
+    r->shipped = true;
+    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 1, RW), -PVI_XEN_ENODEV);
+    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 1, RW | ORDER(1)), -PVI_XEN_ENOSPC); /* looked at first */
+    bus_load(r, (pa >> 12) + OFFSET);
+    CHECK_EQ(lookup1(r, G_HVM + 5, DOM0, 0x77, &bfn), 0);
+    CHECK_EQ(bfn, (pa >> 12) + OFFSET);
+    bus_expect(r, bfn, pa, PVI_RW);
+    CHECK_EQ(lookup1(r, G_HVM + 5, DOM0, 0x78, &again), 0);
+    CHECK_EQ(again, bfn);
+    CHECK_EQ(bus_refs(r, pa), 1);
+    CHECK_EQ(lookup1(r, G_HVM, 9, 1, &again), -PVI_XEN_ENXIO);
+    CHECK_EQ(lookup1(r, G_HVM, FX_DOMID, 1, &again), -PVI_XEN_EPERM);
+    CHECK_EQ(lookup1(r, G_NONE, DOM0, 1, &again), -PVI_XEN_ENXIO);
+    CHECK_EQ(lookup1(r, G_XEN, DOM0, 1, &again), -PVI_XEN_EPERM);
+    pvi_posix_hdom_translated(r->guest[0], false);
+    CHECK_EQ(lookup1(r, G_HVM, DOM0, 1, &again), -PVI_XEN_EPERM); /* a PV target */
+    pvi_posix_hdom_translated(r->guest[0], true);
+    CHECK_EQ(unforeign1(r, 0x900, 0), -PVI_XEN_ENOENT);
+    CHECK_EQ(unforeign1(r, bfn, 0), 0);
+    bus_expect(r, bfn, NOWHERE, 0);
+    CHECK_EQ(bus_refs(r, pa), 0);
+    CHECK_EQ(unforeign1(r, bfn, 0), -PVI_XEN_ENOENT);
+    bus_down(r);
+}
+
+static void test_shipped(void **state)
+{
+    (void)state;
+    bus_each(shipped);
+}
+
+/* "If there is no IOMMU support then the MFN is returned in the BFN field"; the reference is held until it is unmapped. */
+static void test_no_iommu(void **state)
+{
+    struct fx_cfg cfg = {.kind = FX_VTD};
+    struct bus_opt opt = {.no_iommu = true};
+    uint64_t pa = G_PA(1, G_HVM + 9), bfn;
+    static struct bus_rig r;
+
+    (void)state;
+    bus_up(&r, &cfg, &opt);
+    CHECK_EQ(foreign1(&r, 0x900, G_HVM + 9, DOM0 + 1, 1, RW), 0);
+    CHECK_EQ(bus_q8(&r, 0), pa >> 12);
+    CHECK_EQ(bus_refs(&r, pa), 1);
+    CHECK_EQ(lookup1(&r, G_HVM + 9, DOM0 + 1, 2, &bfn), 0);
+    CHECK_EQ(bfn, pa >> 12);
+    CHECK_EQ(unforeign1(&r, 0x900, 1), -PVI_XEN_ENOENT);
+    CHECK_EQ(unforeign1(&r, pa >> 12, 1), 0);
+    CHECK_EQ(bus_refs(&r, pa), 1);
+    CHECK_EQ(unforeign1(&r, pa >> 12, 2), 0);
+    CHECK_EQ(bus_refs(&r, pa), 0);
+    r.shipped = true;
+    CHECK_EQ(lookup1(&r, G_HVM + 9, DOM0 + 1, 2, &bfn), 0);
+    CHECK_EQ(bfn, pa >> 12);
+    CHECK_EQ(unforeign1(&r, pa >> 12, 0), 0);
+    r.shipped = false;
+    CHECK_EQ(lookup1(&r, G_HVM + 9, DOM0 + 1, 2, &bfn), 0);
+    bus_down(&r); /* what is left is put */
+}
+
+/*
+ * Yu Zhang: "What if the IOMMU is enabled, and runs in the default mode, which 1:1 maps all memories"? A domain that can map uses
+ * map_foreign; one that cannot gets the frame number if devices reach the frame there, else nothing.
+ */
+static void test_default_mode(void **state)
+{
+    struct fx_cfg cfg = {.kind = FX_VTD, .default_identity = true};
+    struct bus_opt opt = {.no_bus_pages = true};
+    uint64_t bfn;
+    static struct bus_rig r;
+    struct pvi_posix_range low = {.gfn = 0x60000, .nr = 1, .pa = 0x300000, .prot = PVI_RW, .kind = PVI_POSIX_RAM_HVM};
+
+    (void)state;
+    bus_up(&r, &cfg, &opt);
+    CHECK_EQ(pvi_posix_hdom_range(r.guest[0], &low), 0);
+    CHECK_EQ(lookup1(&r, 0x60000, DOM0, 1, &bfn), 0);
+    CHECK_EQ(bfn, 0x300);
+    CHECK_EQ(foreign1(&r, 0x900, 0x60000, DOM0, 1, RW), 0);
+    CHECK_EQ(bus_q8(&r, 0), 0x300);
+    CHECK_EQ(lookup1(&r, G_HVM, DOM0, 1, &bfn), -PVI_XEN_ENOENT);
+    CHECK_EQ(foreign1(&r, 0x900, G_HVM, DOM0, 1, RW), -PVI_XEN_EPERM);
+    CHECK_EQ(bus_refs(&r, 0x300000), 1);
+    CHECK_EQ(unforeign1(&r, 0x300, 1), 0);
+    CHECK_EQ(bus_refs(&r, 0x300000), 0);
+    CHECK_EQ(r.f.dev[0].ctx, &r.f.dom.default_ctx); /* nothing was taken over */
+    bus_down(&r);
+}
+
+/* "The hypercall will only succeed if calling domain has sufficient privilege over the specified domid" */
+static void test_privilege(void **state)
+{
+    struct fx_cfg cfg = {.kind = FX_AMD};
+    struct bus_opt opt = {0};
+    uint64_t bfn;
+    static struct bus_rig r;
+    struct pvi_hdom *other;
+
+    (void)state;
+    bus_up(&r, &cfg, &opt);
+    other = pvi_posix_hdom_new(r.f.host, 20);
+    CHECK(other);
+    for (unsigned s = 0; s < 2; s++) {
+        r.shipped = s != 0;
+        CHECK_EQ(lookup1(&r, G_HVM, 20, 1, &bfn), -PVI_XEN_EPERM);
+    }
+    r.shipped = false;
+    CHECK_EQ(foreign1(&r, 0x900, G_HVM, 20, 1, RW), -PVI_XEN_EPERM);
+    bus_down(&r);
+}
+
+/* A shortage of anything, at each place: a status, nothing lost, and it works afterwards. */
+static void shortage(struct bus_rig *r, const struct fx_cfg *cfg)
+{
+    static const enum pvi_posix_point at[] = {PVI_AT_FOREIGN_GET, PVI_AT_FOREIGN_CHECK, PVI_AT_MEM_ALLOC, PVI_AT_PAGE_ALLOC, PVI_AT_DID_ALLOC};
+    struct bus_opt opt = {.entries = 2};
+
+    for (unsigned p = 0; p < sizeof(at) / sizeof(at[0]); p++) {
+        for (uint64_t n = 1;; n++) {
+            bool failed;
+            int32_t status;
+
+            bus_up(r, cfg, &opt);
+            pvi_posix_fail(r->f.host, at[p], n, false);
+            status = foreign1(r, 0x900, G_HVM, DOM0, 1, RW | SWAP);
+            failed = pvi_posix_failed(r->f.host, at[p]) != 0;
+            pvi_posix_fail(r->f.host, at[p], 0, false);
+            check_case("point %u, call %llu: %d", at[p], (unsigned long long)n, status);
+            CHECK_EQ(status, !failed ? 0 : p < 2 ? -PVI_XEN_ENXIO : -PVI_XEN_EIO);
+            CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 1, RW | SWAP), 0);
+            CHECK_EQ(bus_refs(r, G_PA(0, G_HVM)), 1);
+            bus_expect(r, 0x900, G_PA(0, G_HVM), PVI_RW);
+            CHECK_EQ(foreign1(r, 0x901, G_HVM, DOM0, 1, RW), 0);
+            CHECK_EQ(foreign1(r, 0x902, G_HVM, DOM0, 1, RW), -PVI_XEN_EIO); /* cfg.bus_entries */
+            CHECK_EQ(unforeign1(r, 0x901, 1), 0);
+            CHECK_EQ(foreign1(r, 0x902, G_HVM, DOM0, 1, RW), 0);
+            bus_down(r);
+            n += n > 8 ? 100 : 0; /* pages are many, and alike */
+            if (!failed) {
+                break;
+            }
+        }
+    }
+}
+
+static void test_shortage(void **state)
+{
+    (void)state;
+    bus_each(shortage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mapped),    cmocka_unit_test(test_causes),       cmocka_unit_test(test_shipped),
+        cmocka_unit_test(test_no_iommu),  cmocka_unit_test(test_default_mode), cmocka_unit_test(test_privilege),
+        cmocka_unit_test(test_shortage),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
