@@ -271,7 +271,7 @@ static void not_admitted(struct x43 *x, struct fx *f, const struct fx_cfg *cfg, 
     for (size_t i = 0; i < sizeof(subops) / sizeof(subops[0]); i++) {
         check_step("sub-operation %u", subops[i]);
         CHECK_RC(raw(x, subops[i]), X43_ENODEV);
-        memset(x->mem, 0xff, sizeof(x->mem));
+        memset(x->mem, 0xff, X43_MEM);
         CHECK_RC(x43_call(x, subops[i]), X43_ENODEV);
     }
     CHECK_RC(x43_init(x, 8, 5), X43_ENODEV);
@@ -310,18 +310,18 @@ static void test_no_iommu(void **state)
         dc.hdom = hdom;
         dc.system = &none;
         CHECK_EQ(pvi_domain_init(&bare, other.host, &dc), 0);
-        pvi_posix_hdom_mem(hdom, x.mem, X43_BASE, sizeof(x.mem));
+        pvi_posix_hdom_mem(hdom, x.mem, X43_BASE, X43_MEM);
         x.call.caller = &bare;
         x43_begin(&x, 0);
         CHECK_RC(x43_call(&x, 0), 0);
-        memset(x.mem, X43_GARBAGE, sizeof(x.mem));
+        memset(x.mem, X43_GARBAGE, X43_MEM);
         CHECK_RC(x43_call(&x, 1), 0);
         for (unsigned i = 0; i < 24; i++) {
             CHECK_EQ(x.mem[X43_AT + i], 0);
         }
         for (size_t i = 0; i < sizeof(subops) / sizeof(subops[0]); i++) {
             CHECK_RC(raw(&x, subops[i]), X43_ENODEV);
-            memset(x.mem, 0xff, sizeof(x.mem));
+            memset(x.mem, 0xff, X43_MEM);
             CHECK_RC(x43_call(&x, subops[i]), X43_ENODEV);
         }
         x43_begin(&x, 6);
@@ -344,7 +344,7 @@ static void unknown(struct x43 *x, struct fx *f, const struct fx_cfg *cfg, bool 
     unsigned char before[X43_MEM];
 
     x43_ready(x, f, cfg, compat);
-    memset(x->mem, X43_GARBAGE, sizeof(x->mem));
+    memset(x->mem, X43_GARBAGE, X43_MEM);
     memcpy(before, x->mem, sizeof(before));
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         CHECK_RC(x43_call(x, words[i]), X43_EOPNOTSUPP);

@@ -63,7 +63,10 @@ struct x43 {
     bool fast;           /* tables are not looked at after each call */
     uint32_t before;     /* what mapped and unmapped hold when the call is made */
     uint64_t counted;    /* pages that the last map or unmap counted */
-    unsigned char mem[X43_MEM];
+    bool loose;          /* the test changes the memory meanwhile: what is beside the structure is not looked at */
+    unsigned char *mem;  /* X43_MEM bytes, own unless the test says otherwise, */
+    uint64_t base;       /* as the guest names them */
+    unsigned char own[X43_MEM];
 };
 
 /* The machine, and a guest whose memory is x->mem. */
