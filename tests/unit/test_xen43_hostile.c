@@ -75,6 +75,7 @@ static void changing_calls(struct x43 *x, struct fx *f, struct flip *flip, unsig
     flip->reads = 0;
     CHECK_RC(x43_call(x, 4), 0);
     CHECK(flip->reads == 1 + x->preempted);
+    f->orc.ctx[other].live = false;
     CHECK_RC(x43_alloc(x, 0, &ctx), 0);
     CHECK_EQ(ctx, other); /* it was that one that went */
 }
@@ -88,6 +89,7 @@ static void changing(struct x43 *x, struct fx *f, const struct fx_cfg *cfg, bool
     for (unsigned i = 0; i < 6; i++) {
         x43_up(x, f, cfg, compat);
         flip.with = with[i % 3];
+        x->loose = true;
         x43_begin(x, 2);
         x43_put(x, INIT_CONTEXTS, 4);
         x43_put(x, INIT_ORDER, 6);
