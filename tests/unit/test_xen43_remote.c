@@ -132,7 +132,6 @@ static void refused(const struct fx_cfg *cfg, bool compat)
     static const unsigned domids[] = {0, 1, FX_DOMID, NOBODY, 0x7fef, 0x7ff1, 0x7fff, 0x8000, 0xffff};
 
     boss_up(cfg, compat);
-    x.remote = false;
     for (size_t i = 0; i < sizeof(domids) / sizeof(domids[0]); i++) {
         for (unsigned subop = 0; subop < 17; subop++) {
             check_step("domain %u, sub-operation %u", domids[i], subop);
@@ -141,6 +140,7 @@ static void refused(const struct fx_cfg *cfg, bool compat)
     }
     CHECK_EQ(pvi_posix_hdom_permit(hboss, NOBODY), 0);
     for (unsigned subop = 0; subop < 17; subop++) {
+        check_step("nobody, %u", subop);
         CHECK_RC(remote(NOBODY, subop), X43_ENOENT);
     }
     CHECK_EQ(pvi_posix_hdom_permit(hboss, FX_DOMID), 0);
