@@ -90,7 +90,7 @@ static int alloc_context(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io, 
     int rc;
 
     if ((io->flags & ~((uint32_t)PVI_ALLOC_TOKENS << TOKEN_SHIFT) & ~PVI_XEN43_V3_CREATE_CLONE) != 0 ||
-        (token != 0 && (io->ctx_no == 0 || (io->flags & PVI_XEN43_V3_CREATE_CLONE) == 0))) {
+        (token != 0 && (io->flags & PVI_XEN43_V3_CREATE_CLONE) == 0)) {
         rc = copy_out(call, arg);
         return rc != 0 ? rc : -PVI_XEN_EINVAL;
     }

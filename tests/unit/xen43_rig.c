@@ -520,9 +520,14 @@ void x43_up(struct x43 *x, struct fx *f, const struct fx_cfg *cfg, bool compat)
 {
     struct fx_cfg with = *cfg;
 
-    memset(x, 0, sizeof(*x));
     with.no_init = true;
     fx_up(f, &with);
+    x43_attach(x, f, compat);
+}
+
+void x43_attach(struct x43 *x, struct fx *f, bool compat)
+{
+    memset(x, 0, sizeof(*x));
     x->f = f;
     x->compat = compat;
     x->call.caller = &f->dom;

@@ -71,6 +71,8 @@ struct x43 {
 
 /* The machine, and a guest whose memory is x->mem. */
 void x43_up(struct x43 *x, struct fx *f, const struct fx_cfg *cfg, bool compat);
+/* The guest alone, on a machine that is there. */
+void x43_attach(struct x43 *x, struct fx *f, bool compat);
 /* x43_up() without init, then an init by hypercall. */
 void x43_ready(struct x43 *x, struct fx *f, const struct fx_cfg *cfg, bool compat);
 
