@@ -5,6 +5,8 @@
  */
 #include <string.h>
 
+#include <pviommu/abi/xen43.h>
+
 #include "xen43_rig.h"
 
 #define BASE 0x40000ull
@@ -168,6 +170,69 @@ static void test_displaced_tables(void **state)
     each(displaced);
 }
 
+/*
+ * Another CPU maps where a table has just been taken out and the units have not been told: they may still walk the old one, so what comes
+ * in its place is flushed at once, no_flush or not.
+ */
+struct other {
+    struct x43 cpu;
+    bool done;
+    uint64_t told;
+    int rc;
+};
+
+static void other_cpu(void *opaque, enum pvi_posix_point at, bool after)
+{
+    struct other *o = opaque;
+    uint32_t word = 6;
+
+    (void)at;
+    if (after || o->done) {
+        return;
+    }
+    o->done = true;
+    pvi_posix_hdom_mem(f.hdom, o->cpu.mem, o->cpu.base, X43_MEM);
+    o->told = told();
+    o->rc = pvi_xen43_call(&o->cpu.call, &word, o->cpu.base + X43_AT);
+    o->told = told() - o->told;
+    pvi_posix_hdom_mem(f.hdom, x.mem, x.base, X43_MEM);
+}
+
+static void beside(bool owes, bool preempt)
+{
+    unsigned ctx = x43_context(&x, 0);
+    static struct other o;
+
+    (void)owes;
+    (void)preempt;
+    memset(&o, 0, sizeof(o));
+    CHECK_RC(x43_map(&x, ctx, BASE, GUEST_HVM, 512, 3, 4096), 0);
+    o.cpu = x;
+    o.cpu.mem = o.cpu.own;
+    x43_begin(&o.cpu, 6);
+    x43_put(&o.cpu, MAP_CTX, ctx);
+    x43_put(&o.cpu, MAP_DFN, BASE + 3);
+    x43_put(&o.cpu, MAP_GFN, GUEST_PV);
+    x43_put(&o.cpu, MAP_FLAGS, 3 | NO_FLUSH);
+    x43_put(&o.cpu, MAP_PGSIZE, 4096);
+    x43_put(&o.cpu, MAP_NR, 1);
+    pvi_posix_hook(f.host, PVI_AT_BIT(PVI_AT_INV_SUBMIT), other_cpu, &o);
+    x.fast = true;
+    CHECK_RC(x43_unmap(&x, ctx, BASE, 512, 4096), 0);
+    x.fast = false;
+    pvi_posix_hook(f.host, 0, NULL, NULL);
+    CHECK(o.done);
+    CHECK_RC(o.rc, 0);
+    CHECK(o.told != 0);
+    x43_judge_range(&x, PVI_OP_MAP, ctx, BASE + 3, GUEST_PV, 1, 3, 1, 0, 1);
+}
+
+static void test_tables_of_other_cpus(void **state)
+{
+    (void)state;
+    each(beside);
+}
+
 /* Without the flag nothing is postponed: the recorder is not told that anything may be. */
 static void at_once(bool owes, bool preempt)
 {
@@ -194,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_postponed),
         cmocka_unit_test(test_displaced_tables),
+        cmocka_unit_test(test_tables_of_other_cpus),
         cmocka_unit_test(test_at_once),
     };
 
