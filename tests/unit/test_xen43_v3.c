@@ -161,6 +161,24 @@ static unsigned context(unsigned dev, uint32_t flags)
     return ctx;
 }
 
+/* Unknown flags and sub-operations. */
+static void refused(unsigned clone)
+{
+    for (unsigned bit = 0; bit < 32; bit++) {
+        for (unsigned subop = 3; subop < 8; subop++) {
+            begin(subop, clone, 1u << bit);
+            put(8, 8, 0);
+            CHECK(subop == 5 || run() == X43_EINVAL);
+        }
+        begin(2, 0, 1u << bit);
+        CHECK(bit == 0 || run() == X43_EINVAL);
+    }
+    for (unsigned subop = 8; subop < 0x10000; subop += subop < 300 ? 1 : 997) {
+        begin(subop, 0, 0);
+        CHECK_RC(run(), X43_EINVAL);
+    }
+}
+
 static void life(struct fx *f, const struct fx_cfg *cfg)
 {
     unsigned ctx, clone;
@@ -218,19 +236,7 @@ static void life(struct fx *f, const struct fx_cfg *cfg)
     begin(3, ctx, 0);
     CHECK_RC(run(), 0); /* its device goes to the default context */
     told(PVI_OP_FREE_CONTEXT, ctx, PVI_FREE_REATTACH, ctx, 0);
-    for (unsigned bit = 0; bit < 32; bit++) {
-        for (unsigned subop = 3; subop < 8; subop++) {
-            begin(subop, clone, 1u << bit);
-            put(8, 8, 0);
-            CHECK(subop == 5 || run() == X43_EINVAL);
-        }
-        begin(2, 0, 1u << bit);
-        CHECK(bit == 0 || run() == X43_EINVAL);
-    }
-    for (unsigned subop = 8; subop < 0x10000; subop += subop < 300 ? 1 : 997) {
-        begin(subop, 0, 0);
-        CHECK_RC(run(), X43_EINVAL);
-    }
+    refused(clone);
     x43_check(&x);
     fx_down(f);
 }
