@@ -219,38 +219,48 @@ static int init(struct call *c)
 
 /* --- contexts ------------------------------------------------------------------------------------ */
 
-/* Nobody has learnt the number of the context under way: it goes, in as many calls as that takes. */
+/* The allocation that the upper bits of the word tell of, or a new one. */
+static int alloc_run(struct call *c, uint32_t flags)
+{
+    struct pvi_op *op = op_begin(c, PVI_OP_ALLOC_CONTEXT, 0);
+    int rc;
+
+    op->flags = flags != 0 ? PVI_ALLOC_IDENTITY : 0;
+    op->ctx = (uint16_t)(c->state & WORD_CTX);
+    op->done = c->state >> (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
+    rc = op_run(c, op);
+    c->state = rc == 0 || rc == -PVI_EPREEMPTED ? op->ctx | (uint32_t)op->done << (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT) : 0;
+    return rc;
+}
+
+/* Nobody has learnt the number of the context under way: it goes, in as many calls as that takes, if it is that context still. */
 static int alloc_discard(struct call *c)
 {
-    int rc = op_run(c, op_begin(c, PVI_OP_FREE_CONTEXT, (uint16_t)(c->state & WORD_CTX)));
+    int rc = alloc_run(c, 0);
 
+    if (c->state != 0) {
+        rc = op_run(c, op_begin(c, PVI_OP_FREE_CONTEXT, (uint16_t)(c->state & WORD_CTX)));
+    }
     return rc == -PVI_EPREEMPTED ? -PVI_XEN_ERESTART : -PVI_XEN_EFAULT;
 }
 
 static int alloc_context(struct call *c)
 {
     struct pvi_xen43_alloc *alloc = (void *)c->abi->wire.bytes;
-    uint32_t flags = alloc->alloc_flags;
-    struct pvi_op *op;
     int rc;
 
     alloc->pad = 0;
-    if ((flags & ~PVI_XEN43_ALLOC_IDENTITY) != 0) {
+    if (c->state == 0 && (alloc->alloc_flags & ~PVI_XEN43_ALLOC_IDENTITY) != 0) { /* later they decide nothing any more */
         return answer(c, -PVI_XEN_EINVAL);
     }
-    op = op_begin(c, PVI_OP_ALLOC_CONTEXT, 0);
-    op->flags = flags != 0 ? PVI_ALLOC_IDENTITY : 0;
-    op->ctx = (uint16_t)(c->state & WORD_CTX);
-    op->done = c->state >> (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
-    rc = op_run(c, op);
-    c->state = op->ctx | (uint32_t)op->done << (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
+    rc = alloc_run(c, alloc->alloc_flags);
     if (rc == -PVI_EPREEMPTED) {
         return -PVI_XEN_ERESTART;
     }
     if (rc != 0) {
         return answer(c, rc == -PVI_ENOTINIT ? -PVI_XEN_ENOSPC : pvi_xen_error(rc));
     }
-    alloc->ctx_no = op->ctx;
+    alloc->ctx_no = (uint16_t)(c->state & WORD_CTX);
     return copy_out(c) != 0 ? alloc_discard(c) : 0;
 }
 

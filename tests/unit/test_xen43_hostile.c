@@ -18,6 +18,48 @@ static bool always(void *opaque, uint64_t nr)
     return true;
 }
 
+/* Builds each call again, by hand; its structure is at X43_AT. */
+static void prepare(struct x43 *x, unsigned subop, unsigned ctx)
+{
+    x43_begin(x, subop);
+    switch (subop) {
+    case 3:
+        break;
+    case 4:
+        x43_put(x, FREE_CTX, ctx);
+        break;
+    case 5:
+        x43_put(x, RE_CTX, ctx);
+        x43_put(x, RE_BUS, x->f->dev[1].sbdf.v >> 8);
+        x43_put(x, RE_DEVFN, x->f->dev[1].sbdf.v & 0xff);
+        break;
+    case 6:
+        x43_put(x, MAP_CTX, ctx);
+        x43_put(x, MAP_GFN, GUEST_HVM);
+        x43_put(x, MAP_DFN, BASE);
+        x43_put(x, MAP_FLAGS, 3);
+        x43_put(x, MAP_PGSIZE, 4096);
+        x43_put(x, MAP_NR, 700);
+        break;
+    case 7:
+        x43_put(x, UN_CTX, ctx);
+        x43_put(x, UN_DFN, BASE);
+        x43_put(x, UN_PGSIZE, 4096);
+        x43_put(x, UN_NR, 700);
+        break;
+    case 13:
+        x43_put(x, FL_CTX, ctx);
+        x43_put(x, FL_DFN, BASE);
+        x43_put(x, FL_PGSIZE, 4096);
+        x43_put(x, FL_NR, 1);
+        break;
+    default:
+        x43_put(x, LK_CTX, ctx);
+        x43_put(x, LK_DFN, BASE);
+        break;
+    }
+}
+
 /* --- memory that changes -------------------------------------------------------------------------- */
 
 struct flip {
@@ -80,6 +122,28 @@ static void changing_calls(struct x43 *x, struct fx *f, struct flip *flip, unsig
     CHECK_EQ(ctx, other); /* it was that one that went */
 }
 
+/* Preempted all the way. A free whose structure changes meanwhile would be another free: not this test's. */
+static void changing_preempted(struct x43 *x, struct fx *f, struct flip *flip, unsigned ctx)
+{
+    flip->reads = 0;
+    CHECK_RC(x43_map(x, ctx, BASE, GUEST_HVM, 1500, 3, 4096), 0);
+    CHECK(x->preempted != 0);
+    CHECK_EQ(flip->reads, 1 + x->preempted);
+    flip->reads = 0;
+    CHECK_RC(x43_unmap(x, ctx, BASE, 1501, 4096), X43_ENOENT);
+    CHECK_EQ(flip->reads, 1 + x->preempted);
+    prepare(x, 3, 0);
+    x43_put(x, ALLOC_FLAGS, 1);
+    CHECK_RC(x43_call(x, 3), 0);
+    CHECK(x->preempted != 0);
+    CHECK_EQ(x43_get(x, ALLOC_CTX), ctx + 1);
+    pvi_posix_hook(f->host, 0, NULL, NULL);
+    pvi_posix_preempt_call(f->host, NULL, NULL);
+    fx_check_loose(f);
+    prepare(x, 4, ctx + 1);
+    CHECK_RC(x43_call(x, 4), 0);
+}
+
 static void changing(struct x43 *x, struct fx *f, const struct fx_cfg *cfg, bool compat)
 {
     static const unsigned char with[] = {0, 0xff, 1};
@@ -101,19 +165,12 @@ static void changing(struct x43 *x, struct fx *f, const struct fx_cfg *cfg, bool
         f->orc.inited = true;
         f->orc.nr_contexts = 4;
         ctx = x43_context(x, 0);
-        /* A free whose structure changes while it is preempted would be another free: not this test's. */
         pvi_posix_preempt_call(f->host, i >= 3 ? always : NULL, NULL);
         pvi_posix_hook(f->host, POINTS, flip_all, &flip);
         if (i < 3) {
             changing_calls(x, f, &flip, ctx);
         } else {
-            flip.reads = 0;
-            CHECK_RC(x43_map(x, ctx, BASE, GUEST_HVM, 1500, 3, 4096), 0);
-            CHECK(x->preempted != 0);
-            CHECK_EQ(flip.reads, 1 + x->preempted);
-            flip.reads = 0;
-            CHECK_RC(x43_unmap(x, ctx, BASE, 1501, 4096), X43_ENOENT);
-            CHECK_EQ(flip.reads, 1 + x->preempted);
+            changing_preempted(x, f, &flip, ctx);
         }
         pvi_posix_hook(f->host, 0, NULL, NULL);
         pvi_posix_preempt_call(f->host, NULL, NULL);
@@ -156,48 +213,6 @@ static void test_out_of_reach(void **state)
 {
     (void)state;
     x43_each(out_of_reach);
-}
-
-/* Builds each call again, by hand; its structure is at X43_AT. */
-static void prepare(struct x43 *x, unsigned subop, unsigned ctx)
-{
-    x43_begin(x, subop);
-    switch (subop) {
-    case 3:
-        break;
-    case 4:
-        x43_put(x, FREE_CTX, ctx);
-        break;
-    case 5:
-        x43_put(x, RE_CTX, ctx);
-        x43_put(x, RE_BUS, x->f->dev[1].sbdf.v >> 8);
-        x43_put(x, RE_DEVFN, x->f->dev[1].sbdf.v & 0xff);
-        break;
-    case 6:
-        x43_put(x, MAP_CTX, ctx);
-        x43_put(x, MAP_GFN, GUEST_HVM);
-        x43_put(x, MAP_DFN, BASE);
-        x43_put(x, MAP_FLAGS, 3);
-        x43_put(x, MAP_PGSIZE, 4096);
-        x43_put(x, MAP_NR, 700);
-        break;
-    case 7:
-        x43_put(x, UN_CTX, ctx);
-        x43_put(x, UN_DFN, BASE);
-        x43_put(x, UN_PGSIZE, 4096);
-        x43_put(x, UN_NR, 700);
-        break;
-    case 13:
-        x43_put(x, FL_CTX, ctx);
-        x43_put(x, FL_DFN, BASE);
-        x43_put(x, FL_PGSIZE, 4096);
-        x43_put(x, FL_NR, 1);
-        break;
-    default:
-        x43_put(x, LK_CTX, ctx);
-        x43_put(x, LK_DFN, BASE);
-        break;
-    }
 }
 
 static void faults(struct x43 *x, struct fx *f, const struct fx_cfg *cfg, bool compat)
@@ -452,8 +467,16 @@ static void on_its_end(struct x43 *x, struct fx *f, const struct fx_cfg *cfg, bo
     CHECK_RC(elsewhere(x, &cpu, 5, ctx + 1), X43_ENOENT);
     CHECK_RC(elsewhere(x, &cpu, 3, 0), 0);
     CHECK_EQ(x43_get(&cpu, ALLOC_CTX), ctx + 1);
-    CHECK_RC(elsewhere(x, &cpu, 4, ctx), 0);
-    CHECK_RC(x43_enter(x, 4), X43_ENOENT);
+    for (unsigned token = 1; token < 0x1000; token++) { /* the right one may go on taking it down, no more */
+        cpu.word = 3u | ctx << 8 | token << 20;
+        prepare(&cpu, 3, 0);
+        pvi_posix_hdom_mem(f->hdom, cpu.mem, cpu.base, X43_MEM);
+        pvi_posix_preempt_call(f->host, NULL, NULL);
+        CHECK_RC(x43_enter(&cpu, 3), X43_ENOENT);
+    }
+    pvi_posix_hdom_mem(f->hdom, x->mem, x->base, X43_MEM);
+    CHECK_RC(x43_enter(x, 4), X43_ENOENT); /* and did */
+    CHECK_RC(elsewhere(x, &cpu, 4, ctx), X43_ENOENT);
     pvi_posix_preempt_call(f->host, NULL, NULL);
     fx_check_loose(f);
     fx_end(f, false);
@@ -465,12 +488,56 @@ static void test_on_its_end(void **state)
     x43_each(on_its_end);
 }
 
+/*
+ * An identity half built is freed elsewhere, its number lives again as another context, and then the first call's structure cannot be
+ * read or written: whatever goes, it is not that one. On its end a context is no continuation's either.
+ */
+static void not_that_one(struct x43 *x, struct fx *f, const struct fx_cfg *cfg, bool compat)
+{
+    static struct x43 cpu;
+
+    for (unsigned what = 0; what < 2; what++) {
+        uint32_t word;
+        unsigned ctx;
+
+        x43_ready(x, f, cfg, compat);
+        pvi_posix_preempt_call(f->host, always, NULL);
+        prepare(x, 3, 0);
+        x43_put(x, ALLOC_FLAGS, 1);
+        x->word = 3;
+        CHECK_RC(x43_enter(x, 3), X43_ERESTART);
+        word = x->word;
+        ctx = word >> 8 & 0xfff;
+        CHECK_RC(elsewhere(x, &cpu, 4, ctx), 0);
+        CHECK_RC(elsewhere(x, &cpu, 3, 0), 0);
+        CHECK_EQ(x43_get(&cpu, ALLOC_CTX), ctx);
+        CHECK_RC(elsewhere(x, &cpu, 6, ctx), 0);
+        pvi_posix_fail(f->host, what == 0 ? PVI_AT_COPY_IN : PVI_AT_COPY_OUT, 1, true);
+        CHECK_RC(x43_enter(x, 3), X43_EFAULT);
+        pvi_posix_fail(f->host, what == 0 ? PVI_AT_COPY_IN : PVI_AT_COPY_OUT, 0, false);
+        CHECK_RC(elsewhere(x, &cpu, 14, ctx), 0); /* what it mapped is there */
+        CHECK_RC(elsewhere(x, &cpu, 4, ctx), 0);
+        x->word = word;
+        CHECK_RC(x43_enter(x, 3), X43_ENOENT);
+        pvi_posix_preempt_call(f->host, NULL, NULL);
+        x43_check(x);
+        fx_down(f);
+    }
+}
+
+static void test_not_that_one(void **state)
+{
+    (void)state;
+    x43_each(not_that_one);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_changing_memory),  cmocka_unit_test(test_out_of_reach),  cmocka_unit_test(test_faults),
         cmocka_unit_test(test_identity_untold),  cmocka_unit_test(test_progress_untold), cmocka_unit_test(test_forged_words),
         cmocka_unit_test(test_contexts_that_end), cmocka_unit_test(test_on_its_end),
+        cmocka_unit_test(test_not_that_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
