@@ -205,6 +205,7 @@ struct pvi_record {
     struct rec_waiting *waiting;
     size_t nr_waiting, room_waiting;
     bool write_buffer;    /* some unit has one */
+    bool postponed;       /* what additions owe may be owed at a checkpoint */
     uint64_t now;         /* counts changes */
     uint64_t outstanding; /* dues of any sort */
     struct rec_table *tables;

@@ -290,7 +290,7 @@ static void check_binding(struct pvi_host *h, struct rec_binding *b)
     for (i = 0; i < b->nr_dues; i++) {
         struct rec_due *d = &b->due[i];
 
-        if (d->owner == rec_me() && !d->reported) {
+        if (d->owner == rec_me() && !d->reported && !(h->rec->postponed && due_rule(d) == PVI_RULE_R20)) {
             d->reported = true;
             rec_violation(
                 h, due_rule(d),
@@ -318,7 +318,7 @@ static void check_unit(struct pvi_host *h, struct rec_unit *ru)
                           ru->u->index, d->rid, d->did);
         }
     }
-    for (i = 0; i < ru->nr_wbuf_dues; i++) {
+    for (i = 0; i < ru->nr_wbuf_dues && !h->rec->postponed; i++) {
         struct rec_due *d = &ru->wbuf_due[i];
 
         if (d->owner == rec_me() && !d->reported) {
@@ -375,6 +375,29 @@ void pvi_posix_checkpoint(struct pvi_host *h)
     }
     rec_self.preempted = false;
     pthread_mutex_unlock(&h->rec->lock);
+}
+
+uint64_t pvi_posix_postponed(struct pvi_host *h, bool allowed)
+{
+    struct rec_table *t;
+    struct rec_binding *b;
+    uint64_t owed = 0;
+    size_t i;
+
+    pthread_mutex_lock(&h->rec->lock);
+    h->rec->postponed = allowed;
+    for (t = h->rec->tables; t; t = t->next) {
+        for (b = t->bindings; b; b = b->next_of_table) {
+            for (i = 0; i < b->nr_dues; i++) {
+                owed += due_rule(&b->due[i]) == PVI_RULE_R20;
+            }
+        }
+    }
+    for (i = 0; i < PVI_MAX_UNITS; i++) {
+        owed += h->rec->unit[i].nr_wbuf_dues;
+    }
+    pthread_mutex_unlock(&h->rec->lock);
+    return owed;
 }
 
 void pvi_posix_check_all(struct pvi_host *h)

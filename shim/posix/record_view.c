@@ -210,6 +210,13 @@ void pvi_posix_checkpoint(struct pvi_host *h)
     (void)h;
 }
 
+uint64_t pvi_posix_postponed(struct pvi_host *h, bool allowed)
+{
+    (void)h;
+    (void)allowed;
+    return 0;
+}
+
 void pvi_posix_check_all(struct pvi_host *h)
 {
     (void)h;

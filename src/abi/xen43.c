@@ -13,8 +13,8 @@
 #define WORD_CTX 0xfffu
 #define WORD_TOKEN_SHIFT 20u /* ... and which of its lives (struct pvi_op, done) */
 
-/* Pages larger than a frame whose mapping is looked at before they are unmapped in one piece. */
-#define UNMAP_PAGES 64u
+/* Leaves that are looked at, at most to the end of a page, before pages larger than a frame are unmapped in one piece. */
+#define UNMAP_LOOKS 512u
 
 #define LARGEST_PAGE ((uint64_t)1 << 21) /* a page that is half done when the CPU is wanted is finished first */
 
@@ -124,25 +124,37 @@ static int op_run(struct call *c, struct pvi_op *op)
     return rc == 0 ? op->status : rc;
 }
 
-/* As the published code: what nobody has initialised is as if there were no context. Who may not initialise has no interface. */
-static int no_context(const struct call *c, int err, int otherwise)
+/* Sizes of pages, 0: no IOMMU; the flags of the capabilities. */
+static uint64_t capabilities(struct call *c, uint32_t *flags)
+{
+    struct pvi_op *op = op_begin(c, PVI_OP_QUERY_CAPS, 0);
+
+    if (op_run(c, op) != 0) {
+        memset(&op->u, 0, sizeof(op->u));
+    }
+    *flags = op->u.caps.flags;
+    return op->u.caps.page_sizes;
+}
+
+/* Who has no IOMMU, or may not initialise and for whom nobody has, has no interface: that comes before every other error. */
+static bool no_interface(struct call *c)
 {
     struct pvi_domain *d = c->abi->caller;
+    uint32_t flags;
 
-    if (err == -PVI_ENOTINIT && c->domid == PVI_DOMID_SELF && !pvi_host_may_init(d->host, d->cfg.hdom)) {
-        return -PVI_XEN_ENODEV;
+    if (capabilities(c, &flags) == 0) {
+        return c->abi->op[0].status == 0; /* a domain that dies has other errors */
     }
-    return otherwise;
+    return (flags & PVI_CAP_INITED) == 0 && c->domid == PVI_DOMID_SELF && !pvi_host_may_init(d->host, d->cfg.hdom);
 }
 
 /* The answer of operations on a range. */
-static int range_error(const struct call *c, int err)
+static int range_error(int err)
 {
     switch (err) {
-    case -PVI_ENOTINIT:
+    case -PVI_ENOTINIT: /* as the published code: what nobody has initialised is as if there were no context */
     case -PVI_ENOCTX:
-    case -PVI_EDEFAULT:
-        return no_context(c, err, -PVI_XEN_EINVAL);
+        return -PVI_XEN_EINVAL;
     case -PVI_ERESERVED:
         return -PVI_XEN_EADDRNOTAVAIL;
     case -PVI_EEXIST:
@@ -155,9 +167,9 @@ static int range_error(const struct call *c, int err)
 /* --- what there is ------------------------------------------------------------------------------- */
 
 /* Page sizes that a caller can name. */
-static uint32_t page_mask(const struct pvi_op *caps)
+static uint32_t page_mask(uint64_t page_sizes)
 {
-    return (uint32_t)(caps->u.caps.page_sizes & (2 * LARGEST_PAGE - 1));
+    return (uint32_t)(page_sizes & (2 * LARGEST_PAGE - 1));
 }
 
 static int query_capabilities(struct call *c)
@@ -172,7 +184,7 @@ static int query_capabilities(struct call *c)
     memset(cap, 0, sizeof(*cap));
     if (op->u.caps.page_sizes != 0) {
         cap->max_iova_addr = op->u.caps.max_iova;
-        cap->pgsize_mask = page_mask(op);
+        cap->pgsize_mask = page_mask(op->u.caps.page_sizes);
         cap->cap_flags = PVI_XEN43_CAP_IDENTITY | PVI_XEN43_CAP_DEFERRED_FLUSH | PVI_XEN43_CAP_LOOKUP;
         cap->cap_flags |= (op->u.caps.flags & PVI_CAP_DEFAULT_IDENTITY) != 0 ? PVI_XEN43_CAP_DEFAULT_IDENTITY : 0u;
         cap->cap_flags |= (op->u.caps.flags & PVI_CAP_SNOOP) != 0 ? PVI_XEN43_CAP_CACHE : 0u;
@@ -185,7 +197,7 @@ static int init(struct call *c)
 {
     const struct pvi_xen43_init *in = (void *)c->abi->wire.bytes;
     struct pvi_op *op = op_begin(c, PVI_OP_INIT, 0);
-    uint32_t nr = in->max_ctx_no, order = in->arena_order;
+    uint32_t nr = in->max_ctx_no, order = in->arena_order, flags;
     int rc;
 
     if (nr != UINT32_MAX && ((nr + 1) & 0xffff) == 0) {
@@ -194,57 +206,62 @@ static int init(struct call *c)
     op->u.init.nr_contexts = nr;
     op->u.init.nr_pages = order < 32 ? (uint32_t)1 << order : UINT32_MAX;
     rc = op_run(c, op);
-    if (rc == -PVI_EPERM && c->domid == PVI_DOMID_SELF) {
-        return -PVI_XEN_ENODEV;
-    }
-    if (rc == -PVI_ELIMIT && nr <= c->abi->caller->cfg.max_contexts) {
-        return -PVI_XEN_ENOMEM; /* not the contexts but the arena is more than there is */
+    if (rc == -PVI_ELIMIT) {
+        (void)capabilities(c, &flags);
+        if ((flags & PVI_CAP_INITED) != 0) {
+            rc = -PVI_EINITED;
+        } else if (nr <= c->abi->op[0].u.caps.nr_contexts) {
+            rc = -PVI_ENOMEM; /* not the contexts but the arena is more than there is */
+        }
     }
     return pvi_xen_error(rc);
 }
 
 /* --- contexts ------------------------------------------------------------------------------------ */
 
-static int alloc_error(const struct call *c, int err)
+/* The allocation that the upper bits of the word tell of, or a new one. */
+static int alloc_run(struct call *c, uint32_t flags)
 {
-    return err == -PVI_ENOTINIT ? no_context(c, err, -PVI_XEN_ENOSPC) : pvi_xen_error(err);
+    struct pvi_op *op = op_begin(c, PVI_OP_ALLOC_CONTEXT, 0);
+    int rc;
+
+    op->flags = flags != 0 ? PVI_ALLOC_IDENTITY : 0;
+    op->ctx = (uint16_t)(c->state & WORD_CTX);
+    op->done = c->state >> (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
+    rc = op_run(c, op);
+    c->state = rc == 0 || rc == -PVI_EPREEMPTED ? op->ctx | (uint32_t)op->done << (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT) : 0;
+    return rc;
+}
+
+/* Nobody has learnt the number of the context under way: it goes, in as many calls as that takes, if it is that context still. */
+static int alloc_discard(struct call *c)
+{
+    int rc = alloc_run(c, 0);
+
+    if (c->state != 0) {
+        rc = op_run(c, op_begin(c, PVI_OP_FREE_CONTEXT, (uint16_t)(c->state & WORD_CTX)));
+    }
+    return rc == -PVI_EPREEMPTED ? -PVI_XEN_ERESTART : -PVI_XEN_EFAULT;
 }
 
 static int alloc_context(struct call *c)
 {
     struct pvi_xen43_alloc *alloc = (void *)c->abi->wire.bytes;
-    uint32_t flags = alloc->alloc_flags;
-    struct pvi_op *op;
-    uint16_t ctx;
     int rc;
 
-    if ((flags & ~PVI_XEN43_ALLOC_IDENTITY) != 0) {
-        return -PVI_XEN_EINVAL;
+    alloc->pad = 0;
+    if (c->state == 0 && (alloc->alloc_flags & ~PVI_XEN43_ALLOC_IDENTITY) != 0) { /* later they decide nothing any more */
+        return answer(c, -PVI_XEN_EINVAL);
     }
-    op = op_begin(c, PVI_OP_ALLOC_CONTEXT, 0);
-    op->flags = flags != 0 ? PVI_ALLOC_IDENTITY : 0;
-    op->ctx = (uint16_t)(c->state & WORD_CTX);
-    op->done = c->state >> (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
-    if ((op->ctx == 0) != (op->done == 0)) {
-        return -PVI_XEN_EINVAL;
-    }
-    rc = op_run(c, op);
-    ctx = op->ctx;
+    rc = alloc_run(c, alloc->alloc_flags);
     if (rc == -PVI_EPREEMPTED) {
-        c->state = ctx | (uint32_t)op->done << (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
+        return -PVI_XEN_ERESTART;
     }
     if (rc != 0) {
-        return alloc_error(c, rc);
+        return answer(c, rc == -PVI_ENOTINIT ? -PVI_XEN_ENOSPC : pvi_xen_error(rc));
     }
-    memset(alloc, 0, sizeof(*alloc));
-    alloc->ctx_no = ctx;
-    alloc->alloc_flags = flags;
-    rc = copy_out(c);
-    if (rc != 0) {
-        /* Nobody has learnt its number. One that is large ends with the domain, if its owner does not free it before. */
-        (void)op_run(c, op_begin(c, PVI_OP_FREE_CONTEXT, ctx));
-    }
-    return rc;
+    alloc->ctx_no = (uint16_t)(c->state & WORD_CTX);
+    return copy_out(c) != 0 ? alloc_discard(c) : 0;
 }
 
 static int free_context(struct call *c)
@@ -257,8 +274,32 @@ static int free_context(struct call *c)
         return -PVI_XEN_EINVAL;
     }
     op->flags = in->free_flags != 0 ? PVI_FREE_REATTACH : 0;
+    rc = in->ctx_no != 0 ? op_run(c, op) : -PVI_EDEFAULT;
+    return rc == -PVI_ENOTINIT ? -PVI_XEN_ENOENT : pvi_xen_error(rc);
+}
+
+/*
+ * Is there such a context, and can all of a range be mapped in it as far as its address tells? Asked by an unmap that stands behind its
+ * own end: there nothing is changed.
+ */
+static int range_judge(struct call *c, uint16_t ctx, uint64_t dfn, uint64_t nr)
+{
+    struct pvi_op *op = op_begin(c, PVI_OP_UNMAP, ctx);
+    int rc;
+
+    op->u.unmap.dfn.f = dfn;
+    op->u.unmap.nr = nr;
+    op->done = nr;
     rc = op_run(c, op);
-    return rc == -PVI_ENOTINIT ? no_context(c, rc, -PVI_XEN_ENOENT) : pvi_xen_error(rc);
+    return rc == -PVI_EINVAL ? 0 : rc;
+}
+
+/* Is there such a context, if only on its end? 0, or an enum pvi_err, negated. */
+static int context_judge(struct call *c, uint16_t ctx)
+{
+    int rc = range_judge(c, ctx, 0, 1);
+
+    return rc == -PVI_EALIGN || rc == -PVI_ERESERVED ? 0 : rc;
 }
 
 static int reattach_device(struct call *c)
@@ -272,8 +313,11 @@ static int reattach_device(struct call *c)
     }
     op->u.reattach.sbdf.v = (uint32_t)in->dev.seg << 16 | (uint32_t)in->dev.bus << 8 | in->dev.devfn;
     rc = op_run(c, op);
+    if (rc == -PVI_ENOCTX && context_judge(c, in->ctx_no) == 0) {
+        return -PVI_XEN_EINVAL; /* there it is, but on its end */
+    }
     if (rc == -PVI_ENOTINIT) {
-        return no_context(c, rc, -PVI_XEN_ENOENT);
+        return -PVI_XEN_ENOENT;
     }
     return rc == -PVI_EEXIST ? -PVI_XEN_EADDRINUSE : pvi_xen_error(rc);
 }
@@ -283,40 +327,25 @@ static int reattach_device(struct call *c)
 /* Frames of a page that the caller named, if it can be named; 0: no. */
 static uint64_t page_frames(struct call *c, uint32_t pgsize)
 {
-    struct pvi_op *op;
+    struct pvi_domain *d = c->abi->caller;
+    uint32_t flags;
+    uint64_t sizes = c->domid == PVI_DOMID_SELF ? d->table.page_sizes : capabilities(c, &flags);
 
-    if (pgsize == PVI_PAGE_SIZE) {
-        return 1; /* whether the context has pages so small is asked again for the range */
-    }
-    op = op_begin(c, PVI_OP_QUERY_CAPS, 0);
-    if (op_run(c, op) != 0 || (pgsize & (pgsize - 1)) != 0 || (pgsize & page_mask(op)) == 0) {
-        return 0;
-    }
-    return pgsize >> PVI_PAGE_LG2;
-}
-
-/* A range without a page: only whether there is such a context. */
-static int empty_range(struct call *c, uint16_t ctx)
-{
-    int rc = op_run(c, op_begin(c, PVI_OP_LOOKUP, ctx));
-
-    return rc == -PVI_ENOCTX || rc == -PVI_EDEFAULT || rc == -PVI_ENOTINIT || rc == -PVI_ENOIOMMU || rc == -PVI_EDYING
-               ? range_error(c, rc)
-               : 0;
+    return (pgsize & (pgsize - 1)) == 0 && (pgsize & page_mask(sizes)) != 0 ? pgsize >> PVI_PAGE_LG2 : 0;
 }
 
 /* Is a known flag without its capability asked for? */
 static int map_flags(struct call *c, uint32_t flags)
 {
     const uint32_t known = PVI_XEN43_MAP_READABLE | PVI_XEN43_MAP_WRITEABLE | PVI_XEN43_MAP_CACHE | PVI_XEN43_MAP_NO_FLUSH;
-    struct pvi_op *op;
+    uint32_t caps;
 
     if ((flags & ~known) != 0 || (flags & (PVI_XEN43_MAP_READABLE | PVI_XEN43_MAP_WRITEABLE)) == 0) {
         return -PVI_XEN_EINVAL;
     }
     if ((flags & PVI_XEN43_MAP_CACHE) != 0) {
-        op = op_begin(c, PVI_OP_QUERY_CAPS, 0);
-        return op_run(c, op) == 0 && (op->u.caps.flags & PVI_CAP_SNOOP) != 0 ? 0 : -PVI_XEN_EOPNOTSUPP;
+        (void)capabilities(c, &caps);
+        return (caps & PVI_CAP_SNOOP) != 0 ? 0 : -PVI_XEN_EOPNOTSUPP;
     }
     return 0;
 }
@@ -335,19 +364,16 @@ static void unmap_rest(struct call *c, uint16_t ctx, uint64_t dfn, uint64_t nr)
 static int map_pages(struct call *c)
 {
     struct pvi_xen43_map_pages *m = (void *)c->abi->wire.bytes;
-    uint64_t frames, done;
+    uint64_t frames = page_frames(c, m->pgsize), done;
     struct pvi_op *op;
     int rc = map_flags(c, m->map_flags);
 
-    if (rc != 0) {
-        return rc;
+    memset(m->pad, 0, sizeof(m->pad));
+    if (rc == 0 && (frames == 0 || ((m->dfn | m->gfn) & (frames - 1)) != 0)) {
+        rc = -PVI_XEN_EINVAL;
     }
-    frames = page_frames(c, m->pgsize);
-    if (frames == 0 || ((m->dfn | m->gfn) & (frames - 1)) != 0) {
-        return -PVI_XEN_EINVAL;
-    }
-    if (m->nr_pages == 0) {
-        return empty_range(c, m->ctx_no);
+    if (rc != 0 || m->nr_pages == 0) {
+        return answer(c, rc != 0 ? rc : range_error(context_judge(c, m->ctx_no)));
     }
     op = op_begin(c, PVI_OP_MAP, m->ctx_no);
     op->flags = (m->map_flags & PVI_XEN43_MAP_READABLE) != 0 ? PVI_MAP_READ : 0;
@@ -363,23 +389,23 @@ static int map_pages(struct call *c)
     if (op->done != done) {
         unmap_rest(c, m->ctx_no, m->dfn + done, op->done - done);
     }
-    memset(m->pad, 0, sizeof(m->pad));
     m->mapped += (uint32_t)(done / frames);
     if (rc == -PVI_EPREEMPTED) {
         m->gfn += done;
         m->dfn += done;
         m->nr_pages -= (uint32_t)(done / frames);
     }
-    return answer(c, range_error(c, rc));
+    return answer(c, range_error(rc));
 }
 
-/* How many of nr pages, from the first on, are mapped whole; *why: what is wrong with the next. */
+/* How many of nr pages, from the first on, are mapped whole, as far as was looked; *why: what is wrong with the next. */
 static uint32_t mapped_pages(struct call *c, uint16_t ctx, uint64_t dfn, uint64_t frames, uint32_t nr, int *why)
 {
     uint64_t at = dfn, end = dfn + nr * frames;
+    unsigned looks = 0;
 
     *why = 0;
-    while (at < end) {
+    while (at < end && (looks++ < UNMAP_LOOKS || (at & (frames - 1)) != 0)) {
         struct pvi_op *op = op_begin(c, PVI_OP_LOOKUP, ctx);
 
         op->u.lookup.dfn.f = at;
@@ -400,10 +426,10 @@ static int unmap_some(struct call *c, const struct pvi_xen43_unmap_pages *m, uin
     int rc, why = 0;
 
     if (frames > 1) {
-        nr = nr < UNMAP_PAGES ? nr : UNMAP_PAGES;
-        nr = mapped_pages(c, m->ctx_no, m->dfn, frames, nr, &why);
+        rc = range_judge(c, m->ctx_no, m->dfn, nr * frames);
+        nr = rc == 0 ? mapped_pages(c, m->ctx_no, m->dfn, frames, nr, &why) : 0;
         if (nr == 0) {
-            return why;
+            return rc != 0 ? rc : why;
         }
     }
     op = op_begin(c, PVI_OP_UNMAP, m->ctx_no);
@@ -423,21 +449,21 @@ static int unmap_pages(struct call *c)
     uint32_t done = 0;
     int rc;
 
-    if (frames == 0 || (m->dfn & (frames - 1)) != 0) {
-        return -PVI_XEN_EINVAL;
-    }
-    if (m->nr_pages == 0) {
-        return empty_range(c, m->ctx_no);
-    }
-    rc = unmap_some(c, m, frames, &done);
     memset(m->pad, 0, sizeof(m->pad));
     m->pad1 = 0;
+    if (frames == 0 || (m->dfn & (frames - 1)) != 0) {
+        return answer(c, -PVI_XEN_EINVAL);
+    }
+    if (m->nr_pages == 0) {
+        return answer(c, range_error(context_judge(c, m->ctx_no)));
+    }
+    rc = unmap_some(c, m, frames, &done);
     m->unmapped += done;
     if (rc == -PVI_EPREEMPTED) {
         m->dfn += done * frames;
         m->nr_pages -= done;
     }
-    return answer(c, range_error(c, rc));
+    return answer(c, range_error(rc));
 }
 
 static int flush_pages(struct call *c)
@@ -450,12 +476,12 @@ static int flush_pages(struct call *c)
         return -PVI_XEN_EINVAL;
     }
     if (in->nr_pages == 0) {
-        return empty_range(c, in->ctx_no);
+        return range_error(context_judge(c, in->ctx_no));
     }
     op = op_begin(c, PVI_OP_FLUSH, in->ctx_no);
     op->u.unmap.dfn.f = in->dfn;
     op->u.unmap.nr = in->nr_pages * frames;
-    return range_error(c, op_run(c, op));
+    return range_error(op_run(c, op));
 }
 
 static int lookup_page(struct call *c)
@@ -470,7 +496,7 @@ static int lookup_page(struct call *c)
     op->u.lookup.dfn.f = io->dfn;
     rc = op_run(c, op);
     if (rc != 0) {
-        return range_error(c, rc);
+        return range_error(rc);
     }
     io->gfn = op->u.lookup.gfn.f;
     io->prot = (op->u.lookup.prot & PVI_READ) != 0 ? PVI_XEN43_MAP_READABLE : 0u;
@@ -480,22 +506,16 @@ static int lookup_page(struct call *c)
 
 /* --- the call ------------------------------------------------------------------------------------ */
 
-static int dispatch(struct call *c)
+static int run(struct call *c)
 {
     int rc;
 
-    if (c->subop == PVI_XEN43_NOOP) {
-        return 0;
-    }
-    if (c->subop >= sizeof(wires) / sizeof(wires[0]) || wires[c->subop].size == 0 || (c->state != 0 && c->subop != PVI_XEN43_ALLOC_CONTEXT)) {
-        return -PVI_XEN_EOPNOTSUPP;
-    }
     if (c->subop == PVI_XEN43_QUERY_CAPABILITIES) {
         return query_capabilities(c);
     }
     rc = copy_in(c);
     if (rc != 0) {
-        return rc;
+        return c->state != 0 ? alloc_discard(c) : rc;
     }
     switch (c->subop) {
     case PVI_XEN43_INIT:
@@ -515,6 +535,23 @@ static int dispatch(struct call *c)
     default:
         return lookup_page(c);
     }
+}
+
+static int dispatch(struct call *c)
+{
+    int rc;
+
+    if (c->state != 0 && c->subop != PVI_XEN43_ALLOC_CONTEXT) {
+        return -PVI_XEN_EOPNOTSUPP;
+    }
+    if (c->subop == PVI_XEN43_NOOP) {
+        return 0;
+    }
+    if (c->subop >= sizeof(wires) / sizeof(wires[0]) || wires[c->subop].size == 0) {
+        return -PVI_XEN_EOPNOTSUPP;
+    }
+    rc = run(c);
+    return rc != 0 && rc != -PVI_XEN_ERESTART && c->subop != PVI_XEN43_QUERY_CAPABILITIES && no_interface(c) ? -PVI_XEN_ENODEV : rc;
 }
 
 /* The same for another domain; the structure is the caller's. */
@@ -546,6 +583,9 @@ int pvi_xen43_call(struct pvi_abi_call *call, uint32_t *word, uint64_t arg)
     c.subop = *word & WORD_SUBOP;
     c.state = *word >> WORD_CTX_SHIFT;
     c.domid = PVI_DOMID_SELF;
+    if (c.state != 0 && ((c.state & WORD_CTX) == 0 || c.state >> (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT) == 0)) {
+        return -PVI_XEN_EOPNOTSUPP; /* nothing of ours: a number that no sub-operation has */
+    }
     rc = c.subop == PVI_XEN43_REMOTE_CMD ? remote(&c) : dispatch(&c);
     if (rc == -PVI_XEN_ERESTART) {
         *word = (*word & WORD_SUBOP) | c.state << WORD_CTX_SHIFT;

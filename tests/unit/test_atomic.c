@@ -54,6 +54,8 @@ static void compose(void)
     fx_map(&f, a, A_2M + 0x100, GUEST_SCATTER, 0x200, PVI_READ);
     fx_reattach(&f, b, 0);
     fx_rights(&f, a, A_1G + 0x1000, 0x300, PVI_READ);   /* cuts a leaf of 1 GiB */
+    fx_unmap(&f, a, A_2M + 0x100, 0x200);               /* as many runs as frames, none of which was there when it began */
+    fx_rights(&f, a, A_HVM + 5, 10, PVI_RW);
     fx_unmap(&f, a, A_HVM, 700);                        /* a table and a half: empty afterwards */
     fx_map(&f, a, A_HVM & ~0x1ffull, GUEST_PV, 0x400, PVI_RW); /* large leaves would fit over the empty tables */
     fx_rights(&f, a, A_SCATTER + 3, 10, PVI_READ);
@@ -62,11 +64,12 @@ static void compose(void)
     fx_map(&f, b, A_NEW, GUEST_PV + 0x1000, 0x1000, PVI_RW);
     fx_reattach(&f, a, 0);
     fx_unmap(&f, b, A_2M, 0x200);
+    fx_unmap(&f, a, A_1G + 0x2000, 0x100);              /* nothing flushes this but the end */
     fx_op(&f, PVI_OP_NOOP, 0);
     f.batch.flags = PVI_BATCH_ATOMIC;
 }
 
-#define COMPOSED 13u
+#define COMPOSED 16u
 
 /* The batch failed at operation k with that status, and nothing has happened. */
 static void judge_nothing(unsigned k, int status)
@@ -161,6 +164,10 @@ static void failing(struct fx *fx, const struct fx_cfg *cfg)
             judge_nothing(k, status);
         }
     }
+    compose();
+    pvi_posix_fail(f.host, PVI_AT_DID_ALLOC, 1, false); /* context b is on no unit yet: the first move fails, with its old home held */
+    CHECK_EQ(fx_submit(&f), 0);
+    judge_nothing(2, -PVI_ENOSPC);
     compose();
     expect_all();
     fx_down(&f);
@@ -322,6 +329,57 @@ static void test_short_of_pages(void **state)
     fx_each(short_of_pages);
 }
 
+/* Takes all pages that are free while the batch stands, as another context may. */
+static bool grab(void *opaque, uint64_t nr)
+{
+    static struct pvi_quota nobody = {.limit = UINT32_MAX};
+    struct pvi_page **taken = opaque, *more, *last;
+    struct pvi_pool_usage pool;
+
+    pvi_pool_usage(&f.dom.pool, &pool);
+    if (f.dom.tx.phase >= 2 && f.dom.tx.op > 8 && pool.nr_free != 0) { /* most of it has run */
+        CHECK_EQ(pvi_pool_take(&f.dom.pool, &nobody, pool.nr_free, 0, PVI_PAGE_LIST, &more), 0);
+        for (last = more; last->next; last = last->next) {
+        }
+        last->next = *taken;
+        *taken = more;
+        f.held += pool.nr_free;
+    }
+    (void)nr;
+    return true;
+}
+
+/* The way back needs no page, whoever has taken those that the batch itself gave back meanwhile. */
+static void pages_gone(struct fx *fx, const struct fx_cfg *cfg)
+{
+    (void)fx;
+    begin(cfg);
+    for (unsigned k = 12; k < COMPOSED; k++) {
+        struct pvi_page *taken = NULL;
+
+        compose();
+        (void)spoil(k, 2);
+        pvi_posix_preempt_call(f.host, grab, &taken);
+        CHECK_EQ(fx_submit(&f), 0);
+        pvi_posix_preempt_call(f.host, NULL, NULL);
+        CHECK(taken);
+        CHECK_EQ(f.op[k].status == -PVI_EHW, false);
+        for (unsigned i = 0; i < f.nr_ops; i++) {
+            CHECK(f.op[i].status == -PVI_ECANCELED || f.op[i].status == -PVI_ENOMEM || i == k);
+        }
+        fx_check(&f);
+        pvi_pool_put_list(&f.dom.pool, taken);
+        f.held = 0;
+    }
+    fx_down(&f);
+}
+
+static void test_pages_gone(void **state)
+{
+    (void)state;
+    fx_each(pages_gone);
+}
+
 /* --- trouble -------------------------------------------------------------------------------------- */
 
 struct death {
@@ -452,7 +510,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),          cmocka_unit_test(test_failing_at_each), cmocka_unit_test(test_preempted),
-        cmocka_unit_test(test_short_of_pages), cmocka_unit_test(test_death),           cmocka_unit_test(test_hardware),
+        cmocka_unit_test(test_short_of_pages), cmocka_unit_test(test_pages_gone), cmocka_unit_test(test_death),           cmocka_unit_test(test_hardware),
         cmocka_unit_test(test_refused),
     };
 

@@ -12,13 +12,15 @@
  * Where the published header and the published code differ, callers get what the code returned:
  *
  *   case                              header         code, and here
- *   init twice                        -EACCESS       -EACCES
+ *   init twice                        -EACCESS       -EACCES, whatever it asks for
  *   map onto something mapped         -EINVAL        -EADDRINUSE
  *   map, unmap in a reserved region   -              -EADDRNOTAVAIL
  *   map of a GFN with no frame        -              -ENOENT (an owner that is another: -EPERM)
  *   map, unmap in context 0 or none   -              -EINVAL (free, reattach: -ENOENT; free of 0: -EINVAL)
  *   map, unmap of 0 pages             -              0
  *   mapped, unmapped                  OUT            added to what the caller put there
+ *   reattach to a context on its end  -              -EINVAL
+ *   alloc, map, unmap with an error   -              the structure is written back nevertheless, with what it held
  *   contexts before init              -              query: 0; alloc: -ENOSPC; map: -EINVAL; free, reattach: -ENOENT
  *   init with 2^32 - 1 contexts       -              -E2BIG, also for more than the host's limit; n + 1 = 0 modulo 2^16: -EINVAL
  *   init with too large an arena      -              -ENOMEM
@@ -26,7 +28,7 @@
  * and where the code was wrong (docs/abi.md lists its defects and the tests that hold them) callers get what the header says.
  *
  * A domain without IOMMU, or one that may not initialise and for which nobody has, sees no contexts in its capabilities, and every
- * operation but noop and query gives -ENODEV.
+ * known operation but noop and query gives -ENODEV, whatever else is wrong with it.
  *
  * Ours, and not in any published header: lookup_page (14), the layout of flush_nested's structure, capability bit 6.
  */

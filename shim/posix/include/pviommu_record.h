@@ -61,6 +61,12 @@ void pvi_posix_violations_reset(struct pvi_host *h);
  */
 void pvi_posix_checkpoint(struct pvi_host *h);
 
+/**
+ * Whether cached absence and write buffers may be owed for additions where the guest runs again (PVI_MAP_NO_FLUSH); at first not. The account
+ * stays. @return how many ranges are owed for additions now; 0 in builds without recorder.
+ */
+uint64_t pvi_posix_postponed(struct pvi_host *h, bool allowed);
+
 /** Compares every live page with what the recorder has seen stored to it. For the end of a test. */
 void pvi_posix_check_all(struct pvi_host *h);
 
