@@ -150,7 +150,7 @@ enum pvi_opcode {
 #define PVI_FOREIGN_OFFSET 0x8u     /**< FOREIGN_LOOKUP */
 
 #define PVI_CAP_IDENTITY 0x1u         /**< ALLOC_CONTEXT takes PVI_ALLOC_IDENTITY */
-#define PVI_CAP_DEFAULT_IDENTITY 0x2u /**< the default context is identity */
+#define PVI_CAP_DEFAULT_IDENTITY 0x2u /**< the default context lets DMA to the domain's memory through: identity, or it follows the host */
 #define PVI_CAP_INITED 0x4u           /**< init has been done */
 #define PVI_CAP_SNOOP 0x8u            /**< every mapping is coherent with the CPU's caches, whatever a device asks for */
 
@@ -274,6 +274,9 @@ struct pvi_batch {
  *         -PVI_EINVAL: malformed batch (flags, or next beyond nr), nothing was run.
  */
 PVI_MUST_CHECK int pvi_submit(struct pvi_domain *d, struct pvi_batch *b);
+
+/** The same for a batch without PVI_BATCH_ATOMIC, which is EINVAL here: those who have none need less stack. */
+PVI_MUST_CHECK int pvi_batch_run(struct pvi_domain *d, struct pvi_batch *b);
 
 /*
  * The same in pieces, for decoders that read each operation from the guest only when it is its turn: pvi_batch_begin(), then

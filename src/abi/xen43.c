@@ -8,6 +8,9 @@
  */
 #include <pviommu/abi/xen43.h>
 
+/* Each sub-operation has a frame of its own: in one of all together every call would carry the largest. */
+#define ABI_NOINLINE __attribute__((noinline))
+
 #define WORD_SUBOP 0xffu
 #define WORD_CTX_SHIFT 8u    /* alloc: number of the context under way ... */
 #define WORD_CTX 0xfffu
@@ -120,7 +123,7 @@ static int op_run(struct call *c, struct pvi_op *op)
     b->flags = 0;
     b->next = 0;
     b->failed = false;
-    rc = pvi_submit(c->abi->caller, b);
+    rc = pvi_batch_run(c->abi->caller, b);
     return rc == 0 ? op->status : rc;
 }
 
@@ -172,7 +175,7 @@ static uint32_t page_mask(uint64_t page_sizes)
     return (uint32_t)(page_sizes & (2 * LARGEST_PAGE - 1));
 }
 
-static int query_capabilities(struct call *c)
+static ABI_NOINLINE int query_capabilities(struct call *c)
 {
     struct pvi_xen43_capabilities *cap = (void *)c->abi->wire.bytes;
     struct pvi_op *op = op_begin(c, PVI_OP_QUERY_CAPS, 0);
@@ -193,7 +196,7 @@ static int query_capabilities(struct call *c)
     return answer(c, 0);
 }
 
-static int init(struct call *c)
+static ABI_NOINLINE int init(struct call *c)
 {
     const struct pvi_xen43_init *in = (void *)c->abi->wire.bytes;
     struct pvi_op *op = op_begin(c, PVI_OP_INIT, 0);
@@ -244,7 +247,7 @@ static int alloc_discard(struct call *c)
     return rc == -PVI_EPREEMPTED ? -PVI_XEN_ERESTART : -PVI_XEN_EFAULT;
 }
 
-static int alloc_context(struct call *c)
+static ABI_NOINLINE int alloc_context(struct call *c)
 {
     struct pvi_xen43_alloc *alloc = (void *)c->abi->wire.bytes;
     int rc;
@@ -264,7 +267,7 @@ static int alloc_context(struct call *c)
     return copy_out(c) != 0 ? alloc_discard(c) : 0;
 }
 
-static int free_context(struct call *c)
+static ABI_NOINLINE int free_context(struct call *c)
 {
     const struct pvi_xen43_free *in = (void *)c->abi->wire.bytes;
     struct pvi_op *op = op_begin(c, PVI_OP_FREE_CONTEXT, in->ctx_no);
@@ -302,7 +305,7 @@ static int context_judge(struct call *c, uint16_t ctx)
     return rc == -PVI_EALIGN || rc == -PVI_ERESERVED ? 0 : rc;
 }
 
-static int reattach_device(struct call *c)
+static ABI_NOINLINE int reattach_device(struct call *c)
 {
     const struct pvi_xen43_reattach_device *in = (void *)c->abi->wire.bytes;
     struct pvi_op *op = op_begin(c, PVI_OP_REATTACH_DEVICE, in->ctx_no);
@@ -361,7 +364,7 @@ static void unmap_rest(struct call *c, uint16_t ctx, uint64_t dfn, uint64_t nr)
     }
 }
 
-static int map_pages(struct call *c)
+static ABI_NOINLINE int map_pages(struct call *c)
 {
     struct pvi_xen43_map_pages *m = (void *)c->abi->wire.bytes;
     uint64_t frames = page_frames(c, m->pgsize), done;
@@ -442,7 +445,7 @@ static int unmap_some(struct call *c, const struct pvi_xen43_unmap_pages *m, uin
     return rc == 0 && nr < m->nr_pages ? -PVI_EPREEMPTED : rc;
 }
 
-static int unmap_pages(struct call *c)
+static ABI_NOINLINE int unmap_pages(struct call *c)
 {
     struct pvi_xen43_unmap_pages *m = (void *)c->abi->wire.bytes;
     uint64_t frames = page_frames(c, m->pgsize);
@@ -466,7 +469,7 @@ static int unmap_pages(struct call *c)
     return answer(c, range_error(rc));
 }
 
-static int flush_pages(struct call *c)
+static ABI_NOINLINE int flush_pages(struct call *c)
 {
     const struct pvi_xen43_flush_pages *in = (void *)c->abi->wire.bytes;
     uint64_t frames = page_frames(c, in->pgsize);
@@ -484,7 +487,7 @@ static int flush_pages(struct call *c)
     return range_error(op_run(c, op));
 }
 
-static int lookup_page(struct call *c)
+static ABI_NOINLINE int lookup_page(struct call *c)
 {
     struct pvi_xen43_lookup_page *io = (void *)c->abi->wire.bytes;
     struct pvi_op *op = op_begin(c, PVI_OP_LOOKUP, io->ctx_no);

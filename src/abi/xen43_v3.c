@@ -31,7 +31,7 @@ static int op_run(struct pvi_abi_call *call, struct pvi_op *op)
     b->flags = 0;
     b->next = 0;
     b->failed = false;
-    rc = pvi_submit(call->caller, b);
+    rc = pvi_batch_run(call->caller, b);
     return rc == 0 ? op->status : rc;
 }
 

@@ -113,14 +113,10 @@ void pvi_batch_end(struct pvi_batch *b)
     }
 }
 
-int pvi_submit(struct pvi_domain *d, struct pvi_batch *b)
+int pvi_batch_run(struct pvi_domain *d, struct pvi_batch *b)
 {
-    int rc;
+    int rc = pvi_batch_begin(d, b);
 
-    if (b->flags == PVI_BATCH_ATOMIC) {
-        return pvi_tx_submit(d, b);
-    }
-    rc = pvi_batch_begin(d, b);
     if (rc != 0) {
         return rc;
     }
@@ -132,4 +128,9 @@ int pvi_submit(struct pvi_domain *d, struct pvi_batch *b)
     }
     pvi_batch_end(b);
     return rc == -PVI_EPREEMPTED && b->next < b->nr ? rc : 0;
+}
+
+int pvi_submit(struct pvi_domain *d, struct pvi_batch *b)
+{
+    return b->flags == PVI_BATCH_ATOMIC ? pvi_tx_submit(d, b) : pvi_batch_run(d, b);
 }

@@ -10,6 +10,8 @@
 static int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
 {
     const struct pvi_pt_cfg *cfg = &d->table;
+    uint32_t mode = pvi_env_read32(&d->passthrough);
+    bool follows = mode == PVI_PASSTHROUGH_SYNC_PT || mode == PVI_PASSTHROUGH_SHARE_PT;
     struct pvi_pool_usage pool;
 
     memset(&op->u, 0, sizeof(op->u));
@@ -19,7 +21,7 @@ static int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
     op->u.caps.max_iova = cfg->iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << cfg->iova_bits) - 1;
     op->u.caps.page_sizes = cfg->page_sizes;
     op->u.caps.atomic_ops = PVI_ATOMIC_OPS;
-    op->u.caps.flags = PVI_CAP_IDENTITY | (d->cfg.default_identity ? PVI_CAP_DEFAULT_IDENTITY : 0u) |
+    op->u.caps.flags = PVI_CAP_IDENTITY | (d->cfg.default_identity || follows ? PVI_CAP_DEFAULT_IDENTITY : 0u) |
                        (cfg->snoop ? PVI_CAP_SNOOP : 0u);
     pvi_env_acquire(d->host, &d->lock);
     if (d->state == PVI_DOMAIN_READY) {

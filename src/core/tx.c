@@ -47,7 +47,7 @@ static void tx_mark_context(struct pvi_context *ctx, bool tx)
     }
 }
 
-static int tx_mark(struct pvi_domain *d, const struct pvi_batch *b)
+static CORE_NOINLINE int tx_mark(struct pvi_domain *d, const struct pvi_batch *b)
 {
     struct pvi_device *dev;
     uint32_t i;
@@ -123,7 +123,7 @@ static int tx_count_op(struct pvi_domain *d, struct pvi_context *ctx, const stru
     return rc;
 }
 
-static int tx_count(struct pvi_domain *d, const struct pvi_batch *b)
+static CORE_NOINLINE int tx_count(struct pvi_domain *d, const struct pvi_batch *b)
 {
     struct pvi_gather *g = &d->tx.batch->gather;
     struct pvi_context *payer = NULL;
@@ -163,7 +163,7 @@ static int tx_count(struct pvi_domain *d, const struct pvi_batch *b)
 /* --- run ----------------------------------------------------------------------------------------- */
 
 /* Writes what the range holds to the log. ENOENT at a hole, with nothing changed. */
-static int tx_log_op(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_op *op, struct pvi_gather *g)
+static CORE_NOINLINE int tx_log_op(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_op *op, struct pvi_gather *g)
 {
     uint64_t first = tx_first(op), last = first + ((op->u.unmap.nr << PVI_PAGE_LG2) - 1);
     struct pvi_pt_scan *scan = &g->scan;
@@ -194,7 +194,7 @@ static int tx_log_op(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_o
 }
 
 /* Where the device is is held for its way back, then it moves. */
-static int tx_reattach(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g)
+static CORE_NOINLINE int tx_reattach(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_device *dev;
     int rc;
@@ -242,7 +242,7 @@ static int tx_run_op(struct pvi_domain *d, struct pvi_domain *caller, struct pvi
     return pvi_op_run(d, caller, op, g);
 }
 
-static int tx_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_batch *b)
+static CORE_NOINLINE int tx_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_batch *b)
 {
     int rc = 0;
 
@@ -288,7 +288,7 @@ static int tx_let_go(struct pvi_domain *d, struct pvi_batch *b, bool claimed)
 }
 
 /* Nothing on any unit leads to these frames any more. */
-static int tx_commit(struct pvi_domain *d, struct pvi_batch *b, bool claimed)
+static CORE_NOINLINE int tx_commit(struct pvi_domain *d, struct pvi_batch *b, bool claimed)
 {
     struct pvi_tx_record rec;
     struct pvi_frames run;
@@ -310,7 +310,7 @@ static int tx_commit(struct pvi_domain *d, struct pvi_batch *b, bool claimed)
 /* --- the whole ----------------------------------------------------------------------------------- */
 
 /* From now on it is taken back, from operation `from` on. */
-static void tx_fail(struct pvi_domain *d, struct pvi_batch *b, uint32_t from, int status)
+static CORE_NOINLINE void tx_fail(struct pvi_domain *d, struct pvi_batch *b, uint32_t from, int status)
 {
     /* The gather has noted frames that the log has, too, and that are going back to their leaves. */
     if (pvi_gather_flush(&b->gather) != 0 || b->gather.failed) {
@@ -364,7 +364,7 @@ static int tx_step(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_b
 }
 
 /* Everything has been done, or taken back. */
-static void tx_end(struct pvi_domain *d, struct pvi_batch *b)
+static CORE_NOINLINE void tx_end(struct pvi_domain *d, struct pvi_batch *b)
 {
     uint32_t i;
 

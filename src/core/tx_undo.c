@@ -23,7 +23,7 @@ void pvi_tx_release(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
 }
 
 /* The leaves of a map go; frames that they owe wait for the flush, as ever. */
-static int undo_map(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_op *op, struct pvi_gather *g)
+static CORE_NOINLINE int undo_map(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_op *op, struct pvi_gather *g)
 {
     uint64_t first = tx_first(op), at;
     struct pvi_pt_unmap *r = &g->req.unmap;
@@ -89,7 +89,7 @@ static int undo_rights(struct pvi_domain *d, struct pvi_context *ctx, const stru
 }
 
 /* What the log has of one operation, newest first, as far as the operation came. */
-static int undo_log(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_op *op, struct pvi_gather *g)
+static CORE_NOINLINE int undo_log(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_tx_record rec;
     int rc = 0;
@@ -109,7 +109,7 @@ static int undo_log(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_op
     return rc;
 }
 
-static int undo_move(struct pvi_domain *d, struct pvi_op *op, bool claimed)
+static CORE_NOINLINE int undo_move(struct pvi_domain *d, struct pvi_op *op, bool claimed)
 {
     struct pvi_context *from;
     struct pvi_device *dev;
@@ -145,7 +145,7 @@ static int undo_op(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g
 }
 
 /* The log's records of an operation whose context no longer obeys: what they name may still be cached, and is lost. */
-static void undo_lose(struct pvi_domain *d)
+static CORE_NOINLINE void undo_lose(struct pvi_domain *d)
 {
     struct pvi_tx_record rec;
     uint64_t lost = 0;
