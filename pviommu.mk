@@ -15,6 +15,7 @@ PVIOMMU_CORE_SRCS += src/core/did.c
 PVIOMMU_CORE_SRCS += src/core/dispatch.c
 PVIOMMU_CORE_SRCS += src/core/domain.c
 PVIOMMU_CORE_SRCS += src/core/gather.c
+PVIOMMU_CORE_SRCS += src/core/held.c
 PVIOMMU_CORE_SRCS += src/core/lock.c
 PVIOMMU_CORE_SRCS += src/core/ops.c
 PVIOMMU_CORE_SRCS += src/core/ops_range.c
@@ -63,6 +64,7 @@ PVIOMMU_AMDVI_UNIT_SRCS += src/amdvi/unit.c
 
 # What guests speak: one file a wire format; only for a host with such guests.
 PVIOMMU_ABI_SRCS :=
+PVIOMMU_ABI_SRCS += src/abi/native.c
 PVIOMMU_ABI_SRCS += src/abi/xen43.c
 PVIOMMU_ABI_SRCS += src/abi/xen_errno.c
 

@@ -162,6 +162,8 @@ int pvi_batch_target(struct pvi_domain *caller, const struct pvi_op *op, struct 
 int pvi_tx_submit(struct pvi_domain *caller, struct pvi_batch *b);
 /* Takes back what a dying domain's transaction has done. 0 or -PVI_EPREEMPTED. */
 int pvi_tx_abandon(struct pvi_domain *d);
+/* From now on the domain's batch, which nobody is at, is taken back. false: everything in it has already happened. */
+bool pvi_tx_cancel(struct pvi_domain *d, struct pvi_batch *b);
 
 /* ops.c: one operation, from where it stands. */
 int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g);
