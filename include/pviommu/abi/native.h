@@ -112,7 +112,7 @@ struct pvi_native_op {
  * @return 0: it has ended, `next` says how far it came (nr, or behind the first that failed, with PVI_NATIVE_STOP).
  *         -PVI_EPREEMPTED: the host calls again with the same argument; nothing is pending meanwhile.
  *         -PVI_EFAULT: memory of the header, or of element `next`, cannot be read or written; elements before it have been reported. Where it could
- *         not be written, it and at most the PVI_ABI_OPS - 1 behind it may have happened.
+ *         not be written, it and at most the PVI_ABI_OPS - 1 behind it may have happened. Where the header could not, `next` is not true.
  *         Of the header, with nothing done: -PVI_EINVAL (size or op_size too small; next beyond nr, or not 0 with PVI_NATIVE_ATOMIC),
  *         -PVI_EOPNOTSUPP (version), -PVI_EFLAGS, -PVI_ELIMIT (a size above PVI_ABI_TAIL more than ours; a tail that is not zero; too many
  *         elements for PVI_NATIVE_ATOMIC), -PVI_EWRAP (the header or the array wraps).
