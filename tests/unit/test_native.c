@@ -123,10 +123,13 @@ static void test_life(void **state)
 static void test_query(void **state)
 {
     static const uint64_t want[6] = {1, 32, 80, 256, 128, PVI_MAX_WINDOWS};
+    static struct pvi_domain none;
+    struct pvi_domain_cfg dc = {0};
     struct fx_cfg cfg = {0};
 
     (void)state;
     up(&cfg, true);
+    dc.hdom = f.hdom;
     nat_begin(&n, 0);
     nat_op(&n, QUERY, 0, 0, 0, 0, 0);
     nat_op(&n, QUERY, 0, 1, 0, 0, 0);
@@ -140,6 +143,23 @@ static void test_query(void **state)
     }
     CHECK_RC(nat_status(&n, 1), -PVI_EFLAGS);
     CHECK_RC(nat_status(&n, 2), -PVI_EPERM);
+    CHECK_EQ(pvi_domain_init(&none, f.host, &dc), 0); /* as it is without an IOMMU */
+    n.call.caller = &none;
+    nat_begin(&n, 0);
+    nat_op(&n, QUERY, 0, 0, 0, 0, 0);
+    nat_op(&n, CAPS, 0, 0, 0, 0, 0);
+    nat_op(&n, ALLOC, 0, 0, 0, 0, 0);
+    CHECK_RC(nat_call(&n), 0);
+    CHECK_RC(nat_status(&n, 0), 0);
+    CHECK_EQ(nat_arg(&n, 0, 0), 1);
+    CHECK_RC(nat_status(&n, 1), 0);
+    CHECK_EQ(nat_arg(&n, 1, 2), 0);
+    CHECK_RC(nat_status(&n, 2), -PVI_ENOIOMMU);
+    nat_begin(&n, NAT_ATOMIC);
+    nat_op(&n, MAP, 1, 3, DFN, GUEST_PV, 1);
+    CHECK_RC(nat_call(&n), 0);
+    CHECK_RC(nat_status(&n, 0), -PVI_ENOIOMMU);
+    CHECK(!none.held);
     fx_down(&f);
 }
 

@@ -182,7 +182,9 @@ static void test_failing(void **state)
 /* What cannot be part of one, and memory of the hypervisor that is short. */
 static void test_refused(void **state)
 {
+    static struct pvi_op most[256];
     struct fx_cfg cfg = {0};
+    uint64_t mem;
 
     (void)state;
     up(&cfg);
@@ -212,7 +214,17 @@ static void test_refused(void **state)
     while (n.nr < 256) {
         nat_op(&n, PVI_NATIVE_MAP, a, 1, n.nr, GUEST_PV, 1);
     }
-    nat_run(&n);
+    mem = pvi_posix_mem_used(f.host);
+    preempt(true);
+    CHECK_RC(nat_once(&n), -PVI_EPREEMPTED);
+    preempt(false);
+    CHECK(pvi_posix_mem_used(f.host) - mem <= 24 * 1024); /* of the largest */
+    for (unsigned i = 0; i < n.nr; i++) {
+        nat_element(&n, i, &most[i]);
+    }
+    CHECK_RC(nat_call(&n), 0);
+    CHECK_EQ(pvi_posix_mem_used(f.host), mem);
+    nat_judge(&n, most);
     fx_down(&f);
 }
 
