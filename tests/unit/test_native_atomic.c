@@ -315,7 +315,7 @@ static void aborted(struct fx *fx, const struct fx_cfg *cfg)
                 rc = elsewhere(NAT_ATOMIC | NAT_ABORT, 0, H_BYTES);
             }
             CHECK(memcmp(before, n.mem + nat_at(&n, 0, 0), E_BYTES) == 0); /* nothing of the old array is written */
-            CHECK(rc == 0 || rc == -PVI_ENOENT);
+            CHECK(rc == 0 || (rc == -PVI_ENOENT && turns > 8)); /* long before the end it is taken back */
             CHECK(!f.dom.held);
             for (unsigned i = 0; i < n.nr && rc != 0; i++) { /* it had happened: every operation as a whole */
                 sent[i].status = 0;
