@@ -21,6 +21,7 @@ PVIOMMU_CORE_SRCS += src/core/dispatch.c
 PVIOMMU_CORE_SRCS += src/core/domain.c
 PVIOMMU_CORE_SRCS += src/core/foreign.c
 PVIOMMU_CORE_SRCS += src/core/gather.c
+PVIOMMU_CORE_SRCS += src/core/held.c
 PVIOMMU_CORE_SRCS += src/core/lock.c
 PVIOMMU_CORE_SRCS += src/core/ops.c
 PVIOMMU_CORE_SRCS += src/core/ops_range.c
@@ -70,6 +71,7 @@ PVIOMMU_AMDVI_UNIT_SRCS += src/amdvi/unit.c
 
 # What guests speak: one file a wire format; only for a host with such guests.
 PVIOMMU_ABI_SRCS :=
+PVIOMMU_ABI_SRCS += src/abi/native.c
 PVIOMMU_ABI_SRCS += src/abi/xen43.c
 PVIOMMU_ABI_SRCS += src/abi/xen43_v3.c
 PVIOMMU_ABI_SRCS += src/abi/xen_bus.c

@@ -66,6 +66,7 @@ struct pvi_domain_cfg {
 };
 
 struct pvi_batch;
+struct pvi_held;
 
 /** A batch that happens whole or not at all, under way. */
 struct pvi_tx {
@@ -93,6 +94,7 @@ struct pvi_domain {
     struct pvi_device *devices;
     struct pvi_gather gather; /**< of whoever has claimed the domain */
     struct pvi_tx tx;
+    struct pvi_held *held; /**< a guest's batch that happens whole, taken in by a decoder (held.h); NULL: none */
     uint32_t nr_contexts; /**< limit given at init */
     uint32_t init_pages;  /**< pages asked for at init */
     uint32_t slot_hint;   /**< no number below slot_hint + 1 is free */

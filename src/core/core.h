@@ -170,6 +170,8 @@ int pvi_batch_target(struct pvi_domain *caller, const struct pvi_op *op, struct 
 int pvi_tx_submit(struct pvi_domain *caller, struct pvi_batch *b);
 /* Takes back what a dying domain's transaction has done. 0 or -PVI_EPREEMPTED. */
 int pvi_tx_abandon(struct pvi_domain *d);
+/* From now on the domain's batch, which nobody is at, is taken back. false: everything in it has already happened. */
+bool pvi_tx_cancel(struct pvi_domain *d, struct pvi_batch *b);
 /* bus.c: an operation of the interface of 2015, or -PVI_EINVAL */
 int pvi_bus_op(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
 /* The end of a domain's hidden context and of all that the reverse map has of it; resumable */

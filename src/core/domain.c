@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A domain's life, and what all its contexts have in common. */
 #include "core.h"
+#include <pviommu/held.h>
 
 /* The default context needs a root and a few tables for reserved regions, whatever the host says. */
 #define DEFAULT_PAGES_MIN 16u
@@ -276,6 +277,9 @@ int pvi_domain_destroy(struct pvi_domain *d)
         return -PVI_EPREEMPTED;
     }
     rc = pvi_tx_abandon(d);
+    if (rc == 0 && d->held) {
+        pvi_held_drop(d);
+    }
     rc = rc != 0 ? rc : d->has_iommu ? domain_end(d) : pvi_bus_end(d, &d->gather);
     if (rc == 0 && d->slot) {
         for (i = 0; i < d->nr_contexts; i++) {

@@ -511,6 +511,32 @@ int pvi_tx_submit(struct pvi_domain *caller, struct pvi_batch *b)
     return rc;
 }
 
+/* Somebody else than the batch itself says that it is taken back; it stands. */
+static void tx_turn(struct pvi_domain *d, struct pvi_batch *b, int status)
+{
+    pvi_gather_init(&b->gather, d->host, d->cfg.hdom, d->table.ops);
+    b->gather.tx = true;
+    tx_fail(d, b, d->tx.phase == TX_RUN && d->tx.op < b->nr ? d->tx.op : 0, status);
+}
+
+bool pvi_tx_cancel(struct pvi_domain *d, struct pvi_batch *b)
+{
+    bool ours, back = true;
+
+    pvi_env_acquire(d->host, &d->lock);
+    ours = d->tx.batch == b && !d->tx.running;
+    d->tx.running |= ours;
+    pvi_env_release(d->host, &d->lock);
+    if (ours && d->tx.phase < TX_COMMIT) {
+        tx_turn(d, b, -PVI_ECANCELED);
+    }
+    if (ours) {
+        back = d->tx.phase != TX_COMMIT;
+        tx_leave(d);
+    }
+    return back;
+}
+
 int pvi_tx_abandon(struct pvi_domain *d)
 {
     struct pvi_batch *b;
@@ -526,9 +552,7 @@ int pvi_tx_abandon(struct pvi_domain *d)
         return rc;
     }
     if (d->tx.phase < TX_COMMIT) {
-        pvi_gather_init(&b->gather, d->host, d->cfg.hdom, d->table.ops);
-        b->gather.tx = true;
-        tx_fail(d, b, d->tx.phase == TX_RUN && d->tx.op < b->nr ? d->tx.op : 0, -PVI_EDYING);
+        tx_turn(d, b, -PVI_EDYING);
     }
     rc = tx_go(d, d, b, true);
     tx_leave(d);

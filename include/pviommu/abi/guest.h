@@ -13,6 +13,9 @@
 
 /** Elements of an array that one flush serves at most. */
 #define PVI_ABI_OPS 128u
+/** The largest element of any interface, and what a caller's may be larger by. */
+#define PVI_ABI_ELEMENT 80u
+#define PVI_ABI_TAIL 176u
 
 /**
  * A hypercall under way. The host keeps one where at most one hypercall runs at a time (a virtual CPU, or a physical one that is not
@@ -26,7 +29,7 @@ struct pvi_abi_call {
     struct pvi_op op[PVI_ABI_OPS];
     union {
         uint64_t align;
-        unsigned char bytes[32 * PVI_ABI_OPS];
+        unsigned char bytes[PVI_ABI_ELEMENT * PVI_ABI_OPS + PVI_ABI_TAIL];
     } wire; /**< the caller's bytes, as they were read */
 };
 
