@@ -3,7 +3,7 @@
  * @file
  * The native batch as guests pass it: a header, and an array of operations of every kind, each with its own status.
  *
- * One layout for 32- and 64-bit callers: every field is naturally aligned. docs/abi-native.md explains and proposes it.
+ * One layout for 32- and 64-bit callers: every field is naturally aligned. docs/abi.md explains and proposes it.
  *
  * Growth: the header says how large it and its elements are for the caller. What is larger than ours must be zero behind the part that we
  * know, else ELIMIT (of the call; of the element alone). Whoever knows version 1 is understood forever.

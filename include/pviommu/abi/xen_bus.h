@@ -4,7 +4,7 @@
  * Xen's PV-IOMMU interface of 2015: an array of operations on bus frames. Two dialects speak one wire format.
  *
  * PVI_XEN_BUS_SHIPPED answers as hypercall 56 of the XenServer line does; PVI_XEN_BUS_DRAFT_B as "Xen PV IOMMU interface, Draft B" of
- * 12 June 2015 is written. What the draft leaves open is decided in docs/abi-bus.md. Numbers are frames of 4 KiB.
+ * 12 June 2015 is written. What the draft leaves open is decided in docs/abi.md. Numbers are frames of 4 KiB.
  */
 #ifndef PVIOMMU_ABI_XEN_BUS_H
 #define PVIOMMU_ABI_XEN_BUS_H
