@@ -145,6 +145,7 @@ static struct bus_rig r;
 
 struct taker {
     bool inside;
+    int rc;
     int32_t status;
     unsigned done;
 };
@@ -153,6 +154,8 @@ struct taker {
 static bool take_over(void *opaque, uint64_t nr)
 {
     struct taker *t = opaque;
+    uint64_t arg = BUS_ADDR;
+    uint32_t count = 1;
 
     (void)nr;
     if (!t->inside && t->done == 0 && r.f.dom.tx.batch && r.f.dom.tx.op > 0 && r.f.dom.tx.phase == 2) {
@@ -160,7 +163,7 @@ static bool take_over(void *opaque, uint64_t nr)
         r.inside = true;
         bus_begin(&r);
         bus_map(&r, 0x9000, GUEST_PV, PVI_RW);
-        (void)bus_call(&r);
+        t->rc = pvi_xen_bus_call(&r.call, PVI_XEN_BUS_DRAFT_B, &arg, &count);
         t->status = bus_status(&r, 0);
         t->inside = false;
         r.inside = false;
@@ -171,7 +174,7 @@ static bool take_over(void *opaque, uint64_t nr)
 
 static void taken_over(struct bus_rig *rig, const struct fx_cfg *cfg)
 {
-    struct taker t = {false, 0, 0};
+    struct taker t = {false, 0, 0, 0};
     struct pvi_op op[3];
     struct pvi_batch b;
     struct bus_opt opt;
@@ -219,12 +222,14 @@ static void taken_over(struct bus_rig *rig, const struct fx_cfg *cfg)
     CHECK_EQ(pvi_submit(&r.f.dom, &b), 0);
     pvi_posix_preempt_call(r.f.host, NULL, NULL);
     CHECK_EQ(t.done, 1);
-    check_step("in between: %d, the batch: %s", t.status, pvi_strerror(op[2].status));
-    if (t.status == 0) { /* then all devices are the hidden context's */
-        CHECK(r.f.dev[0].ctx == &r.f.dom.bus->ctx);
-    } else {
+    check_step("in between: %d, %d, the batch: %s", t.rc, t.status, pvi_strerror(op[2].status));
+    CHECK_EQ(op[2].status, -PVI_ENOFRAME);
+    if (t.rc == -PVI_XEN_ERESTART) { /* it had to wait */
         CHECK(r.f.dev[0].ctx == &r.f.dom.default_ctx);
+        CHECK_EQ(bus_call(&r), 0);
+        CHECK_EQ(bus_status(&r, 0), 0);
     }
+    CHECK(r.f.dev[0].ctx == &r.f.dom.bus->ctx); /* then all devices are the hidden context's */
     late = fx_device(&r.f, 3, 0);
     late->group = 7;
     CHECK_EQ(pvi_device_add(&r.f.dom, late), 0);
@@ -389,6 +394,85 @@ static void test_log_in_pieces(void **state)
     fx_each(log_in_pieces);
 }
 
+/* --- a context that is still being built --------------------------------------------------------------- */
+
+static struct pvi_op alloc_op;
+static struct pvi_batch alloc_batch;
+
+struct builder {
+    bool inside, seen;
+};
+
+static bool build_on(void *opaque, uint64_t nr)
+{
+    struct builder *t = opaque;
+
+    (void)nr;
+    if (!t->inside && !t->seen && f.dom.tx.phase == 2 && f.dom.tx.op == 1 && f.dom.tx.cursor != 0) {
+        t->inside = true;
+        CHECK_EQ(pvi_submit(&f.dom, &alloc_batch), 0);
+        t->inside = false;
+        t->seen = true;
+    }
+    return false;
+}
+
+static bool at_third(void *opaque, uint64_t nr)
+{
+    (void)opaque;
+    return nr == 3;
+}
+
+static void half_built(struct fx *fx, const struct fx_cfg *with)
+{
+    struct fx_cfg cfg = *with;
+    struct builder t = {false, false};
+    unsigned a;
+
+    (void)fx;
+    cfg.levels = 4;
+    fx_up(&f, &cfg);
+    a = fx_context(&f, 0);
+    fx_begin(&f);
+    fx_map(&f, a, AT, GUEST_SCATTER, 0x40, PVI_RW);
+    fx_expect(&f, 0);
+    memset(&alloc_op, 0, sizeof(alloc_op));
+    memset(&alloc_batch, 0, sizeof(alloc_batch));
+    alloc_op.code = PVI_OP_ALLOC_CONTEXT;
+    alloc_op.domid = PVI_DOMID_SELF;
+    alloc_op.flags = PVI_ALLOC_IDENTITY;
+    alloc_batch.ops = &alloc_op;
+    alloc_batch.nr = 1;
+    pvi_posix_preempt_call(f.host, at_third, NULL);
+    CHECK_EQ(pvi_submit(&f.dom, &alloc_batch), -PVI_EPREEMPTED);
+    CHECK(alloc_op.ctx != 0);
+
+    fx_begin(&f);
+    fx_unmap(&f, a, AT, 0x40);
+    fx_unmap(&f, alloc_op.ctx, 0, 0x100);
+    f.batch.flags = PVI_BATCH_ATOMIC;
+    pvi_posix_preempt_call(f.host, build_on, &t);
+    CHECK_EQ(fx_submit(&f), 0);
+    pvi_posix_preempt_call(f.host, NULL, NULL);
+    check_step("alloc: %s; unmaps: %s, %s", pvi_strerror(alloc_op.status), pvi_strerror(f.op[0].status), pvi_strerror(f.op[1].status));
+    CHECK_EQ(f.op[0].status, -PVI_ECANCELED);
+    fx_begin(&f);
+    fx_lookup(&f, a, AT);
+    CHECK_EQ(fx_submit(&f), 0);
+    CHECK_EQ(f.op[0].status, 0);
+    if (!t.seen) {
+        CHECK_EQ(pvi_submit(&f.dom, &alloc_batch), 0);
+    }
+    CHECK_EQ(alloc_op.status, 0);
+    fx_end(&f, false);
+}
+
+static void test_half_built(void **state)
+{
+    (void)state;
+    fx_each(half_built);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_target_gone),
         cmocka_unit_test(test_region_in_window),
         cmocka_unit_test(test_log_in_pieces),
+        cmocka_unit_test(test_half_built),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
