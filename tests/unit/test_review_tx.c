@@ -417,10 +417,11 @@ static bool build_on(void *opaque, uint64_t nr)
     return false;
 }
 
-static bool at_third(void *opaque, uint64_t nr)
+static bool when_begun(void *opaque, uint64_t nr)
 {
     (void)opaque;
-    return nr == 3;
+    (void)nr;
+    return alloc_op.ctx != 0 && f.dom.slot[alloc_op.ctx - 1]->progress >= 0xa0; /* something is mapped */
 }
 
 static void half_built(struct fx *fx, const struct fx_cfg *with)
@@ -443,13 +444,14 @@ static void half_built(struct fx *fx, const struct fx_cfg *with)
     alloc_op.flags = PVI_ALLOC_IDENTITY;
     alloc_batch.ops = &alloc_op;
     alloc_batch.nr = 1;
-    pvi_posix_preempt_call(f.host, at_third, NULL);
+    pvi_posix_preempt_call(f.host, when_begun, NULL);
     CHECK_EQ(pvi_submit(&f.dom, &alloc_batch), -PVI_EPREEMPTED);
     CHECK(alloc_op.ctx != 0);
+    CHECK_EQ(f.dom.slot[alloc_op.ctx - 1]->state, PVI_CTX_BUILDING);
 
     fx_begin(&f);
     fx_unmap(&f, a, AT, 0x40);
-    fx_unmap(&f, alloc_op.ctx, 0, 0x100);
+    fx_unmap(&f, alloc_op.ctx, 0x10, 0x40);
     f.batch.flags = PVI_BATCH_ATOMIC;
     pvi_posix_preempt_call(f.host, build_on, &t);
     CHECK_EQ(fx_submit(&f), 0);
