@@ -37,9 +37,17 @@ static bool op_ranged(const struct pvi_op *op)
 
 /* --- mark ---------------------------------------------------------------------------------------- */
 
+/* What is being made or taken down is its maker's: for the batch it does not exist. */
+static bool tx_markable(struct pvi_context *ctx)
+{
+    uint8_t state = pvi_context_state(ctx);
+
+    return state == PVI_CTX_LIVE || state == PVI_CTX_BROKEN;
+}
+
 static void tx_mark_context(struct pvi_context *ctx, bool tx)
 {
-    if (ctx && ctx->tx != tx) {
+    if (ctx && ctx->tx != tx && (!tx || tx_markable(ctx))) {
         pvi_context_lock_alone(ctx);
         ctx->tx = tx;
         pvi_context_replain(ctx);

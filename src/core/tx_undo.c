@@ -62,6 +62,10 @@ static int undo_unmap(struct pvi_domain *d, struct pvi_context *ctx, const struc
     r->owe = (uint8_t)(rec->pa_owe & PVI_PAGE_MASK);
     r->keep = true;
     rc = pvi_context_map_slice(ctx, r, g, &at);
+    if (rc == -PVI_EEXIST) { /* a region's table, empty again, where the window has no leaves that small: nobody else needs it */
+        r->keep = false;
+        rc = pvi_context_map_slice(ctx, r, g, &at);
+    }
     d->tx.cursor = r->done >> PVI_PAGE_LG2;
     return rc;
 }
