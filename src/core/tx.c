@@ -388,9 +388,10 @@ static void tx_end(struct pvi_domain *d, struct pvi_batch *b)
     }
     pvi_tx_log_free(d);
     tx_unmark(d);
-    b->next = b->nr;
     pvi_env_acquire(d->host, &d->lock);
     d->tx.batch = NULL;
+    b->tx = NULL;
+    pvi_env_write32(&b->next, b->nr); /* whoever sees this may use the memory again */
     pvi_env_release(d->host, &d->lock);
 }
 
@@ -454,7 +455,10 @@ static int tx_check(const struct pvi_domain *d, const struct pvi_batch *b, uint3
     return 0;
 }
 
-/* Makes the domain's transaction this batch, if there is none. */
+/* Somebody has just taken the batch back. */
+#define TX_ENDED 1
+
+/* Makes the domain's transaction this batch, if there is none. EPREEMPTED: somebody is at it. */
 static int tx_begin(struct pvi_domain *d, struct pvi_batch *b)
 {
     struct pvi_tx *tx = &d->tx;
@@ -463,10 +467,13 @@ static int tx_begin(struct pvi_domain *d, struct pvi_batch *b)
 
     pvi_env_acquire(d->host, &d->lock);
     if (tx->batch && (tx->batch != b || tx->running)) {
-        rc = -PVI_EBUSY;
+        rc = tx->batch == b ? -PVI_EPREEMPTED : -PVI_EBUSY;
+    } else if (!tx->batch && b->next == b->nr) {
+        rc = TX_ENDED;
     } else if (!tx->batch) {
         memset(tx, 0, sizeof(*tx));
         tx->batch = b;
+        b->tx = d;
         for (i = 0; i < b->nr; i++) {
             b->ops[i].status = 0;
             if (b->ops[i].code == PVI_OP_REATTACH_DEVICE) {
@@ -486,11 +493,21 @@ static void tx_leave(struct pvi_domain *d)
     pvi_env_release(d->host, &d->lock);
 }
 
+/* Turns the transaction round, unless it is on its way back, or done, already. */
+static void tx_stop(struct pvi_domain *d, struct pvi_batch *b, int why)
+{
+    if (d->tx.phase < TX_COMMIT) {
+        pvi_gather_init(&b->gather, d->host, d->cfg.hdom, d->table.ops);
+        b->gather.tx = true;
+        tx_fail(d, b, d->tx.phase == TX_RUN && d->tx.op < b->nr ? d->tx.op : 0, why);
+    }
+}
+
 int pvi_tx_submit(struct pvi_domain *caller, struct pvi_batch *b)
 {
-    struct pvi_domain *d;
+    struct pvi_domain *d, *under_way;
     uint32_t at = 0;
-    int rc;
+    int rc, right;
 
     if (b->next > b->nr) {
         return -PVI_EINVAL;
@@ -498,8 +515,12 @@ int pvi_tx_submit(struct pvi_domain *caller, struct pvi_batch *b)
     if (b->next == b->nr) {
         return 0;
     }
-    rc = pvi_batch_target(caller, &b->ops[0], &d);
-    if (rc == 0 && d->tx.batch != b) {
+    under_way = b->tx;
+    right = pvi_batch_target(caller, &b->ops[0], &d);
+    rc = under_way ? 0 : right;
+    if (under_way) {
+        d = under_way; /* whatever the host says now: it has our changes, and knows the batch */
+    } else if (rc == 0) {
         rc = pvi_domain_dying(d) ? -PVI_EDYING : tx_check(d, b, &at);
         if (rc == 0 && pvi_domain_state(d) != PVI_DOMAIN_READY) {
             rc = -PVI_ENOTINIT;
@@ -510,9 +531,15 @@ int pvi_tx_submit(struct pvi_domain *caller, struct pvi_batch *b)
         }
     }
     rc = rc == 0 ? tx_begin(d, b) : rc;
+    if (rc == -PVI_EPREEMPTED || rc == TX_ENDED) {
+        return rc == TX_ENDED ? 0 : rc;
+    }
     if (rc != 0) {
         tx_refuse(b, 0, rc, rc);
         return 0;
+    }
+    if (right != 0) {
+        tx_stop(d, b, right);
     }
     rc = tx_go(d, caller, b, false);
     tx_leave(d);
@@ -533,11 +560,7 @@ int pvi_tx_abandon(struct pvi_domain *d)
     if (!b || rc != 0) {
         return rc;
     }
-    if (d->tx.phase < TX_COMMIT) {
-        pvi_gather_init(&b->gather, d->host, d->cfg.hdom, d->table.ops);
-        b->gather.tx = true;
-        tx_fail(d, b, d->tx.phase == TX_RUN && d->tx.op < b->nr ? d->tx.op : 0, -PVI_EDYING);
-    }
+    tx_stop(d, b, -PVI_EDYING);
     rc = tx_go(d, d, b, true);
     tx_leave(d);
     return rc;
