@@ -135,7 +135,6 @@ static int tx_count(struct pvi_domain *d, const struct pvi_batch *b)
 {
     struct pvi_gather *g = &d->tx.batch->gather;
     struct pvi_context *payer = NULL;
-    uint64_t records;
     uint32_t i;
     int rc = 0;
 
@@ -162,10 +161,12 @@ static int tx_count(struct pvi_domain *d, const struct pvi_batch *b)
     for (i = 0; i < b->nr && !payer; i++) {
         payer = tx_takes_away(&b->ops[i]) && b->ops[i].ctx != 0 ? pvi_tx_context(d, b->ops[i].ctx) : NULL;
     }
-    records = d->tx.records;
-    d->tx.records = 0;
-    d->tx.op = payer ? i - 1 : 0; /* whose fault it is, if there is no page */
-    return payer ? pvi_tx_log_reserve(d, payer, records) : 0;
+    rc = payer ? pvi_tx_log_reserve(d, payer, g) : 0;
+    if (rc != -PVI_EPREEMPTED) {
+        d->tx.records = 0;
+        d->tx.op = payer ? i - 1 : 0; /* whose fault it is, if there is no page */
+    }
+    return rc;
 }
 
 /* --- run ----------------------------------------------------------------------------------------- */
@@ -309,8 +310,8 @@ static int tx_commit(struct pvi_domain *d, struct pvi_batch *b, bool claimed)
         pvi_tx_log_pop(d);
         if (run.owe != PVI_OWE_NONE) {
             pvi_host_frame_put(d->host, d->cfg.hdom, &run);
-            rc = pvi_checkpoint(&b->gather);
         }
+        rc = pvi_checkpoint(&b->gather);
     }
     return rc == 0 ? tx_let_go(d, b, claimed) : rc;
 }
@@ -386,7 +387,6 @@ static void tx_end(struct pvi_domain *d, struct pvi_batch *b)
         }
         b->failed = true;
     }
-    pvi_tx_log_free(d);
     tx_unmark(d);
     pvi_env_acquire(d->host, &d->lock);
     d->tx.batch = NULL;
@@ -408,6 +408,7 @@ static int tx_go(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_bat
         ended = d->tx.phase >= TX_COMMIT;
         rc = tx_step(d, caller, b, claimed);
     }
+    rc = rc == 0 ? pvi_tx_log_free(d, &b->gather) : rc;
     if (rc == 0) {
         tx_end(d, b);
     } else if ((pvi_gather_flush(&b->gather) != 0 || b->gather.failed) && d->tx.phase < TX_COMMIT) {

@@ -105,6 +105,7 @@ static int undo_log(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_op
         if (d->tx.cursor >= nr) {
             pvi_tx_log_pop(d);
             d->tx.cursor = 0;
+            rc = pvi_checkpoint(g);
             continue;
         }
         rc = op->code == PVI_OP_UNMAP ? undo_unmap(d, ctx, &rec, nr, g) : undo_rights(d, ctx, &rec, nr, g);

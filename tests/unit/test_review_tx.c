@@ -361,6 +361,13 @@ static bool pace(void *opaque, uint64_t nr)
     return false;
 }
 
+static bool at_all(void *opaque, uint64_t nr)
+{
+    (void)opaque;
+    (void)nr;
+    return true;
+}
+
 /* Pages that a batch's log takes, and gives back, between two checkpoints. */
 static void log_in_pieces(struct fx *fx, const struct fx_cfg *with)
 {
@@ -385,6 +392,19 @@ static void log_in_pieces(struct fx *fx, const struct fx_cfg *with)
     (void)pace(&p, 0);
     check_step("%u pages at once", p.most);
     CHECK(p.most <= 128);
+    for (unsigned i = 0; i < 2; i++) { /* and preempted at every checkpoint, on the way back and on the way out */
+        fx_begin(&f);
+        fx_map(&f, a, AT, i == 0 ? GUEST_HVM + GUEST_HVM_NR - 0x1000 : GUEST_HVM, 160 * 1500, PVI_RW);
+        fx_unmap(&f, a, AT, 160 * 1500);
+        f.batch.flags = PVI_BATCH_ATOMIC;
+        pvi_posix_preempt_call(f.host, at_all, NULL);
+        CHECK_EQ(fx_submit(&f), 0);
+        pvi_posix_preempt_call(f.host, NULL, NULL);
+        CHECK(f.preempted > 20);
+        CHECK_EQ(f.op[0].status, i == 0 ? -PVI_ENOFRAME : 0);
+        CHECK_EQ(f.op[1].status, i == 0 ? -PVI_ECANCELED : 0);
+        CHECK(!f.dom.tx.spare && f.dom.tx.records == 0);
+    }
     fx_end(&f, false);
 }
 
