@@ -247,7 +247,8 @@ struct pvi_op {
  * at a hole (ENOENT) before they change anything. EBUSY of all operations: another such batch of the domain is under way; EINVAL: an
  * operation that cannot be part of one, or another domain's; ELIMIT: too many. If a flush fails all say EHW, the contexts are broken,
  * and what they held is written off. Batch and operations stay where they are until the batch has ended, or pvi_domain_destroy() has: a domain that
- * dies takes its batch back.
+ * dies takes its batch back. Meanwhile the same batch, submitted again, answers EPREEMPTED. A caller that has lost the right to act for the
+ * domain gets what pvi_host_domain() says, and the batch is taken back.
  */
 #define PVI_BATCH_ATOMIC 0x2u
 #define PVI_ATOMIC_OPS 256u
@@ -261,6 +262,7 @@ struct pvi_batch {
     /* the library's own */
     uint32_t flushed; /**< operations before this one have been reported */
     bool failed;
+    struct pvi_domain *tx; /**< whose transaction it is, while one is under way */
     struct pvi_gather gather;
 };
 

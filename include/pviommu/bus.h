@@ -113,4 +113,13 @@ PVI_MUST_CHECK int pvi_grant_map(struct pvi_domain *d, struct pvi_bus_work *w, p
  */
 PVI_MUST_CHECK int pvi_grant_unmap(struct pvi_domain *d, struct pvi_bus_work *w, pvi_iova at, pvi_pa pa);
 
+/**
+ * May the domain map at all? Not where its devices translate through the host's own table (share_pt): the hidden context begins with
+ * what they reach, and that table is not the library's to read.
+ */
+static inline bool pvi_bus_maps(struct pvi_domain *d)
+{
+    return d->has_iommu && d->cfg.bus_pages != 0 && pvi_env_read32(&d->passthrough) != PVI_PASSTHROUGH_SHARE_PT;
+}
+
 #endif

@@ -97,9 +97,9 @@ static struct pvi_xen_bus_op *element(struct pvi_abi_call *call, uint32_t i)
     return (struct pvi_xen_bus_op *)(void *)&call->wire.bytes[i * PVI_XEN_BUS_SIZE];
 }
 
-static void decode_caps(const struct pvi_domain *d, const struct bus_dialect *di, struct pvi_xen_bus_op *e)
+static void decode_caps(struct pvi_domain *d, const struct bus_dialect *di, struct pvi_xen_bus_op *e)
 {
-    bool maps = d->has_iommu && d->cfg.bus_pages != 0;
+    bool maps = pvi_bus_maps(d);
 
     e->flags = 0;
     if (maps && di->offset) {
@@ -171,7 +171,7 @@ static void decode_unmap_foreign(const struct bus_dialect *di, const struct pvi_
 }
 
 /* Element to operation; what is answered without one leaves a NOOP, and the status in the element. */
-static void decode(const struct pvi_domain *d, const struct bus_dialect *di, struct pvi_xen_bus_op *e, struct pvi_op *op)
+static void decode(struct pvi_domain *d, const struct bus_dialect *di, struct pvi_xen_bus_op *e, struct pvi_op *op)
 {
     int rc = 0;
 

@@ -88,7 +88,8 @@ static int bus_take(struct pvi_domain *d, struct pvi_gather *g)
             dev = dev->next;
             continue;
         }
-        rc = pvi_device_move(d, dev, &d->bus->ctx);
+        /* A batch that happens as a whole counts on where its devices are. */
+        rc = dev->ctx->tx ? -PVI_EPREEMPTED : pvi_device_move(d, dev, &d->bus->ctx);
         if (rc == -PVI_ENOMEM || rc == -PVI_EQUOTA) {
             rc = pvi_gather_recover(g, rc); /* moved in the next turn if that gave pages back */
             rc = rc == 0 ? pvi_device_move(d, dev, &d->bus->ctx) : rc;

@@ -11,12 +11,6 @@ static inline bool pvi_bus_is_ready(struct pvi_domain *d)
 {
     return pvi_env_read32(&d->bus_state) == PVI_BUS_READY;
 }
-/* May the domain map at all? */
-static inline bool pvi_bus_maps(const struct pvi_domain *d)
-{
-    return d->has_iommu && d->cfg.bus_pages != 0;
-}
-
 /* bus_range.c: leaves of the hidden context, each looked at and changed under one lock */
 
 /* What a removal may take. */

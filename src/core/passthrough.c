@@ -151,7 +151,7 @@ int pvi_share_stop(struct pvi_domain *d)
     if (rc != 0) {
         return rc;
     }
-    if (ctx->nr_devices != 0) {
+    if (ctx->nr_devices != 0 || ctx->tx) { /* a device may be on its way back */
         rc = -PVI_EBUSY;
     } else {
         ctx->shared_root = none;

@@ -129,6 +129,12 @@ static int region_claim(struct pvi_context *ctx, const struct pvi_region *region
     return r->inherited ? 1 : 0;
 }
 
+/* A transaction's way back needs the tables that it has emptied. In the default context it changes none. */
+static bool region_keeps(const struct pvi_context *ctx)
+{
+    return ctx->tx && ctx->id != 0;
+}
+
 /* Unmaps [first, last] of a region; what cannot be flushed is the gather's affair. */
 static int region_unmap(struct pvi_context *ctx, uint64_t first, uint64_t last, struct pvi_gather *g)
 {
@@ -140,6 +146,7 @@ static int region_unmap(struct pvi_context *ctx, uint64_t first, uint64_t last, 
     u->next = first;
     u->last = last;
     u->holes = true;
+    u->keep = region_keeps(ctx);
     while (rc == 0 && !u->complete) {
         pvi_context_lock_alone(ctx);
         ctx->mapped += u->removed;
@@ -164,6 +171,7 @@ static int region_map(struct pvi_context *ctx, const struct pvi_region *region, 
     r->len = region->last - region->first + 1;
     r->prot = region->prot;
     r->owe = PVI_OWE_NONE;
+    r->keep = region_keeps(ctx);
     while (rc == 0 && r->done < r->len) {
         pvi_context_lock_alone(ctx);
         ctx->mapped -= r->done;

@@ -37,9 +37,17 @@ static bool op_ranged(const struct pvi_op *op)
 
 /* --- mark ---------------------------------------------------------------------------------------- */
 
+/* What is being made or taken down is its maker's: for the batch it does not exist. */
+static bool tx_markable(struct pvi_context *ctx)
+{
+    uint8_t state = pvi_context_state(ctx);
+
+    return state == PVI_CTX_LIVE || state == PVI_CTX_BROKEN;
+}
+
 static void tx_mark_context(struct pvi_context *ctx, bool tx)
 {
-    if (ctx && ctx->tx != tx) {
+    if (ctx && ctx->tx != tx && (!tx || tx_markable(ctx))) {
         pvi_context_lock_alone(ctx);
         ctx->tx = tx;
         pvi_context_replain(ctx);
@@ -127,7 +135,6 @@ static CORE_NOINLINE int tx_count(struct pvi_domain *d, const struct pvi_batch *
 {
     struct pvi_gather *g = &d->tx.batch->gather;
     struct pvi_context *payer = NULL;
-    uint64_t records;
     uint32_t i;
     int rc = 0;
 
@@ -154,10 +161,12 @@ static CORE_NOINLINE int tx_count(struct pvi_domain *d, const struct pvi_batch *
     for (i = 0; i < b->nr && !payer; i++) {
         payer = tx_takes_away(&b->ops[i]) && b->ops[i].ctx != 0 ? pvi_tx_context(d, b->ops[i].ctx) : NULL;
     }
-    records = d->tx.records;
-    d->tx.records = 0;
-    d->tx.op = payer ? i - 1 : 0; /* whose fault it is, if there is no page */
-    return payer ? pvi_tx_log_reserve(d, payer, records) : 0;
+    rc = payer ? pvi_tx_log_reserve(d, payer, g) : 0;
+    if (rc != -PVI_EPREEMPTED) {
+        d->tx.records = 0;
+        d->tx.op = payer ? i - 1 : 0; /* whose fault it is, if there is no page */
+    }
+    return rc;
 }
 
 /* --- run ----------------------------------------------------------------------------------------- */
@@ -301,8 +310,8 @@ static CORE_NOINLINE int tx_commit(struct pvi_domain *d, struct pvi_batch *b, bo
         pvi_tx_log_pop(d);
         if (run.owe != PVI_OWE_NONE) {
             pvi_host_frame_put(d->host, d->cfg.hdom, &run);
-            rc = pvi_checkpoint(&b->gather);
         }
+        rc = pvi_checkpoint(&b->gather);
     }
     return rc == 0 ? tx_let_go(d, b, claimed) : rc;
 }
@@ -378,11 +387,11 @@ static CORE_NOINLINE void tx_end(struct pvi_domain *d, struct pvi_batch *b)
         }
         b->failed = true;
     }
-    pvi_tx_log_free(d);
     tx_unmark(d);
-    b->next = b->nr;
     pvi_env_acquire(d->host, &d->lock);
     d->tx.batch = NULL;
+    b->tx = NULL;
+    pvi_env_write32(&b->next, b->nr); /* whoever sees this may use the memory again */
     pvi_env_release(d->host, &d->lock);
 }
 
@@ -399,6 +408,7 @@ static int tx_go(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_bat
         ended = d->tx.phase >= TX_COMMIT;
         rc = tx_step(d, caller, b, claimed);
     }
+    rc = rc == 0 ? pvi_tx_log_free(d, &b->gather) : rc;
     if (rc == 0) {
         tx_end(d, b);
     } else if ((pvi_gather_flush(&b->gather) != 0 || b->gather.failed) && d->tx.phase < TX_COMMIT) {
@@ -446,7 +456,10 @@ static int tx_check(const struct pvi_domain *d, const struct pvi_batch *b, uint3
     return 0;
 }
 
-/* Makes the domain's transaction this batch, if there is none. */
+/* Somebody has just taken the batch back. */
+#define TX_ENDED 1
+
+/* Makes the domain's transaction this batch, if there is none. EPREEMPTED: somebody is at it. */
 static int tx_begin(struct pvi_domain *d, struct pvi_batch *b)
 {
     struct pvi_tx *tx = &d->tx;
@@ -455,10 +468,13 @@ static int tx_begin(struct pvi_domain *d, struct pvi_batch *b)
 
     pvi_env_acquire(d->host, &d->lock);
     if (tx->batch && (tx->batch != b || tx->running)) {
-        rc = -PVI_EBUSY;
+        rc = tx->batch == b ? -PVI_EPREEMPTED : -PVI_EBUSY;
+    } else if (!tx->batch && b->next == b->nr) {
+        rc = TX_ENDED;
     } else if (!tx->batch) {
         memset(tx, 0, sizeof(*tx));
         tx->batch = b;
+        b->tx = d;
         for (i = 0; i < b->nr; i++) {
             b->ops[i].status = 0;
             if (b->ops[i].code == PVI_OP_REATTACH_DEVICE) {
@@ -478,11 +494,21 @@ static void tx_leave(struct pvi_domain *d)
     pvi_env_release(d->host, &d->lock);
 }
 
+/* Turns the transaction round, unless it is on its way back, or done, already. */
+static void tx_stop(struct pvi_domain *d, struct pvi_batch *b, int why)
+{
+    if (d->tx.phase < TX_COMMIT) {
+        pvi_gather_init(&b->gather, d->host, d->cfg.hdom, d->table.ops);
+        b->gather.tx = true;
+        tx_fail(d, b, d->tx.phase == TX_RUN && d->tx.op < b->nr ? d->tx.op : 0, why);
+    }
+}
+
 int pvi_tx_submit(struct pvi_domain *caller, struct pvi_batch *b)
 {
-    struct pvi_domain *d;
+    struct pvi_domain *d, *under_way;
     uint32_t at = 0;
-    int rc;
+    int rc, right;
 
     if (b->next > b->nr) {
         return -PVI_EINVAL;
@@ -490,8 +516,12 @@ int pvi_tx_submit(struct pvi_domain *caller, struct pvi_batch *b)
     if (b->next == b->nr) {
         return 0;
     }
-    rc = pvi_batch_target(caller, &b->ops[0], &d);
-    if (rc == 0 && d->tx.batch != b) {
+    under_way = b->tx;
+    right = pvi_batch_target(caller, &b->ops[0], &d);
+    rc = under_way ? 0 : right;
+    if (under_way) {
+        d = under_way; /* whatever the host says now: it has our changes, and knows the batch */
+    } else if (rc == 0) {
         rc = pvi_domain_dying(d) ? -PVI_EDYING : tx_check(d, b, &at);
         if (rc == 0 && pvi_domain_state(d) != PVI_DOMAIN_READY) {
             rc = -PVI_ENOTINIT;
@@ -502,21 +532,19 @@ int pvi_tx_submit(struct pvi_domain *caller, struct pvi_batch *b)
         }
     }
     rc = rc == 0 ? tx_begin(d, b) : rc;
+    if (rc == -PVI_EPREEMPTED || rc == TX_ENDED) {
+        return rc == TX_ENDED ? 0 : rc;
+    }
     if (rc != 0) {
         tx_refuse(b, 0, rc, rc);
         return 0;
     }
+    if (right != 0) {
+        tx_stop(d, b, right);
+    }
     rc = tx_go(d, caller, b, false);
     tx_leave(d);
     return rc;
-}
-
-/* Somebody else than the batch itself says that it is taken back; it stands. */
-static void tx_turn(struct pvi_domain *d, struct pvi_batch *b, int status)
-{
-    pvi_gather_init(&b->gather, d->host, d->cfg.hdom, d->table.ops);
-    b->gather.tx = true;
-    tx_fail(d, b, d->tx.phase == TX_RUN && d->tx.op < b->nr ? d->tx.op : 0, status);
 }
 
 bool pvi_tx_cancel(struct pvi_domain *d, struct pvi_batch *b)
@@ -527,10 +555,8 @@ bool pvi_tx_cancel(struct pvi_domain *d, struct pvi_batch *b)
     ours = d->tx.batch == b && !d->tx.running;
     d->tx.running |= ours;
     pvi_env_release(d->host, &d->lock);
-    if (ours && d->tx.phase < TX_COMMIT) {
-        tx_turn(d, b, -PVI_ECANCELED);
-    }
     if (ours) {
+        tx_stop(d, b, -PVI_ECANCELED);
         back = d->tx.phase != TX_COMMIT;
         tx_leave(d);
     }
@@ -551,9 +577,7 @@ int pvi_tx_abandon(struct pvi_domain *d)
     if (!b || rc != 0) {
         return rc;
     }
-    if (d->tx.phase < TX_COMMIT) {
-        tx_turn(d, b, -PVI_EDYING);
-    }
+    tx_stop(d, b, -PVI_EDYING);
     rc = tx_go(d, d, b, true);
     tx_leave(d);
     return rc;

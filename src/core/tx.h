@@ -47,15 +47,15 @@ struct pvi_tx_record {
 
 #define TX_RECORDS (PVI_PAGE_SIZE / sizeof(struct pvi_tx_record))
 
-/* Sets pages aside for nr records, charged to the context. 0, ENOMEM, EQUOTA. */
-int pvi_tx_log_reserve(struct pvi_domain *d, struct pvi_context *ctx, uint64_t nr);
+/* Sets pages aside for tx.records records, charged to the context, tx.cursor of them so far. 0, ENOMEM, EQUOTA, EPREEMPTED. */
+int pvi_tx_log_reserve(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_gather *g);
 /* Writes one more; false: more than were set aside. */
 bool pvi_tx_log_put(struct pvi_domain *d, const struct pvi_tx_record *rec);
 /* Reads the newest; false: there is none. */
 bool pvi_tx_log_top(struct pvi_domain *d, struct pvi_tx_record *rec);
 /* Forgets the newest. */
 void pvi_tx_log_pop(struct pvi_domain *d);
-/* Gives all pages back. */
-void pvi_tx_log_free(struct pvi_domain *d);
+/* Gives all pages back. 0 or EPREEMPTED. */
+int pvi_tx_log_free(struct pvi_domain *d, struct pvi_gather *g);
 
 #endif

@@ -4,17 +4,33 @@
 
 _Static_assert(PVI_ATOMIC_OPS <= PVI_PAGE_SIZE, "the number of an operation fits beside a count of frames");
 
-int pvi_tx_log_reserve(struct pvi_domain *d, struct pvi_context *ctx, uint64_t nr)
-{
-    uint64_t pages = nr / TX_RECORDS + (nr % TX_RECORDS != 0);
+/* Pages taken or given back between two checkpoints. */
+#define LOG_SLICE 64u
 
-    if (pages == 0) {
-        return 0;
-    }
+int pvi_tx_log_reserve(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_gather *g)
+{
+    struct pvi_tx *tx = &d->tx;
+    uint64_t pages = tx->records / TX_RECORDS + (tx->records % TX_RECORDS != 0);
+    struct pvi_page *first, *last;
+    int rc = 0;
+
     if (pages > UINT32_MAX) {
         return -PVI_ENOMEM;
     }
-    return pvi_pool_take(&d->pool, &ctx->quota, (uint32_t)pages, 0, PVI_PAGE_LIST, &d->tx.spare);
+    while (rc == 0 && tx->cursor < pages) {
+        uint32_t nr = pages - tx->cursor < LOG_SLICE ? (uint32_t)(pages - tx->cursor) : LOG_SLICE;
+
+        rc = pvi_pool_take(&d->pool, &ctx->quota, nr, 0, PVI_PAGE_LIST, &first);
+        if (rc == 0) {
+            for (last = first; last->next; last = last->next) {
+            }
+            last->next = tx->spare;
+            tx->spare = first;
+            tx->cursor += nr;
+            rc = tx->cursor < pages ? pvi_checkpoint(g) : 0;
+        }
+    }
+    return rc;
 }
 
 bool pvi_tx_log_put(struct pvi_domain *d, const struct pvi_tx_record *rec)
@@ -64,16 +80,18 @@ void pvi_tx_log_pop(struct pvi_domain *d)
     }
 }
 
-void pvi_tx_log_free(struct pvi_domain *d)
+int pvi_tx_log_free(struct pvi_domain *d, struct pvi_gather *g)
 {
-    struct pvi_page *page, *next;
+    struct pvi_page *page;
+    uint32_t nr;
+    int rc = 0;
 
-    while (d->tx.records != 0) {
-        pvi_tx_log_pop(d);
-    }
-    for (page = d->tx.spare; page; page = next) {
-        next = page->next;
+    PVI_ASSERT(d->tx.records == 0);
+    for (nr = 1; rc == 0 && d->tx.spare; nr++) {
+        page = d->tx.spare;
+        d->tx.spare = page->next;
         pvi_pool_put(&d->pool, page);
+        rc = nr % LOG_SLICE == 0 ? pvi_checkpoint(g) : 0;
     }
-    d->tx.spare = NULL;
+    return rc;
 }

@@ -62,6 +62,10 @@ static int undo_unmap(struct pvi_domain *d, struct pvi_context *ctx, const struc
     r->owe = (uint8_t)(rec->pa_owe & PVI_PAGE_MASK);
     r->keep = true;
     rc = pvi_context_map_slice(ctx, r, g, &at);
+    if (rc == -PVI_EEXIST) { /* a region's table, empty again, where the window has no leaves that small: nobody else needs it */
+        r->keep = false;
+        rc = pvi_context_map_slice(ctx, r, g, &at);
+    }
     d->tx.cursor = r->done >> PVI_PAGE_LG2;
     return rc;
 }
@@ -101,6 +105,7 @@ static CORE_NOINLINE int undo_log(struct pvi_domain *d, struct pvi_context *ctx,
         if (d->tx.cursor >= nr) {
             pvi_tx_log_pop(d);
             d->tx.cursor = 0;
+            rc = pvi_checkpoint(g);
             continue;
         }
         rc = op->code == PVI_OP_UNMAP ? undo_unmap(d, ctx, &rec, nr, g) : undo_rights(d, ctx, &rec, nr, g);
