@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file
- * The native batch: operations of a guest in the form that the core executes.
+ * The core's batch: operations of a guest in the form that the core executes. (pviommu/abi/native.h is one that guests can speak.)
  *
  * The array is the hypervisor's copy: nothing in it changes while the library works on it but through the
  * library. Operations run in order; each gets its status and its exact progress, reported only after
@@ -91,7 +91,7 @@ enum pvi_opcode {
     PVI_OP_WINDOW_REMOVE,
     /**
      * What window index is: dfn, nr, sizes, shift, depth, state; left: how many more there can be. A number that is not in use has state
-     * PVI_WINDOW_NONE, and the others 0. EDEFAULT, ENOCTX; ENOENT: index is beyond PVI_MAX_WINDOWS.
+     * PVI_WINDOW_NONE, and the others, but index and left, 0. EDEFAULT, ENOCTX; ENOENT: index is beyond PVI_MAX_WINDOWS.
      */
     PVI_OP_WINDOW_QUERY,
     /**

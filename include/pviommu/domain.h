@@ -62,7 +62,7 @@ struct pvi_domain_cfg {
     uint32_t bus_pages;        /**< pages for its context, taken when it is first needed; 0: it cannot map, and gets frame numbers */
     uint32_t bus_entries;      /**< foreign mappings at most */
     uint64_t bus_offset;       /**< where mappings by offset begin, in frames; 0: PVI_BUS_OFFSET */
-    bool bus_all_frames;       /**< a hardware domain that is not strict: told so by query_caps; the host's frame_get decides */
+    bool bus_all_frames;       /**< a hardware domain that is not strict: draft B tells so by query_caps (the shipped form tells it to whoever can map); the host's frame_get decides */
 };
 
 struct pvi_batch;

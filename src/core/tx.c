@@ -384,6 +384,7 @@ static CORE_NOINLINE void tx_end(struct pvi_domain *d, struct pvi_batch *b)
         for (i = 0; i < b->nr; i++) {
             b->ops[i].status = broken ? -PVI_EHW : i == b->flushed ? d->tx.status : -PVI_ECANCELED;
             b->ops[i].done = 0;
+            b->ops[i].fault = i == b->flushed ? b->ops[i].fault : 0; /* no other address is at fault */
         }
         b->failed = true;
     }

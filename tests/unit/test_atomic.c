@@ -78,6 +78,7 @@ static void judge_nothing(unsigned k, int status)
         check_step("operation %u of %u, which fails at %u: %s", i, f.nr_ops, k, pvi_strerror(f.op[i].status));
         CHECK_EQ(f.op[i].status, i == k ? status : -PVI_ECANCELED);
         CHECK_EQ(f.op[i].done, 0);
+        CHECK(i == k || f.op[i].fault == 0);
     }
     CHECK_EQ(f.batch.next, f.nr_ops);
     fx_check(&f);

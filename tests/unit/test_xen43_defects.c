@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hypercall 43: one test for each defect of the published code (reference/pv-iommu-abis.md, 1.7, by its numbers). Each comment says
+ * Hypercall 43: one test for each defect of the published code (docs/abi.md, section 1, by its numbers). Each comment says
  * which change of ours brings the like of it back; where a line can, it is a mutant of tests/mutants/list.txt.
  */
 #include <string.h>

@@ -24,7 +24,7 @@
 struct pvi_abi_call {
     struct pvi_domain *caller; /**< set by the host */
     bool compat;               /**< set by the host: a 32-bit caller's layouts */
-    /* the decoder's own */
+    /* the decoder's own; need not be initialised */
     struct pvi_batch batch;
     struct pvi_op op[PVI_ABI_OPS];
     union {

@@ -21,7 +21,7 @@
 /** Elements after the first that fails are not run, and not read: `next` says where that is. */
 #define PVI_NATIVE_STOP 0x1u
 /**
- * All of it happens, or nothing. Alone. `next` is 0; map, unmap, rights, reattach_device and noop for the caller's own domain; at most what
+ * All of it happens, or nothing. No other flag but PVI_NATIVE_ABORT. `next` is 0; map, unmap, rights, reattach_device and noop for the caller's own domain; at most what
  * PVI_NATIVE_QUERY tells. The array is read once, before anything happens; what the guest does to it afterwards means nothing. Until such a batch
  * has ended, every other one of the domain is refused (EBUSY); a call with the same header address, ops, nr and op_size goes on with it.
  */

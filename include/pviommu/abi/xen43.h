@@ -30,7 +30,7 @@
  * A domain without IOMMU, or one that may not initialise and for which nobody has, sees no contexts in its capabilities, and every
  * known operation but noop and query gives -ENODEV, whatever else is wrong with it.
  *
- * Ours, and not in any published header: lookup_page (14), the layout of flush_nested's structure, capability bit 6.
+ * Ours, and not in any published header: lookup_page (14) and capability bit 6. flush_pages (13) and bit 5 are from a fork's header.
  */
 #ifndef PVIOMMU_ABI_XEN43_H
 #define PVIOMMU_ABI_XEN43_H
@@ -51,9 +51,9 @@ enum pvi_xen43_subop {
     PVI_XEN43_MAP_PAGES = 6,
     PVI_XEN43_UNMAP_PAGES = 7,
     PVI_XEN43_REMOTE_CMD = 8,
-    PVI_XEN43_ALLOC_NESTED = 9,  /**< with PVI_XEN43_CAP_NESTED, else -EOPNOTSUPP, like the next */
+    PVI_XEN43_ALLOC_NESTED = 9,  /**< -EOPNOTSUPP, like the next three: PVI_XEN43_CAP_NESTED and _PASID are never told */
     PVI_XEN43_FLUSH_NESTED = 10,
-    PVI_XEN43_ATTACH_PASID = 11, /**< with PVI_XEN43_CAP_PASID, else -EOPNOTSUPP, like the next */
+    PVI_XEN43_ATTACH_PASID = 11,
     PVI_XEN43_DETACH_PASID = 12,
     PVI_XEN43_FLUSH_PAGES = 13,  /**< PVI_XEN43_CAP_DEFERRED_FLUSH */
     PVI_XEN43_LOOKUP_PAGE = 14   /**< PVI_XEN43_CAP_LOOKUP; ours */
@@ -102,7 +102,7 @@ struct pvi_xen43_free {
     uint32_t free_flags;
 };
 
-/** map_pages. When the call is continued gfn, dfn and nr_pages are what is left. */
+/** map_pages. When the call is continued gfn, dfn and nr_pages become what is left, and stay so: only `mapped` tells how much was done in all. */
 struct pvi_xen43_map_pages {
     uint16_t ctx_no;
     uint16_t pad[3];

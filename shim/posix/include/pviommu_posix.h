@@ -137,7 +137,7 @@ PVI_MUST_CHECK int pvi_posix_add_amdvi(struct pvi_host *h, struct pvi_amdvi_unit
 
 /** A unit without hardware: it gives out ids, keeps device entries and counts what it is told. */
 struct pvi_posix_null {
-    struct pvi_unit unit; /**< the caller fills caps; a number of 0 stands for a sane default */
+    struct pvi_unit unit; /**< the caller fills caps; a number of 0 stands for a sane default (leaves of 4K, 2M, 1G) */
     uint64_t nr_inv[5];   /**< by enum pvi_inv_kind */
     uint64_t nr_wait;
     uint64_t nr_switch;
