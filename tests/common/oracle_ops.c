@@ -198,7 +198,7 @@ static const char *judge_progress(const struct verdict *v, const struct pvi_op *
 static bool judge_map_region(const struct orc *o, const struct pvi_op *op, const struct pvi_op *got,
                              const struct verdict *v, unsigned tolerate, const char **why)
 {
-    bool no_frame = v->status == -PVI_ENOFRAME || v->status == -PVI_EPERM || v->status == -PVI_ERANGE;
+    bool no_frame = v->status == -PVI_ENOFRAME || v->status == -PVI_EPERM || v->status == -PVI_ERANGE || v->status == -PVI_EALIGN;
     uint64_t region;
 
     if (!v->ranged || !orc_region(o, op->ctx, op->u.map.dfn.f, op->u.map.nr, &region)) {
