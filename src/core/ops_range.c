@@ -194,6 +194,7 @@ int pvi_op_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 static int rights_frames(struct pvi_context *ctx, const struct pvi_pt_change *r, uint64_t mask, struct pvi_frames *frames,
                          struct pvi_gather *g, uint64_t *at)
 {
+    uint64_t want;
     pvi_gfn gfn;
     pvi_pa pa;
     int rc = pvi_context_peek(ctx, r, g, at);
@@ -204,7 +205,9 @@ static int rights_frames(struct pvi_context *ctx, const struct pvi_pt_change *r,
     pa.a = g->scan.run.pa;
     rc = pvi_host_frame_gfn(g->host, g->hdom, pa, &gfn);
     if (rc == 0) {
-        rc = pvi_host_frame_get(g->host, g->hdom, gfn, g->scan.run.len >> PVI_PAGE_LG2, r->prot, frames);
+        want = PVI_GATHER_FRAMES - ((r->next >> PVI_PAGE_LG2) & (PVI_GATHER_FRAMES - 1)); /* no more than may be given back at once */
+        want = want < g->scan.run.len >> PVI_PAGE_LG2 ? want : g->scan.run.len >> PVI_PAGE_LG2;
+        rc = pvi_host_frame_get(g->host, g->hdom, gfn, want, r->prot, frames);
     }
     if (rc == 0 && frames->pa.a != pa.a) { /* the guest has another frame there by now */
         pvi_context_put_frames(frames, 0, g);

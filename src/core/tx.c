@@ -296,18 +296,24 @@ static int tx_let_go(struct pvi_domain *d, struct pvi_batch *b, bool claimed)
     return 0;
 }
 
-/* Nothing on any unit leads to these frames any more. */
+/* Nothing on any unit leads to these frames any more. A run goes in pieces: a release cannot be interrupted. */
 static CORE_NOINLINE int tx_commit(struct pvi_domain *d, struct pvi_batch *b, bool claimed)
 {
     struct pvi_tx_record rec;
     struct pvi_frames run;
+    uint64_t left;
     int rc = 0;
 
     while (rc == 0 && pvi_tx_log_top(d, &rec)) {
-        run.pa.a = rec.pa_owe & ~PVI_PAGE_MASK;
+        left = (rec.nr_op >> 12) - d->tx.cursor;
+        run.pa.a = (rec.pa_owe & ~PVI_PAGE_MASK) + (d->tx.cursor << PVI_PAGE_LG2);
         run.owe = (uint8_t)(rec.pa_owe & PVI_PAGE_MASK);
-        run.nr = rec.nr_op >> 12;
-        pvi_tx_log_pop(d);
+        run.nr = run.owe != PVI_OWE_NONE && left > PVI_GATHER_FRAMES ? PVI_GATHER_FRAMES : left;
+        d->tx.cursor += run.nr;
+        if (run.nr == left) {
+            pvi_tx_log_pop(d);
+            d->tx.cursor = 0;
+        }
         if (run.owe != PVI_OWE_NONE) {
             pvi_host_frame_put(d->host, d->cfg.hdom, &run);
         }
