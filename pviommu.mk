@@ -72,6 +72,7 @@ PVIOMMU_AMDVI_UNIT_SRCS += src/amdvi/unit.c
 # What guests speak: one file a wire format; only for a host with such guests.
 PVIOMMU_ABI_SRCS :=
 PVIOMMU_ABI_SRCS += src/abi/native.c
+PVIOMMU_ABI_SRCS += src/abi/single.c
 PVIOMMU_ABI_SRCS += src/abi/xen43.c
 PVIOMMU_ABI_SRCS += src/abi/xen43_v3.c
 PVIOMMU_ABI_SRCS += src/abi/xen_bus.c

@@ -154,41 +154,6 @@ int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn from,
 
 /* Domains */
 
-/* Foreign frames: these guests have no interface that names any. */
-
-int pvi_host_foreign_get(struct pvi_host *h, struct pvi_hdom *d, uint16_t domid, uint16_t ioserver, pvi_gfn gfn, unsigned prot,
-                         struct pvi_frames *out)
-{
-    (void)h;
-    (void)d;
-    (void)domid;
-    (void)ioserver;
-    (void)gfn;
-    (void)prot;
-    (void)out;
-    return -PVI_EPERM;
-}
-
-int pvi_host_foreign_check(struct pvi_host *h, struct pvi_hdom *d, uint16_t domid, pvi_gfn gfn, pvi_pa pa)
-{
-    (void)h;
-    (void)d;
-    (void)domid;
-    (void)gfn;
-    (void)pa;
-    return -PVI_ENOFRAME;
-}
-
-bool pvi_host_ioserver_notify(struct pvi_host *h, struct pvi_hdom *d, uint16_t domid, uint16_t ioserver, pvi_dfn dfn, bool sync)
-{
-    (void)h;
-    (void)d;
-    (void)domid;
-    (void)ioserver;
-    (void)dfn;
-    return sync;
-}
-
 int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller, uint16_t domid, struct pvi_domain **out)
 {
     (void)caller;

@@ -9,8 +9,7 @@
 #include <pviommu/abi/native.h>
 #include <pviommu/held.h>
 
-/* What holds an element on the stack stays off the way down to the tables. */
-#define ASIDE __attribute__((noinline))
+#include "single.h"
 
 #define BIT(code) (1u << (code))
 #define OUT_BYTES (offsetof(struct pvi_native_op, arg) - offsetof(struct pvi_native_op, status))
@@ -147,7 +146,7 @@ static int decode_args(struct pvi_op *op, const uint64_t arg[PVI_NATIVE_ARGS])
 }
 
 /* An element of size bytes to an operation. An error: it is refused, and op does nothing. */
-static ASIDE int decode(const unsigned char *bytes, size_t size, struct pvi_op *op)
+static ABI_NOINLINE int decode(const unsigned char *bytes, size_t size, struct pvi_op *op)
 {
     struct pvi_native_op w;
     int rc;
@@ -295,7 +294,7 @@ static int run_element(struct call *c, struct pvi_batch *b, uint32_t *read)
 }
 
 /* Elements 0 .. read - 1 of the group go back; the last one may stand. */
-static ASIDE int report_group(struct call *c, const struct pvi_batch *b, uint32_t read)
+static ABI_NOINLINE int report_group(struct call *c, const struct pvi_batch *b, uint32_t read)
 {
     struct pvi_native_op w;
     uint32_t i;
@@ -312,7 +311,7 @@ static ASIDE int report_group(struct call *c, const struct pvi_batch *b, uint32_
 }
 
 /* At most PVI_ABI_OPS elements, from head.next on, and the flush that serves them. */
-static ASIDE int run_group(struct call *c)
+static ABI_NOINLINE int run_group(struct call *c)
 {
     struct pvi_batch *b = &c->abi->batch;
     bool stop = (c->head.flags & PVI_NATIVE_STOP) != 0;
@@ -355,7 +354,7 @@ static int run_plain(struct call *c)
 /* --- all or nothing ------------------------------------------------------------------------------ */
 
 /* Statuses, each once. It has ended: what cannot be told is not told again. */
-static ASIDE int report_held(struct call *c, const struct pvi_held *held)
+static ABI_NOINLINE int report_held(struct call *c, const struct pvi_held *held)
 {
     struct pvi_native_op w;
     uint32_t i;
@@ -372,7 +371,7 @@ static ASIDE int report_held(struct call *c, const struct pvi_held *held)
 }
 
 /* Reads all of it. *refused: the element that is none, its status is set; nr: all are. */
-static ASIDE int read_held(struct call *c, struct pvi_held *held, uint32_t *refused)
+static ABI_NOINLINE int read_held(struct call *c, struct pvi_held *held, uint32_t *refused)
 {
     unsigned char *bytes = c->abi->wire.bytes;
     uint32_t i;
@@ -399,7 +398,7 @@ static ASIDE int read_held(struct call *c, struct pvi_held *held, uint32_t *refu
 }
 
 /* Makes the guest's array the domain's batch. A batch with an element that is none ends here: *held is NULL. */
-static ASIDE int take_in(struct call *c, const struct pvi_held_name *name, struct pvi_held **held)
+static ABI_NOINLINE int take_in(struct call *c, const struct pvi_held_name *name, struct pvi_held **held)
 {
     struct pvi_held *it = pvi_held_new(c->caller, c->head.nr);
     uint32_t refused, i;
@@ -428,7 +427,7 @@ static ASIDE int take_in(struct call *c, const struct pvi_held_name *name, struc
     return rc;
 }
 
-static ASIDE int run_atomic(struct call *c)
+static ABI_NOINLINE int run_atomic(struct call *c)
 {
     struct pvi_held_name name;
     struct pvi_held *held;

@@ -8,8 +8,7 @@
  */
 #include <pviommu/abi/xen43.h>
 
-/* Each sub-operation has a frame of its own: in one of all together every call would carry the largest. */
-#define ABI_NOINLINE __attribute__((noinline))
+#include "single.h"
 
 #define WORD_SUBOP 0xffu
 #define WORD_CTX_SHIFT 8u    /* alloc: number of the context under way ... */
@@ -103,28 +102,12 @@ static int answer(struct call *c, int rc)
 
 static struct pvi_op *op_begin(struct call *c, unsigned code, uint16_t ctx)
 {
-    struct pvi_op *op = &c->abi->op[0];
-
-    memset(op, 0, sizeof(*op));
-    op->code = (uint16_t)code;
-    op->domid = c->domid;
-    op->ctx = ctx;
-    return op;
+    return pvi_abi_op(c->abi, code, c->domid, ctx);
 }
 
-/* Runs it to its end or to the next preemption; flushed either way. An enum pvi_err, negated. */
 static int op_run(struct call *c, struct pvi_op *op)
 {
-    struct pvi_batch *b = &c->abi->batch;
-    int rc;
-
-    b->ops = op;
-    b->nr = 1;
-    b->flags = 0;
-    b->next = 0;
-    b->failed = false;
-    rc = pvi_batch_run(c->abi->caller, b);
-    return rc == 0 ? op->status : rc;
+    return pvi_abi_run(c->abi, op);
 }
 
 /* Sizes of pages, 0: no IOMMU; the flags of the capabilities. */
@@ -149,22 +132,6 @@ static bool no_interface(struct call *c)
         return c->abi->op[0].status == 0; /* a domain that dies has other errors */
     }
     return (flags & PVI_CAP_INITED) == 0 && c->domid == PVI_DOMID_SELF && !pvi_host_may_init(d->host, d->cfg.hdom);
-}
-
-/* The answer of operations on a range. */
-static int range_error(int err)
-{
-    switch (err) {
-    case -PVI_ENOTINIT: /* as the published code: what nobody has initialised is as if there were no context */
-    case -PVI_ENOCTX:
-        return -PVI_XEN_EINVAL;
-    case -PVI_ERESERVED:
-        return -PVI_XEN_EADDRNOTAVAIL;
-    case -PVI_EEXIST:
-        return -PVI_XEN_EADDRINUSE;
-    default:
-        return pvi_xen_error(err);
-    }
 }
 
 /* --- what there is ------------------------------------------------------------------------------- */
@@ -376,7 +343,7 @@ static ABI_NOINLINE int map_pages(struct call *c)
         rc = -PVI_XEN_EINVAL;
     }
     if (rc != 0 || m->nr_pages == 0) {
-        return answer(c, rc != 0 ? rc : range_error(context_judge(c, m->ctx_no)));
+        return answer(c, rc != 0 ? rc : pvi_xen43_range_error(context_judge(c, m->ctx_no)));
     }
     op = op_begin(c, PVI_OP_MAP, m->ctx_no);
     op->flags = (m->map_flags & PVI_XEN43_MAP_READABLE) != 0 ? PVI_MAP_READ : 0;
@@ -398,7 +365,7 @@ static ABI_NOINLINE int map_pages(struct call *c)
         m->dfn += done;
         m->nr_pages -= (uint32_t)(done / frames);
     }
-    return answer(c, range_error(rc));
+    return answer(c, pvi_xen43_range_error(rc));
 }
 
 /* How many of nr pages, from the first on, are mapped whole, as far as was looked; *why: what is wrong with the next. */
@@ -458,7 +425,7 @@ static ABI_NOINLINE int unmap_pages(struct call *c)
         return answer(c, -PVI_XEN_EINVAL);
     }
     if (m->nr_pages == 0) {
-        return answer(c, range_error(context_judge(c, m->ctx_no)));
+        return answer(c, pvi_xen43_range_error(context_judge(c, m->ctx_no)));
     }
     rc = unmap_some(c, m, frames, &done);
     m->unmapped += done;
@@ -466,7 +433,7 @@ static ABI_NOINLINE int unmap_pages(struct call *c)
         m->dfn += done * frames;
         m->nr_pages -= done;
     }
-    return answer(c, range_error(rc));
+    return answer(c, pvi_xen43_range_error(rc));
 }
 
 static ABI_NOINLINE int flush_pages(struct call *c)
@@ -479,12 +446,12 @@ static ABI_NOINLINE int flush_pages(struct call *c)
         return -PVI_XEN_EINVAL;
     }
     if (in->nr_pages == 0) {
-        return range_error(context_judge(c, in->ctx_no));
+        return pvi_xen43_range_error(context_judge(c, in->ctx_no));
     }
     op = op_begin(c, PVI_OP_FLUSH, in->ctx_no);
     op->u.unmap.dfn.f = in->dfn;
     op->u.unmap.nr = in->nr_pages * frames;
-    return range_error(op_run(c, op));
+    return pvi_xen43_range_error(op_run(c, op));
 }
 
 static ABI_NOINLINE int lookup_page(struct call *c)
@@ -499,7 +466,7 @@ static ABI_NOINLINE int lookup_page(struct call *c)
     op->u.lookup.dfn.f = io->dfn;
     rc = op_run(c, op);
     if (rc != 0) {
-        return range_error(rc);
+        return pvi_xen43_range_error(rc);
     }
     io->gfn = op->u.lookup.gfn.f;
     io->prot = (op->u.lookup.prot & PVI_READ) != 0 ? PVI_XEN43_MAP_READABLE : 0u;

@@ -5,34 +5,15 @@
  */
 #include <pviommu/abi/xen43_v3.h>
 
+#include "single.h"
+
 #define TOKEN_SHIFT 20u /* flags of a clone under way: which of the number's lives it is (struct pvi_op, done) */
 
 _Static_assert(sizeof(struct pvi_xen43_v3_op) == 32, "published size");
 
 static struct pvi_op *op_begin(struct pvi_abi_call *call, unsigned code, uint16_t ctx)
 {
-    struct pvi_op *op = &call->op[0];
-
-    memset(op, 0, sizeof(*op));
-    op->code = (uint16_t)code;
-    op->domid = PVI_DOMID_SELF;
-    op->ctx = ctx;
-    return op;
-}
-
-/* Runs it to its end or to the next preemption; flushed either way. An enum pvi_err, negated. */
-static int op_run(struct pvi_abi_call *call, struct pvi_op *op)
-{
-    struct pvi_batch *b = &call->batch;
-    int rc;
-
-    b->ops = op;
-    b->nr = 1;
-    b->flags = 0;
-    b->next = 0;
-    b->failed = false;
-    rc = pvi_batch_run(call->caller, b);
-    return rc == 0 ? op->status : rc;
+    return pvi_abi_op(call, code, PVI_DOMID_SELF, ctx);
 }
 
 /* For what is small whatever the guest says. */
@@ -41,7 +22,7 @@ static int op_run_all(struct pvi_abi_call *call, struct pvi_op *op)
     int rc;
 
     do {
-        rc = op_run(call, op);
+        rc = pvi_abi_run(call, op);
     } while (rc == -PVI_EPREEMPTED);
     return rc;
 }
@@ -60,13 +41,13 @@ static bool admitted(struct pvi_abi_call *call)
     struct pvi_op *op = op_begin(call, PVI_OP_QUERY_CAPS, 0);
 
     return d->has_iommu &&
-           (pvi_host_may_init(d->host, d->cfg.hdom) || (op_run(call, op) == 0 && (op->u.caps.flags & PVI_CAP_INITED) != 0));
+           (pvi_host_may_init(d->host, d->cfg.hdom) || (pvi_abi_run(call, op) == 0 && (op->u.caps.flags & PVI_CAP_INITED) != 0));
 }
 
 static int query_capabilities(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io)
 {
     struct pvi_op *op = op_begin(call, PVI_OP_QUERY_CAPS, 0);
-    int rc = op_run(call, op);
+    int rc = pvi_abi_run(call, op);
 
     if (rc != 0) {
         return pvi_xen_error(rc);
@@ -97,7 +78,7 @@ static int alloc_context(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io, 
     op->flags = (io->flags & PVI_XEN43_V3_CREATE_CLONE) != 0 ? PVI_ALLOC_IDENTITY : 0;
     op->ctx = token != 0 ? io->ctx_no : 0;
     op->done = token;
-    rc = op_run(call, op);
+    rc = pvi_abi_run(call, op);
     ctx = op->ctx;
     if (rc == -PVI_EPREEMPTED && (token != 0 || ctx == 0)) {
         return -PVI_XEN_ERESTART;
@@ -114,7 +95,7 @@ static int alloc_context(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io, 
         return -PVI_XEN_EFAULT;
     }
     op = op_begin(call, PVI_OP_FREE_CONTEXT, ctx);
-    rc = token != 0 ? op_run(call, op) : op_run_all(call, op);
+    rc = token != 0 ? pvi_abi_run(call, op) : op_run_all(call, op);
     return rc == -PVI_EPREEMPTED ? -PVI_XEN_ERESTART : -PVI_XEN_EFAULT;
 }
 
@@ -127,7 +108,7 @@ static int free_context(struct pvi_abi_call *call, const struct pvi_xen43_v3_op 
         return -PVI_XEN_EINVAL;
     }
     op->flags = PVI_FREE_REATTACH;
-    rc = io->ctx_no != 0 ? op_run(call, op) : -PVI_EDEFAULT;
+    rc = io->ctx_no != 0 ? pvi_abi_run(call, op) : -PVI_EDEFAULT;
     return rc == -PVI_ENOTINIT ? -PVI_XEN_ENOENT : rc == -PVI_EEXIST ? -PVI_XEN_EADDRINUSE : pvi_xen_error(rc);
 }
 
@@ -141,32 +122,17 @@ static int reattach_device(struct pvi_abi_call *call, const struct pvi_xen43_v3_
     }
     op->u.reattach.sbdf.v =
         (uint32_t)io->u.reattach_device.seg << 16 | (uint32_t)io->u.reattach_device.bus << 8 | io->u.reattach_device.devfn;
-    rc = op_run(call, op);
+    rc = pvi_abi_run(call, op);
     return rc == -PVI_ENOTINIT ? -PVI_XEN_ENOENT : rc == -PVI_EEXIST ? -PVI_XEN_EADDRINUSE : pvi_xen_error(rc);
-}
-
-static int range_error(int err)
-{
-    switch (err) {
-    case -PVI_ENOTINIT:
-    case -PVI_ENOCTX:
-        return -PVI_XEN_EINVAL;
-    case -PVI_ERESERVED:
-        return -PVI_XEN_EADDRNOTAVAIL;
-    case -PVI_EEXIST:
-        return -PVI_XEN_EADDRINUSE;
-    default:
-        return pvi_xen_error(err);
-    }
 }
 
 /* A range without a page: only whether there is such a context. */
 static int empty_range(struct pvi_abi_call *call, uint16_t ctx)
 {
     struct pvi_op *op = op_begin(call, PVI_OP_LOOKUP, ctx);
-    int rc = op_run(call, op);
+    int rc = pvi_abi_run(call, op);
 
-    return rc == -PVI_ENOCTX || rc == -PVI_EDEFAULT || rc == -PVI_ENOTINIT || rc == -PVI_EDYING ? range_error(rc) : 0;
+    return rc == -PVI_ENOCTX || rc == -PVI_EDEFAULT || rc == -PVI_ENOTINIT || rc == -PVI_EDYING ? pvi_xen43_range_error(rc) : 0;
 }
 
 static int map_pages(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io)
@@ -193,7 +159,7 @@ static int map_pages(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io)
     op->u.map.nr = nr;
     rc = op_run_all(call, op);
     io->u.map_pages.mapped = (uint32_t)op->done;
-    return range_error(rc);
+    return pvi_xen43_range_error(rc);
 }
 
 static int unmap_pages(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io)
@@ -217,7 +183,7 @@ static int unmap_pages(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io)
     op->u.unmap.nr = nr;
     rc = op_run_all(call, op);
     io->u.unmap_pages.unmapped = (uint32_t)op->done;
-    return range_error(rc);
+    return pvi_xen43_range_error(rc);
 }
 
 static int lookup_page(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io)
@@ -229,11 +195,11 @@ static int lookup_page(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io)
         return -PVI_XEN_EINVAL;
     }
     op->u.lookup.dfn.f = io->u.lookup_page.dfn;
-    rc = op_run(call, op);
+    rc = pvi_abi_run(call, op);
     if (rc == 0) {
         io->u.lookup_page.gfn = op->u.lookup.gfn.f;
     }
-    return range_error(rc);
+    return pvi_xen43_range_error(rc);
 }
 
 /* All but alloc_context, which writes its answer itself. */

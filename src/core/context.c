@@ -52,7 +52,7 @@ static int context_state_error(uint8_t state)
 #define CONTEXT_TAKEN 8
 
 /* What keeps a caller from [first, last] of a live context: a transaction, regions, windows. */
-static __attribute__((noinline)) int context_inspect(const struct pvi_context *ctx, const struct pvi_gather *g, uint64_t first,
+static CORE_NOINLINE int context_inspect(const struct pvi_context *ctx, const struct pvi_gather *g, uint64_t first,
                                                      uint64_t last, uint64_t *at, uint64_t *barred)
 {
     uint64_t sizes;

@@ -241,7 +241,6 @@ int pvi_foreign_drop(const struct pvi_rev_tuple *t, struct pvi_gather *g)
     return rc == -PVI_EHW ? rc : 0; /* another CPU may have been faster: it is not there any more either way */
 }
 
-
 int pvi_foreign_unmap(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_rev_tuple t;

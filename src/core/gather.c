@@ -528,7 +528,7 @@ static bool gather_idle(const struct pvi_gather *g)
     return g->nr_runs == 0 && !g->tables && !g->lists && !g->spare;
 }
 
-static __attribute__((noinline)) int gather_flush(struct pvi_gather *g)
+static CORE_NOINLINE int gather_flush(struct pvi_gather *g)
 {
     uint64_t lost;
     int rc = gather_invalidate(g);

@@ -3,7 +3,7 @@
 #include "core.h"
 
 /* The same where windows may be set: one of them holds the range, in its pages if `whole`. */
-static __attribute__((noinline)) int range_window(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, bool whole, uint64_t *mask,
+static CORE_NOINLINE int range_window(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, bool whole, uint64_t *mask,
                                                   uint64_t *fault)
 {
     uint64_t first = dfn.f << PVI_PAGE_LG2, sizes, at;

@@ -67,7 +67,7 @@ static bool region_inherited(const struct pvi_pt *pt, const struct pvi_region *r
  * Is it mapped by whoever made the context's table: an identity, the host's hooks, or the host's own table? A function of its own:
  * its copy of the table is off the stack again before anything is mapped.
  */
-static __attribute__((noinline)) bool region_given(const struct pvi_context *ctx, const struct pvi_region *region)
+static CORE_NOINLINE bool region_given(const struct pvi_context *ctx, const struct pvi_region *region)
 {
     struct pvi_pt table;
     uint64_t sizes, at;
