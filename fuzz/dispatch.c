@@ -10,6 +10,7 @@
 #include "dispatch.h"
 #include "flat.h"
 #include "input.h"
+#include "machine.h"
 #include <pviommu/batch.h>
 #include <pviommu_posix.h>
 #include <stdio.h>
@@ -28,21 +29,12 @@
 #define TABLE_NR 256u
 #define TABLE_PA 0x500000000ull
 #define ID_NR 0x300ull            /* identity: gfn 0 .., and a run across the MSI window */
-#define MSI_FIRST 0xfee00ull
-#define MSI_NR 0x100ull
 #define ID2_FIRST 0xfed00ull
 #define ID2_NR 0x400ull
 
-/* What outlives an input: it ends as empty as it began, and end() checks that. */
-struct machine {
-    struct pvi_host *host;
-    struct pvi_system system;
-    struct pvi_posix_null unit;
-};
-
 struct fuzz {
     struct fuzz_input in;
-    struct machine *m;
+    struct fuzz_machine *m;
     struct pvi_hdom *owner;
     struct pvi_domain guest;
     struct pvi_device dev[2];
@@ -57,14 +49,6 @@ struct fuzz {
     enum hwm_fmt_kind walker;
     uint32_t preempt;
 };
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static bool preempt_now(void *opaque, uint64_t nr)
 {
@@ -104,45 +88,15 @@ static void start_guest(struct fuzz *f)
           pvi_posix_hdom_identity(f->owner, ID2_FIRST, ID2_NR, PVI_RW) == 0);
 }
 
-static struct machine m;
-
-static void machine_end(void)
-{
-    pvi_posix_remove_unit(m.host, &m.unit.unit);
-    pvi_posix_free(m.host);
-    pvi_posix_null_fini(&m.unit);
-}
-
-static struct machine *machine(void)
-{
-    struct pvi_posix_cfg memory = {.pa = 0x100000000ull, .size = 4 << 20};
-
-    if (!m.host) {
-        m.host = pvi_posix_new(&memory);
-        CHECK(m.host != NULL && pvi_posix_add_null(m.host, &m.unit) == 0);
-        CHECK(pvi_system_add_unit(&m.system, &m.unit.unit) == 0 && atexit(machine_end) == 0);
-    }
-    return &m;
-}
-
 /* The unit of this input: no domain uses it yet. */
 static void start_unit(struct pvi_unit_caps *caps, const struct pvi_pt_ops *format, uint8_t knobs)
 {
-    memset(caps, 0, sizeof(*caps));
-    caps->format = format;
+    fuzz_caps(caps, format);
     caps->page_sizes = (1u << 12) | ((knobs & 1) ? 1u << 21 : 0) | ((knobs & 2) ? 1u << 30 : 0);
     caps->levels_mask = (uint8_t)(8u << (knobs >> 2 & 1));
-    caps->iova_bits = 48;
-    caps->pa_bits = 46;
     caps->coherent = (knobs & 8) != 0;
     caps->np_cache = (knobs & 16) != 0;
     caps->page_selective = (knobs & 32) != 0;
-    caps->inv_max_lg2 = 30;
-    caps->inv_max_nr = 8;
-    caps->nr_dids = 64;
-    caps->nr_holes = 1;
-    caps->hole[0].first = MSI_FIRST << 12;
-    caps->hole[0].last = ((MSI_FIRST + MSI_NR) << 12) - 1;
 }
 
 static void start(struct fuzz *f, const struct pvi_pt_ops *format)
@@ -152,7 +106,7 @@ static void start(struct fuzz *f, const struct pvi_pt_ops *format)
     unsigned i;
 
     f->preempt = (uint32_t)fuzz_le(&f->in, 2) * 0x10001u;
-    f->m = machine();
+    f->m = fuzz_machine();
     f->owner = pvi_posix_hdom_new(f->m->host, 1);
     CHECK(f->owner != NULL);
     start_guest(f);
@@ -414,9 +368,9 @@ static void judge_alloc(struct fuzz *f, const struct pvi_op *asked, const struct
     first_window(f, op->ctx);
     if ((asked->flags & PVI_ALLOC_IDENTITY) != 0) {
         CHECK(flat_map(model, 0, ID_NR, RAM_PA, PVI_RW, 0));
-        CHECK(flat_map(model, ID2_FIRST, MSI_FIRST - ID2_FIRST, RAM_PA + (ID2_FIRST << 12), PVI_RW, 0));
-        CHECK(flat_map(model, MSI_FIRST + MSI_NR, ID2_NR - (MSI_FIRST - ID2_FIRST) - MSI_NR,
-                       RAM_PA + ((MSI_FIRST + MSI_NR) << 12), PVI_RW, 0));
+        CHECK(flat_map(model, ID2_FIRST, FUZZ_MSI_FIRST - ID2_FIRST, RAM_PA + (ID2_FIRST << 12), PVI_RW, 0));
+        CHECK(flat_map(model, FUZZ_MSI_FIRST + FUZZ_MSI_NR, ID2_NR - (FUZZ_MSI_FIRST - ID2_FIRST) - FUZZ_MSI_NR,
+                       RAM_PA + ((FUZZ_MSI_FIRST + FUZZ_MSI_NR) << 12), PVI_RW, 0));
     }
 }
 

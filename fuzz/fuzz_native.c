@@ -6,12 +6,11 @@
  * the recording host judges the order of everything else.
  */
 #include "input.h"
+#include "machine.h"
 #include <pviommu/abi/native.h>
 #include <pviommu/held.h>
 #include <pviommu/vtd.h>
 #include <pviommu_posix.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MEM 0x10000ull
@@ -34,14 +33,6 @@ struct fuzz {
     unsigned char mem[SIZE];
     uint32_t preempt;
 };
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static struct fuzz f;
 

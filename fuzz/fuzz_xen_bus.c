@@ -9,11 +9,10 @@
  * statuses say; nothing is left at the end. The recording host judges the order of everything else.
  */
 #include "input.h"
+#include "machine.h"
 #include <pviommu/abi/xen_bus.h>
 #include <pviommu/bus.h>
 #include <pviommu_posix.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ELEMENTS 12u
@@ -26,20 +25,7 @@
 #define RAM_PA 0x80000000ull
 #define OFFSET 0x100u
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-/* What outlives an input: it ends as empty as it began. */
-static struct {
-    struct pvi_host *host;
-    struct pvi_system system;
-    struct pvi_posix_null unit;
-} m;
+static struct fuzz_machine *m;
 
 static struct fuzz {
     struct fuzz_input in;
@@ -55,25 +41,6 @@ static struct fuzz {
     uint8_t tamper;
     bool shipped, tables;
 } f;
-
-static void machine_end(void)
-{
-    pvi_posix_remove_unit(m.host, &m.unit.unit);
-    pvi_posix_free(m.host);
-    pvi_posix_null_fini(&m.unit);
-}
-
-static void machine(void)
-{
-    struct pvi_posix_cfg memory = {.pa = 0x100000000ull, .size = 4 << 20};
-
-    if (!m.host) {
-        m.unit.unit.caps.format = &pvi_vtd_ss_ops;
-        m.host = pvi_posix_new(&memory);
-        CHECK(m.host != NULL && pvi_posix_add_null(m.host, &m.unit) == 0);
-        CHECK(pvi_system_add_unit(&m.system, &m.unit.unit) == 0 && atexit(machine_end) == 0);
-    }
-}
 
 static bool preempt_now(void *opaque, uint64_t nr)
 {
@@ -92,23 +59,14 @@ static void other_cpu(void *opaque, enum pvi_posix_point at, bool after)
 
 static void caps(uint8_t knobs)
 {
-    struct pvi_unit_caps *c = &m.unit.unit.caps;
+    struct pvi_unit_caps *c = &m->unit.unit.caps;
 
-    memset(c, 0, sizeof(*c));
-    c->format = (knobs & 1) != 0 ? &pvi_vtd_ss_ops : &pvi_amdvi_v1_ops;
+    fuzz_caps(c, (knobs & 1) != 0 ? &pvi_vtd_ss_ops : &pvi_amdvi_v1_ops);
     c->page_sizes = UINT64_MAX;
     c->levels_mask = 1u << 4;
-    c->iova_bits = 48;
-    c->pa_bits = 46;
     c->coherent = (knobs & 2) != 0;
     c->np_cache = (knobs & 4) != 0;
     c->page_selective = (knobs & 8) != 0;
-    c->inv_max_lg2 = 30;
-    c->inv_max_nr = 8;
-    c->nr_dids = 64;
-    c->nr_holes = 1;
-    c->hole[0].first = 0xfee00000;
-    c->hole[0].last = 0xfeefffff;
 }
 
 static void start(void)
@@ -123,9 +81,9 @@ static void start(void)
     f.preempt = (uint32_t)fuzz_le(&f.in, 2) * 0x10001u;
     f.shipped = (mode & 1) != 0;
     f.tables = (mode & 2) == 0;
-    CHECK(pvi_revmap_init(&f.map, m.host, 2, 0x123456789abcdefull) == 0);
-    f.owner = pvi_posix_hdom_new(m.host, OWNER);
-    f.guest = pvi_posix_hdom_new(m.host, GUEST);
+    CHECK(pvi_revmap_init(&f.map, m->host, 2, 0x123456789abcdefull) == 0);
+    f.owner = pvi_posix_hdom_new(m->host, OWNER);
+    f.guest = pvi_posix_hdom_new(m->host, GUEST);
     CHECK(f.owner && f.guest && pvi_posix_hdom_permit(f.owner, GUEST) == 0 && pvi_posix_hdom_range(f.owner, &ram) == 0);
     CHECK(pvi_posix_hdom_identity(f.owner, 0x1010, 0x20, PVI_RW) == 0);
     for (i = 0; i < FRAMES; i++) {
@@ -137,33 +95,33 @@ static void start(void)
     }
     memset(&cfg, 0, sizeof(cfg));
     cfg.hdom = f.owner;
-    cfg.system = (mode & 4) != 0 && !f.tables ? NULL : &m.system;
+    cfg.system = (mode & 4) != 0 && !f.tables ? NULL : &m->system;
     cfg.revmap = &f.map;
     cfg.default_identity = (mode & 8) != 0;
     cfg.bus_pages = f.tables ? 6u + (mode >> 4) : 0;
     cfg.bus_entries = 10;
     cfg.bus_offset = OFFSET;
-    CHECK(pvi_domain_init(&f.dom, m.host, &cfg) == 0);
+    CHECK(pvi_domain_init(&f.dom, m->host, &cfg) == 0);
     do {
         rc = pvi_domain_start(&f.dom);
     } while (rc == -PVI_EPREEMPTED);
     CHECK(rc == 0);
     f.dev.sbdf.v = 0x100;
-    f.dev.unit = &m.unit.unit;
+    f.dev.unit = &m->unit.unit;
     f.dev.rid[0] = 0x100;
     f.dev.nr_rids = 1;
     CHECK(!cfg.system || pvi_device_add(&f.dom, &f.dev) == 0);
     f.call.caller = &f.dom;
     pvi_posix_hdom_mem(f.owner, f.mem, ADDR, sizeof(f.mem));
-    pvi_posix_preempt_call(m.host, preempt_now, NULL);
-    pvi_posix_hook(m.host, PVI_AT_BIT(PVI_AT_COPY_IN), other_cpu, NULL);
+    pvi_posix_preempt_call(m->host, preempt_now, NULL);
+    pvi_posix_hook(m->host, PVI_AT_BIT(PVI_AT_COPY_IN), other_cpu, NULL);
 }
 
 static void end(void)
 {
     int rc;
 
-    pvi_posix_hook(m.host, 0, NULL, NULL);
+    pvi_posix_hook(m->host, 0, NULL, NULL);
     CHECK(!f.dom.devices || pvi_device_remove(&f.dom, &f.dev) == 0);
     pvi_domain_kill(&f.dom);
     do {
@@ -171,11 +129,11 @@ static void end(void)
     } while (rc == -PVI_EPREEMPTED);
     CHECK(rc == 0);
     pvi_revmap_fini(&f.map);
-    pvi_posix_checkpoint(m.host);
-    CHECK(pvi_posix_hdom_balanced(f.owner) && pvi_posix_mem_used(m.host) == 0 && pvi_posix_pages_used(m.host) == 0);
+    pvi_posix_checkpoint(m->host);
+    CHECK(pvi_posix_hdom_balanced(f.owner) && pvi_posix_mem_used(m->host) == 0 && pvi_posix_pages_used(m->host) == 0);
     pvi_posix_hdom_free(f.owner);
     pvi_posix_hdom_free(f.guest);
-    pvi_posix_preempt_call(m.host, NULL, NULL);
+    pvi_posix_preempt_call(m->host, NULL, NULL);
 }
 
 /* --- one call ------------------------------------------------------------------------------------------- */
@@ -276,7 +234,7 @@ static void call(void)
     memcpy(f.sent, f.mem, sizeof(f.sent));
     do {
         rc = pvi_xen_bus_call(&f.call, f.shipped ? PVI_XEN_BUS_SHIPPED : PVI_XEN_BUS_DRAFT_B, &arg, &count);
-        pvi_posix_checkpoint(m.host);
+        pvi_posix_checkpoint(m->host);
     } while (rc == -PVI_XEN_ERESTART);
     CHECK(rc == 0 && count == 0 && arg == ADDR + 32 * nr);
     for (i = 0; i < nr && f.tamper == 0; i++) {
@@ -295,7 +253,7 @@ static void balloon(void)
     f.balloon.pa.a = FRAME_PA + 0x1000ull * i;
     do {
         rc = pvi_balloon_out(&f.balloon);
-        pvi_posix_checkpoint(m.host);
+        pvi_posix_checkpoint(m->host);
     } while (rc == -PVI_EPREEMPTED);
     CHECK(rc == 0 || rc == PVI_BALLOON_HELD);
     CHECK(rc != 0 || leaves(i) == 0);
@@ -308,7 +266,7 @@ static void death(uint8_t what)
 
     do {
         rc = what == 0 ? pvi_guest_gone(&f.map, GUEST, &f.work) : pvi_ioserver_gone(&f.dom, GUEST, (uint16_t)(what % 8), &f.work);
-        pvi_posix_checkpoint(m.host);
+        pvi_posix_checkpoint(m->host);
     } while (rc == -PVI_EPREEMPTED);
     CHECK(rc == 0);
     for (i = 0; i < FRAMES && what == 0; i++) {
@@ -320,7 +278,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     unsigned steps;
 
-    machine();
+    m = fuzz_machine();
     memset(&f, 0, sizeof(f));
     f.in.at = data;
     f.in.left = size;

@@ -3,6 +3,7 @@
 #include "guest.h"
 #include "flat.h"
 #include "hwm.h"
+#include "machine.h"
 #include <pviommu/abi/xen_errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,30 +15,8 @@
 #define RO_PA 0x400000000ull
 #define RO_NR 0x1000ull
 #define ID_NR 0x300ull
-#define MSI_FIRST 0xfee00ull
-#define MSI_NR 0x100ull
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-/* What outlives an input: it ends as empty as it began. */
-static struct {
-    struct pvi_host *host;
-    struct pvi_system system;
-    struct pvi_posix_null unit;
-} m;
-
-static void machine_end(void)
-{
-    pvi_posix_remove_unit(m.host, &m.unit.unit);
-    pvi_posix_free(m.host);
-    pvi_posix_null_fini(&m.unit);
-}
+static struct fuzz_machine *m;
 
 static bool preempt_now(void *opaque, uint64_t nr)
 {
@@ -49,30 +28,15 @@ static bool preempt_now(void *opaque, uint64_t nr)
 /* The unit of this input: no domain uses it yet. */
 static void start_unit(uint8_t knobs)
 {
-    struct pvi_posix_cfg memory = {.pa = 0x100000000ull, .size = 4 << 20};
-    struct pvi_unit_caps *caps = &m.unit.unit.caps;
+    struct pvi_unit_caps *caps = &m->unit.unit.caps;
 
-    if (!m.host) {
-        m.host = pvi_posix_new(&memory);
-        CHECK(m.host != NULL && pvi_posix_add_null(m.host, &m.unit) == 0);
-        CHECK(pvi_system_add_unit(&m.system, &m.unit.unit) == 0 && atexit(machine_end) == 0);
-    }
-    memset(caps, 0, sizeof(*caps));
-    caps->format = (knobs & 1) != 0 ? &pvi_amdvi_v1_ops : &pvi_vtd_ss_ops;
+    fuzz_caps(caps, (knobs & 1) != 0 ? &pvi_amdvi_v1_ops : &pvi_vtd_ss_ops);
     caps->page_sizes = (knobs & 2) != 0 ? UINT64_MAX : 1u << 12;
     caps->levels_mask = 8u;
-    caps->iova_bits = 48;
-    caps->pa_bits = 46;
     caps->coherent = (knobs & 8) != 0;
     caps->np_cache = (knobs & 16) != 0;
     caps->snoop = (knobs & 32) != 0;
     caps->page_selective = true;
-    caps->inv_max_lg2 = 30;
-    caps->inv_max_nr = 8;
-    caps->nr_dids = 64;
-    caps->nr_holes = 1;
-    caps->hole[0].first = MSI_FIRST << 12;
-    caps->hole[0].last = ((MSI_FIRST + MSI_NR) << 12) - 1;
 }
 
 static void start_guest(struct fuzz_guest *g)
@@ -80,7 +44,7 @@ static void start_guest(struct fuzz_guest *g)
     struct pvi_posix_range ram = {.nr = RAM_NR, .pa = RAM_PA, .kind = PVI_POSIX_RAM_PV, .prot = PVI_RW};
     struct pvi_posix_range ro = {.gfn = RO_GFN, .nr = RO_NR, .pa = RO_PA, .kind = PVI_POSIX_RAM_HVM, .prot = PVI_READ};
 
-    g->owner = pvi_posix_hdom_new(m.host, 1);
+    g->owner = pvi_posix_hdom_new(m->host, 1);
     CHECK(g->owner != NULL && pvi_posix_hdom_range(g->owner, &ram) == 0 && pvi_posix_hdom_range(g->owner, &ro) == 0 &&
           pvi_posix_hdom_identity(g->owner, 0, ID_NR, PVI_RW) == 0);
     pvi_posix_hdom_mem(g->owner, g->mem, FUZZ_MEM, sizeof(g->mem));
@@ -89,7 +53,7 @@ static void start_guest(struct fuzz_guest *g)
 
 void fuzz_guest_start(struct fuzz_guest *g, const uint8_t *data, size_t size, bool init)
 {
-    struct pvi_domain_cfg cfg = {.max_contexts = FUZZ_CONTEXTS, .max_pages = 600, .system = &m.system};
+    struct pvi_domain_cfg cfg = {.max_contexts = FUZZ_CONTEXTS, .max_pages = 600};
     uint8_t knobs, pages;
 
     memset(g, 0, sizeof(*g));
@@ -98,16 +62,18 @@ void fuzz_guest_start(struct fuzz_guest *g, const uint8_t *data, size_t size, bo
     knobs = fuzz_u8(&g->in);
     pages = fuzz_u8(&g->in);
     g->preempt = (uint32_t)fuzz_le(&g->in, 2) * 0x10001u;
+    m = fuzz_machine();
+    cfg.system = &m->system;
     start_unit(knobs);
-    g->host = m.host;
-    (void)pvi_posix_postponed(m.host, true);
+    g->host = m->host;
+    (void)pvi_posix_postponed(m->host, true);
     start_guest(g);
     cfg.hdom = g->owner;
     cfg.trim = (knobs & 64) != 0;
     pvi_posix_hdom_max_run(g->owner, (knobs & 128) != 0 ? 5 : 0);
-    CHECK(pvi_domain_init(&g->dom, m.host, &cfg) == 0);
+    CHECK(pvi_domain_init(&g->dom, m->host, &cfg) == 0);
     for (unsigned i = 0; i < 2; i++) {
-        g->dev[i] = (struct pvi_device){.sbdf = {0x10 + i * 8}, .unit = &m.unit.unit, .nr_rids = 1};
+        g->dev[i] = (struct pvi_device){.sbdf = {0x10 + i * 8}, .unit = &m->unit.unit, .nr_rids = 1};
         g->dev[i].rid[0] = (uint16_t)(0x10 + i * 8);
         CHECK(pvi_device_add(&g->dom, &g->dev[i]) == 0);
     }
@@ -120,23 +86,23 @@ void fuzz_guest_start(struct fuzz_guest *g, const uint8_t *data, size_t size, bo
         CHECK(pvi_submit(&g->dom, &g->call.batch) == 0 && g->call.op[0].status == 0);
         g->inited = true;
     }
-    pvi_posix_preempt_call(m.host, preempt_now, g);
+    pvi_posix_preempt_call(m->host, preempt_now, g);
 }
 
 void fuzz_guest_end(struct fuzz_guest *g)
 {
     const char *why;
 
-    pvi_posix_preempt_call(m.host, NULL, NULL);
+    pvi_posix_preempt_call(m->host, NULL, NULL);
     for (unsigned i = 0; i < 2; i++) {
         CHECK(pvi_device_remove(&g->dom, &g->dev[i]) == 0);
     }
     pvi_domain_kill(&g->dom);
     CHECK(pvi_domain_destroy(&g->dom) == 0);
-    CHECK(pvi_posix_postponed(m.host, false) == 0);
-    pvi_posix_checkpoint(m.host);
+    CHECK(pvi_posix_postponed(m->host, false) == 0);
+    pvi_posix_checkpoint(m->host);
     CHECK(pvi_posix_hdom_balanced(g->owner));
-    CHECK(pvi_posix_balanced(m.host, &why));
+    CHECK(pvi_posix_balanced(m->host, &why));
     pvi_posix_hdom_free(g->owner);
     for (unsigned i = 0; i <= FUZZ_CONTEXTS; i++) {
         if (g->model[i]) {
@@ -242,13 +208,13 @@ void fuzz_guest_judge(struct fuzz_guest *g, const struct fuzz_call *c)
 
 void fuzz_guest_tables(struct fuzz_guest *g)
 {
-    struct pvi_posix_view view = {.host = m.host, .coherent = m.unit.unit.caps.coherent};
+    struct pvi_posix_view view = {.host = m->host, .coherent = m->unit.unit.caps.coherent};
     struct hwm_mem mem = {.opaque = &view, .read64 = pvi_posix_hw_read64, .read32 = pvi_posix_hw_read32,
                           .write64 = pvi_posix_hw_write64, .write32 = pvi_posix_hw_write32, .valid = pvi_posix_hw_valid};
     struct hwm_fmt fmt;
     char text[256];
 
-    hwm_fmt_default(&fmt, m.unit.unit.caps.format == &pvi_vtd_ss_ops ? HWM_FMT_VTDSS : HWM_FMT_AMDV1);
+    hwm_fmt_default(&fmt, m->unit.unit.caps.format == &pvi_vtd_ss_ops ? HWM_FMT_VTDSS : HWM_FMT_AMDV1);
     for (unsigned i = 1; i <= FUZZ_CONTEXTS; i++) {
         const struct pvi_context *ctx = g->dom.slot ? g->dom.slot[i - 1] : NULL;
 

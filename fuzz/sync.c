@@ -9,6 +9,7 @@
  */
 #include "sync.h"
 #include "flat.h"
+#include "machine.h"
 #include <pviommu/domain.h>
 #include <pviommu_posix.h>
 #include <stdio.h>
@@ -16,18 +17,10 @@
 #include <string.h>
 
 #define MAX_HOOKS 96u
-#define MSI_FIRST 0xfee00ull
-#define MSI_NR 0x100ull
 #define RMRR_FIRST 0x40100ull
 #define RMRR_NR 0x28ull
-#define PA_BITS 46u
 
-/* What outlives an input: it ends as empty as it began, and end() checks that. */
-static struct machine {
-    struct pvi_host *host;
-    struct pvi_system system;
-    struct pvi_posix_null unit;
-} m;
+static struct fuzz_machine *m;
 
 static struct fuzz {
     struct fuzz_input in;
@@ -42,67 +35,32 @@ static struct fuzz {
     bool own;         /* the region is mapped for the device, not by a hook */
 } f;
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-static void machine_end(void)
-{
-    pvi_posix_remove_unit(m.host, &m.unit.unit);
-    pvi_posix_free(m.host);
-    pvi_posix_null_fini(&m.unit);
-}
-
-static void machine(void)
-{
-    struct pvi_posix_cfg memory = {.pa = 0x100000000ull, .size = 4 << 20};
-
-    if (!m.host) {
-        m.host = pvi_posix_new(&memory);
-        CHECK(m.host != NULL && pvi_posix_add_null(m.host, &m.unit) == 0);
-        CHECK(pvi_system_add_unit(&m.system, &m.unit.unit) == 0 && atexit(machine_end) == 0);
-    }
-}
-
 static void start_unit(struct pvi_unit_caps *caps, const struct pvi_pt_ops *format, uint8_t knobs)
 {
-    memset(caps, 0, sizeof(*caps));
-    caps->format = format;
+    fuzz_caps(caps, format);
     caps->page_sizes = (knobs & 1) ? UINT64_MAX : (1u << 12) | ((knobs & 2) ? 1u << 21 : 0);
     caps->levels_mask = (uint8_t)(8u << (knobs >> 2 & 1));
-    caps->iova_bits = 48;
-    caps->pa_bits = PA_BITS;
     caps->coherent = (knobs & 8) != 0;
     caps->np_cache = (knobs & 16) != 0;
     caps->page_selective = (knobs & 32) != 0;
     caps->write_buffer = (knobs & 64) != 0;
-    caps->inv_max_lg2 = 30;
-    caps->inv_max_nr = 8;
-    caps->nr_dids = 64;
-    caps->nr_holes = 1;
-    caps->hole[0].first = MSI_FIRST << 12;
-    caps->hole[0].last = ((MSI_FIRST + MSI_NR) << 12) - 1;
 }
 
 static void start(const struct pvi_pt_ops *format)
 {
     uint8_t knobs = fuzz_u8(&f.in), pages = fuzz_u8(&f.in), reserve = fuzz_u8(&f.in);
-    struct pvi_domain_cfg cfg = {.system = &m.system, .default_pages = 16u + pages / 2u};
+    struct pvi_domain_cfg cfg = {.system = &m->system, .default_pages = 16u + pages / 2u};
     unsigned i;
 
-    f.owner = pvi_posix_hdom_new(m.host, 1);
+    f.owner = pvi_posix_hdom_new(m->host, 1);
     CHECK(f.owner != NULL);
-    start_unit(&m.unit.unit.caps, format, knobs);
+    start_unit(&m->unit.unit.caps, format, knobs);
     cfg.hdom = f.owner;
     cfg.passthrough.mode = PVI_PASSTHROUGH_SYNC_PT;
     cfg.passthrough.reserve = 1u + reserve % 8u;
-    CHECK(pvi_domain_init(&f.guest, m.host, &cfg) == 0 && pvi_domain_start(&f.guest) == 0);
+    CHECK(pvi_domain_init(&f.guest, m->host, &cfg) == 0 && pvi_domain_start(&f.guest) == 0);
     for (i = 0; i < 2; i++) {
-        f.dev[i] = (struct pvi_device){.sbdf = {0x10 + i * 8}, .unit = &m.unit.unit, .nr_rids = 1};
+        f.dev[i] = (struct pvi_device){.sbdf = {0x10 + i * 8}, .unit = &m->unit.unit, .nr_rids = 1};
         f.dev[i].rid[0] = (uint16_t)(0x10 + i * 8);
     }
     f.dev[1].nr_regions = 1;
@@ -118,7 +76,7 @@ static void start(const struct pvi_pt_ops *format)
 /* The end of what begins at `at` and is all one: changed by hooks, or left alone. */
 static uint64_t part(uint64_t at, uint64_t end, bool *alone)
 {
-    const uint64_t stop[][2] = {{MSI_FIRST, MSI_NR}, {RMRR_FIRST, f.there ? RMRR_NR : 0}};
+    const uint64_t stop[][2] = {{FUZZ_MSI_FIRST, FUZZ_MSI_NR}, {RMRR_FIRST, f.there ? RMRR_NR : 0}};
 
     *alone = false;
     for (unsigned i = 0; i < 2; i++) {
@@ -196,7 +154,7 @@ static void add(uint64_t dfn, uint64_t nr, uint64_t pa, unsigned prot)
     want = want == 0 && (prot == 0 || prot > PVI_RW) ? -PVI_EFLAGS : want;
     want = want == 0 && (pa & 0xfff) != 0 ? -PVI_EALIGN : want;
     want = want == 0 && (dfn ^ (dfn + nr - 1)) >> 18 != 0 ? -PVI_ELENGTH : want;
-    want = want == 0 && (dfn + nr > f.reach || pa >> PA_BITS != 0 || (pa >> 12) + nr > 1ull << (PA_BITS - 12)) ? -PVI_ERANGE : want;
+    want = want == 0 && (dfn + nr > f.reach || pa >> FUZZ_PA_BITS != 0 || (pa >> 12) + nr > 1ull << (FUZZ_PA_BITS - 12)) ? -PVI_ERANGE : want;
     if (want == 0) {
         room = vacant(dfn, nr);
         if (room != nr && f.open) {
@@ -350,7 +308,7 @@ static void any_hook(void)
 
 static void judge(void)
 {
-    struct pvi_posix_view view = {.host = m.host, .coherent = m.unit.unit.caps.coherent};
+    struct pvi_posix_view view = {.host = m->host, .coherent = m->unit.unit.caps.coherent};
     struct hwm_mem mem = {.opaque = &view, .read64 = pvi_posix_hw_read64, .read32 = pvi_posix_hw_read32,
                           .write64 = pvi_posix_hw_write64, .write32 = pvi_posix_hw_write32,
                           .valid = pvi_posix_hw_valid};
@@ -380,7 +338,7 @@ static void end(void)
     pvi_domain_kill(&f.guest);
     CHECK(pvi_domain_destroy(&f.guest) == 0);
     CHECK(pvi_posix_hdom_balanced(f.owner));
-    CHECK(pvi_posix_balanced(m.host, &why));
+    CHECK(pvi_posix_balanced(m->host, &why));
     pvi_posix_hdom_free(f.owner);
     flat_free(f.model);
 }
@@ -393,12 +351,12 @@ void fuzz_sync(const struct pvi_pt_ops *format, enum hwm_fmt_kind walker, const 
     f.in.at = data;
     f.in.left = size;
     f.walker = walker;
-    machine();
+    m = fuzz_machine();
     start(format);
     for (hooks = 1; f.in.left > 0 && hooks <= MAX_HOOKS; hooks++) {
         any_hook();
         if (!f.open) {
-            pvi_posix_checkpoint(m.host);
+            pvi_posix_checkpoint(m->host);
         }
         if (!f.open && hooks % 8 == 0) { /* the walk is what costs */
             judge();
