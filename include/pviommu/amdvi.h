@@ -340,6 +340,7 @@ struct pvi_amdvi_cfg {
     bool efr_sup;        /**< PCI capability: the feature register exists */
     bool efr_copy;
     bool hat_dis; /**< IVHD: v1 tables must not be used */
+    bool guest;   /**< guests' own v2 tables before v1 ones; without EFR.GTSup and GIoSup the unit has none all the same */
 };
 
 /** Configuration from an IVHD and the first dword of the PCI capability at ivhd->cap_offset. */

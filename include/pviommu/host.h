@@ -184,8 +184,10 @@ PVI_MUST_CHECK int pvi_host_did_alloc(struct pvi_host *h, struct pvi_unit *u, ui
 /** Gives an id back, after the domain-selective invalidation of it has completed. */
 void pvi_host_did_free(struct pvi_host *h, struct pvi_unit *u, uint16_t did);
 /**
- * Makes requester id rid of u translate through `to`, by one atomic switch of the part that hardware
- * reads as one; returns before any invalidation.
+ * Makes requester id rid of u, or its PASID to->pasid, translate through `to`, by one atomic switch of the part that hardware
+ * reads as one; returns before the caller invalidates anything. Of a PASID an entry that translates is only ever set where none is present,
+ * and only while the requester id itself translates; it stays when that is switched elsewhere.
+ * Switching back at once, before any invalidation, takes no memory.
  * @param[out] was_absent the entry was not present before (VT-d).
  * @return 0; -PVI_EOPNOTSUPP, -PVI_ENOMEM, -PVI_EHW with nothing changed.
  */

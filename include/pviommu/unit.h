@@ -44,6 +44,25 @@ struct pvi_unit_caps {
      * every x86 unit, on AMD-Vi HyperTransport's window too (hwspec 6.11). The unit drivers fill it. */
     struct pvi_range hole[PVI_MAX_HOLES];
     uint32_t nr_dids;                /**< domain ids 1 .. nr_dids - 1 can be given out */
+    uint8_t guest_levels; /**< nested translation: bit n: guests' own tables may have n levels; 0: the unit has none */
+    uint8_t guest_depth;  /**< most levels of a guest's own table of tables by PASID (AMD-Vi GCR3); 0: a guest names one table (VT-d) */
+    uint8_t guest_flags;  /**< PVI_GUEST_* that the unit has */
+    uint8_t pasid_bits;   /**< PASIDs 1 .. 2^bits - 1 can be given entries of their own (VT-d scalable mode); 0: none */
+    bool parent_rw;       /**< erratum: a table below guests' own may have no read-only leaf */
+};
+
+#define PVI_GUEST_SUPERVISOR 0x1u    /**< requests with privilege are served (VT-d SRE) */
+#define PVI_GUEST_WRITE_PROTECT 0x2u /**< and obey read-only leaves (VT-d WPE) */
+
+/**
+ * A guest's own tables, before the one that the library keeps: that one translates their addresses, the root's among them, and what
+ * they lead to.
+ */
+struct pvi_guest_tables {
+    uint64_t root;  /**< guest-physical, bytes, 4 KiB aligned. VT-d: root of the first-stage table; AMD-Vi: of the GCR3 table */
+    uint8_t levels; /**< of first-stage or v2 tables; 0: there are none, and nothing else here means anything */
+    uint8_t depth;  /**< levels of the GCR3 table; 0 where the unit has guest_depth 0 */
+    uint8_t flags;  /**< PVI_GUEST_* */
 };
 
 /** The vendor-free head of a unit; unit drivers embed it. */
@@ -63,8 +82,10 @@ struct pvi_system {
 
 /** Kinds of invalidation, from narrow to wide. */
 enum pvi_inv_kind {
-    PVI_INV_PAGES,  /**< 2^lg2 bytes at iova of domain id did */
-    PVI_INV_DOMAIN, /**< all translations of domain id did, tables included */
+    PVI_INV_PAGES,  /**< 2^lg2 bytes at iova of domain id did; never of one that nested entries hold */
+    PVI_INV_GUEST,  /**< 2^lg2 bytes at iova, as guest tables of PASID pasid in domain id did translate them; 0: requests without PASID */
+    PVI_INV_DOMAIN, /**< all translations of domain id did, nested ones of every PASID and tables included */
+    PVI_INV_PASID,  /**< the entry of PASID pasid of requester id rid */
     PVI_INV_DEVICE, /**< the context entry or device table entry of requester id rid */
     PVI_INV_WBUF,   /**< nothing but the write buffer (RWBF) */
     PVI_INV_ALL     /**< everything that the unit holds; unit drivers use it at bring-up, the core never */
@@ -73,20 +94,23 @@ enum pvi_inv_kind {
 /** One invalidation. */
 struct pvi_inv {
     uint8_t kind;    /**< enum pvi_inv_kind */
-    uint8_t lg2;     /**< PAGES: log2 of bytes, 12 .. inv_max_lg2; iova is aligned to it */
-    bool leaf_only;  /**< PAGES: only leaves changed, cached tables may stay (IH=1, PDE=0) */
-    bool was_absent; /**< DEVICE: the entry was not present (VT-d caching mode: tagged with id 0) */
-    uint16_t rid;    /**< DEVICE: bus << 8 | device << 3 | function */
-    uint16_t did;    /**< PAGES, DOMAIN; DEVICE: the id that the entry held before */
-    uint64_t iova;   /**< PAGES */
+    uint8_t lg2;     /**< PAGES, GUEST: log2 of bytes, 12 .. inv_max_lg2, iova is aligned to it; GUEST: also 64, all of the PASID, its entry in a guest's GCR3 table included */
+    bool leaf_only;  /**< PAGES, GUEST: only leaves changed, cached tables may stay (IH=1, PDE=0) */
+    bool was_absent; /**< DEVICE, PASID: the entry was not present (VT-d caching mode: tagged with id 0) */
+    uint16_t rid;    /**< DEVICE, PASID: bus << 8 | device << 3 | function */
+    uint16_t did;    /**< PAGES, GUEST, DOMAIN; DEVICE, PASID: the id that the entry held before; PASID that was absent: holds now */
+    uint32_t pasid;  /**< GUEST, PASID */
+    uint64_t iova;   /**< PAGES, GUEST */
 };
 
-/** What a requester id translates through. */
+/** What a requester id, or one PASID of it, translates through. */
 struct pvi_dev_entry {
-    bool translate;  /**< false: all DMA of the requester is blocked */
+    bool translate;  /**< false: all such DMA of the requester is blocked */
     uint8_t levels;  /**< number of table levels below and including the root */
     uint16_t did;    /**< domain id on the unit */
+    uint32_t pasid;  /**< for requests with this PASID; 0: for those without */
     pvi_pa root;     /**< root table */
+    struct pvi_guest_tables guest; /**< with levels: what comes before root, nested */
 };
 
 /** A translation fault, vendor-free; the vendor's own code is kept beside it. */

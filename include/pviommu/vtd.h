@@ -404,6 +404,7 @@ struct pvi_vtd_cfg {
     uint64_t reg_size; /**< bytes of registers that the host maps */
     uint8_t haw_bits;  /**< of the DMAR table */
     uint8_t quirks;    /**< PVI_VTD_QUIRK_* */
+    bool scalable;     /**< PASID tables for every requester: PASIDs and nested translation. The unit needs ECAP.SMTS and SSTS */
 };
 
 /** One unit. Zeroed or static storage; pvi_vtd_unit_init() sets every field. */
