@@ -106,6 +106,31 @@ enum pvi_opcode {
      * lost is told all the same. Once the status is 0 the fault is not told again.
      */
     PVI_OP_READ_FAULT,
+    /**
+     * A context of which a guest writes the tables itself: frame u.nested.root of context `parent` (0: the default one) holds the root, and
+     * all addresses in these tables are what the parent translates: nothing is reached that it does not map. VT-d: a first-stage table;
+     * AMD-Vi: a GCR3 table of `depth` levels, which names v2 tables by PASID, requests without PASID being 0. No range operation works on it
+     * (ENESTED); it takes a page of the pool. EFLAGS; EINVAL: ctx is not 0, or a depth where there is none, or none where there is; ENOCTX: no such parent; EBUSY: it is
+     * being built; ENESTED: it is nested itself; ERANGE: root is beyond its reach; EPERM: the host does not offer it; EOPNOTSUPP: some
+     * unit lacks nested translation, or levels, depth or flags; ENOSPC: no number, or PVI_MAX_NESTED are there; ENOMEM; EHW: the parent is broken.
+     * A parent cannot be freed before what is nested on it (EBUSY). A device with reserved regions cannot be attached (ERESERVED).
+     */
+    PVI_OP_ALLOC_NESTED,
+    /**
+     * The guest has changed its tables of a nested context: makes all units forget nr frames at `first`, as PASID u.guest.pasid (0: requests without)
+     * met them, tables included; nr 0, first 0: all of the PASID, its entry in a GCR3 table included; with PVI_FLUSH_ALL_PASIDS, and nothing else: of all of
+     * them. EFLAGS, EINVAL (something else beside ALL_PASIDS; first without nr), ENOCTX, EDEFAULT; ENESTED: it is not nested; EWRAP; ERANGE: PASIDs have 20 bits; EHW.
+     */
+    PVI_OP_FLUSH_NESTED,
+    /**
+     * Requests of a device with a PASID translate through context ctx (0: the default one), those without stay where they are. The PASID is 1 or more. ENODEV,
+     * ENOCTX, EBUSY, EHW: as for REATTACH; EINVAL: PASID 0; ERANGE: beyond what the unit has; EPERM: the host offers none; EOPNOTSUPP: the
+     * unit has no PASIDs to attach, or cannot walk the context's tables, or other devices issue the same requester ids; EEXIST: attached already; ENOSPC: the host's limit, or no domain id;
+     * ENOMEM. With PVI_PASID_MOVE it is attached already (else ENOENT) and goes to ctx: blocked for a moment, and back where it was if that fails.
+     */
+    PVI_OP_ATTACH_PASID,
+    /** Blocks the PASID again. ENODEV, EINVAL, EFLAGS; ENOENT: not attached; EHW: it is gone, and what its unit may still reach is written off. */
+    PVI_OP_DETACH_PASID,
     PVI_OP_NR,
     /*
      * For decoders of the interface of 2015 alone (pviommu/bus.h); never a guest's number. They act on the hidden context, which
@@ -144,6 +169,11 @@ enum pvi_opcode {
  * that cache absence or buffer writes: until then a device may go on faulting there.
  */
 #define PVI_MAP_NO_FLUSH 0x8u
+
+#define PVI_NESTED_SUPERVISOR PVI_GUEST_SUPERVISOR       /**< ALLOC_NESTED */
+#define PVI_NESTED_WRITE_PROTECT PVI_GUEST_WRITE_PROTECT /**< ALLOC_NESTED */
+#define PVI_FLUSH_ALL_PASIDS 0x1u   /**< FLUSH_NESTED */
+#define PVI_PASID_MOVE 0x1u         /**< ATTACH_PASID */
 
 #define PVI_MAP_NO_REF 0x4u         /**< BUS_MAP: no reference is taken, by the host's leave */
 #define PVI_FOREIGN_SWAP 0x4u       /**< FOREIGN_MAP: may be moved to the scratch frame */
@@ -221,6 +251,21 @@ struct pvi_op {
             uint8_t left;  /**< how many more there are now */
         } fault; /**< out */
         struct {
+            pvi_gfn root;
+            uint16_t parent;
+            uint8_t levels; /**< of first-stage or v2 tables */
+            uint8_t depth;  /**< of the GCR3 table; VT-d: 0 */
+        } nested;
+        struct {
+            uint64_t first; /**< in the guest's own tables, frames */
+            uint64_t nr;
+            uint32_t pasid;
+        } guest;
+        struct {
+            pvi_sbdf sbdf;
+            uint32_t pasid;
+        } pasid;
+        struct {
             uint32_t nr_contexts; /**< beside the default one, >= 1 */
             uint32_t nr_pages;    /**< pool pages to set aside, >= 1 */
         } init;
@@ -232,6 +277,10 @@ struct pvi_op {
             uint32_t free_pages;
             uint32_t flags; /**< PVI_CAP_* */
             uint32_t atomic_ops; /**< most operations of a batch with PVI_BATCH_ATOMIC */
+            uint8_t guest_levels; /**< ALLOC_NESTED: bit n: tables of n levels; 0: there is none */
+            uint8_t guest_depth;  /**< most levels of a GCR3 table; 0: a context has one table (VT-d) */
+            uint8_t guest_flags;  /**< PVI_NESTED_* */
+            uint8_t pasid_bits;   /**< ATTACH_PASID: 1 .. 2^bits - 1; 0: there is none */
         } caps; /**< out */
     } u;
 };

@@ -9,6 +9,7 @@
 #define PVIOMMU_CONTEXT_H
 
 #include <pviommu/pgtable.h>
+#include <pviommu/unit.h>
 
 /** Reserved regions that one context can carry at the same time. */
 #define PVI_MAX_CTX_REGIONS 16u
@@ -95,6 +96,11 @@ struct pvi_context {
     bool identity;
     bool synced;         /**< the default context, following the host's p2m: regions may be there already */
     uint8_t shared_levels;
+    uint32_t nested;     /**< devices translate through a guest's own tables first, then through the parent's; its own pt stays empty. Read without a lock */
+    struct pvi_context *parent;    /**< of a nested context, with its lock held */
+    struct pvi_guest_tables guest; /**< of a nested context */
+    uint32_t nr_nested;  /**< contexts nested on this one; with its lock held */
+    uint32_t nr_pasids;  /**< PASIDs of devices that translate through it */
     pvi_pa shared_root;  /**< not 0: devices translate through this table, the host's own, instead of pt */
     uint64_t progress; /**< of building (next frame) or of teardown (next byte) */
     uint32_t generation; /**< how often the object has become a context: a resumed operation knows its own */

@@ -27,6 +27,13 @@ struct pvi_region {
     uint8_t prot;
 };
 
+/** Contexts of one domain that can be nested at the same time: a change of their parents is flushed for each. */
+#define PVI_MAX_NESTED 64u
+/** PASIDs of one domain's devices that can have contexts of their own at the same time. */
+#define PVI_MAX_PASIDS 4096u
+
+struct pvi_pasid;
+
 /** A device. The host keeps the storage from pvi_device_add() to pvi_device_remove(). */
 struct pvi_device {
     pvi_sbdf sbdf;
@@ -38,6 +45,7 @@ struct pvi_device {
     struct pvi_region region[PVI_MAX_DEV_REGIONS];
     /* the library's own */
     struct pvi_context *ctx;
+    struct pvi_pasid *pasids; /**< those that translate through contexts of their own */
     struct pvi_device *next;
 };
 
@@ -56,6 +64,8 @@ struct pvi_domain_cfg {
     uint8_t iova_bits;         /**< 0: 48; the depth of every table follows from it */
     bool default_identity;     /**< the default context begins as identity (else it blocks) */
     bool trim;                 /**< give empty tables back at once */
+    bool nested;               /**< contexts may be nested, if all units can. On units with caps.parent_rw no table of the domain has read-only leaves then */
+    uint32_t max_pasids;       /**< PASIDs that may be attached at the same time, at most PVI_MAX_PASIDS; 0: none */
     struct pvi_passthrough_cfg passthrough; /**< what the default context follows; with a mode, default_identity is false */
     /* The interface of 2015: pviommu/bus.h. */
     struct pvi_revmap *revmap; /**< NULL: the domain has no such interface */
@@ -95,6 +105,10 @@ struct pvi_domain {
     struct pvi_gather gather; /**< of whoever has claimed the domain */
     struct pvi_tx tx;
     struct pvi_held *held; /**< a guest's batch that happens whole, taken in by a decoder (held.h); NULL: none */
+    uint32_t nested[PVI_MAX_NESTED]; /**< numbers of nested contexts, 0: free; read without a lock */
+    uint8_t guest_levels, guest_depth, guest_flags; /**< of nested contexts, as in struct pvi_unit_caps: what all units have */
+    uint8_t pasid_bits;   /**< as in struct pvi_unit_caps: what all units have */
+    uint32_t nr_pasids;   /**< attached */
     uint32_t nr_contexts; /**< limit given at init */
     uint32_t init_pages;  /**< pages asked for at init */
     uint32_t slot_hint;   /**< no number below slot_hint + 1 is free */

@@ -103,7 +103,8 @@ typedef struct {
     X(ENODOM, 28, "no such domain")                                                                \
     X(EFORMAT, 29, "malformed firmware table")                                                     \
     X(EPART, 30, "only part of a larger leaf, which is not to be split")                           \
-    X(EFAULT, 31, "the caller's memory cannot be read or written")
+    X(EFAULT, 31, "the caller's memory cannot be read or written")                                 \
+    X(ENESTED, 32, "not for a context with a guest's own tables, or only for one")
 
 enum pvi_err {
 #define PVI_ERR_ENUM(name, value, text) PVI_##name = (value),

@@ -76,6 +76,7 @@ static void unit_fini(struct pvi_host *h, struct rec_unit *ru)
     free(ru->entry);
     free(ru->did_out);
     free(ru->dev_due);
+    free(ru->pasid);
     free(ru->wbuf_due);
     memset(ru, 0, sizeof(*ru));
 }

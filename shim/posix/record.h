@@ -120,6 +120,7 @@ struct rec_dev_due {
     uintptr_t owner;
     struct rec_stamp stamp;
     uint16_t rid, did;
+    uint32_t pasid; /* 0: of requests without */
     bool any_did; /* the old entry held no domain id */
     bool was_absent;
     bool reported;
@@ -135,6 +136,13 @@ struct rec_binding {
     uint32_t nr_rids;    /* requester ids that translate through it now */
     uint32_t nr_leaving; /* dues of device entries that name it */
     uint16_t did;
+    bool nested; /* entries have a guest's own tables first: no invalidation of pages here helps */
+};
+
+/* What one PASID of a requester id translates through. */
+struct rec_pasid {
+    uint16_t rid;
+    struct pvi_dev_entry entry;
 };
 
 /* Frames that a stale leaf may still lead to. */
@@ -169,6 +177,8 @@ struct rec_unit {
     struct rec_binding **by_did; /* 65536 */
     struct pvi_dev_entry *entry; /* 65536: what each requester id translates through */
     uint8_t *did_out;            /* 65536 */
+    struct rec_pasid *pasid;
+    size_t nr_pasids, room_pasids;
     struct rec_dev_due *dev_due;
     size_t nr_dev_dues, room_dev_dues;
     struct rec_due *wbuf_due; /* one a thread, at most */

@@ -257,7 +257,7 @@ static void cover(struct pvi_host *h, struct rec_binding *b, const struct pvi_in
     bool whole = inv->kind != PVI_INV_PAGES, left = devices_left(b);
     uint64_t first = whole ? 0 : inv->iova;
     uint64_t last = whole || inv->lg2 > 63 ? UINT64_MAX : first + (((uint64_t)1 << inv->lg2) - 1);
-    size_t i, nr = b->nr_dues;
+    size_t i, nr = b->nested && !whole ? 0 : b->nr_dues;
 
     for (i = 0; i < nr; i++) {
         struct rec_due *d = &b->due[i];
@@ -281,8 +281,10 @@ static void cover_device(struct rec_unit *ru, const struct pvi_inv *inv, uint64_
     for (i = 0; i < ru->nr_dev_dues; i++) {
         struct rec_dev_due *d = &ru->dev_due[i];
 
-        if (inv->kind == PVI_INV_ALL || (d->rid == inv->rid && d->was_absent == inv->was_absent &&
-                                         (d->any_did || d->was_absent || d->did == inv->did))) {
+        if (inv->kind == PVI_INV_ALL ||
+            (d->rid == inv->rid && d->pasid == (inv->kind == PVI_INV_PASID ? inv->pasid : 0) &&
+             d->was_absent == inv->was_absent &&
+             (d->any_did || (d->was_absent && d->pasid == 0) || d->did == inv->did))) {
             stamp(&d->stamp, d->owner, seq);
         }
     }
@@ -322,6 +324,7 @@ static void submitted(struct pvi_host *h, struct rec_unit *ru, const struct pvi_
         }
         break;
     case PVI_INV_DEVICE:
+    case PVI_INV_PASID:
         cover_device(ru, inv, seq);
         break;
     case PVI_INV_ALL:

@@ -131,11 +131,39 @@ void pvi_posix_unbind_root(struct pvi_host *h, struct pvi_unit *u, uint16_t did,
 
 /* Switches ------------------------------------------------------------------------------------ */
 
+/* What a requester id, or a PASID of it, translates through. */
+static struct pvi_dev_entry *rec_entry(struct rec_unit *ru, uint16_t rid, uint32_t pasid)
+{
+    size_t i;
+
+    if (pasid == 0) {
+        return &ru->entry[rid];
+    }
+    for (i = 0; i < ru->nr_pasids; i++) {
+        if (ru->pasid[i].rid == rid && ru->pasid[i].entry.pasid == pasid) {
+            return &ru->pasid[i].entry;
+        }
+    }
+    ru->pasid = rec_grow(ru->pasid, ru->nr_pasids, &ru->room_pasids, sizeof(*ru->pasid));
+    memset(&ru->pasid[i], 0, sizeof(ru->pasid[i]));
+    ru->pasid[i].rid = rid;
+    ru->pasid[i].entry.pasid = pasid;
+    ru->nr_pasids++;
+    return &ru->pasid[i].entry;
+}
+
+static bool same_guest(const struct pvi_guest_tables *a, const struct pvi_guest_tables *b)
+{
+    return a->levels == b->levels && (a->levels == 0 || (a->root == b->root && a->depth == b->depth &&
+                                                         a->flags == b->flags));
+}
+
 static bool same_entry(const struct pvi_dev_entry *a, const struct pvi_dev_entry *b)
 {
     return a->translate == b->translate &&
            (!a->translate ||
-            (a->root.a == b->root.a && a->did == b->did && a->levels == b->levels));
+            (a->root.a == b->root.a && a->did == b->did && a->levels == b->levels &&
+             same_guest(&a->guest, &b->guest)));
 }
 
 /* The table must be fit for hardware before the entry names it. */
@@ -149,14 +177,14 @@ void pvi_record_switch_begin(struct pvi_host *h, struct pvi_unit *u, uint16_t ri
     pthread_mutex_lock(&h->rec->lock);
     ru = rec_unit_of(h, u);
     rec_check_dirty(h, "when a device is switched");
-    if (to->translate && !same_entry(&ru->entry[rid], to)) {
+    if (to->translate && !same_entry(rec_entry(ru, rid, to->pasid), to)) {
         t = rec_table_track(h, u->caps.format, to->levels, pvi_posix_page_index(h, to->root.a));
         if (t && t->levels != to->levels) {
             rec_violation(h, PVI_RULE_R11, "table 0x%llx has %u levels, hardware is told %u",
                           (unsigned long long)to->root.a, t->levels, to->levels);
         }
         if (t) {
-            (void)rec_bind(h, ru, to->did, t);
+            rec_bind(h, ru, to->did, t)->nested |= to->guest.levels != 0;
         }
     }
     pthread_mutex_unlock(&h->rec->lock);
@@ -193,7 +221,8 @@ static void entry_changed(struct pvi_host *h, struct rec_unit *ru, uint16_t rid,
         d->binding = was;
         d->owner = rec_me();
         d->rid = rid;
-        d->did = old->did;
+        d->pasid = to->pasid;
+        d->did = was_absent && to->pasid != 0 ? to->did : old->did;
         d->any_did = !old->translate;
         d->was_absent = was_absent;
         h->rec->outstanding++;
@@ -213,13 +242,13 @@ void pvi_record_switch_end(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
     rec_self.switching = NULL;
     pthread_mutex_lock(&h->rec->lock);
     ru = rec_unit_of(h, u);
-    old = ru->entry[rid];
+    old = *rec_entry(ru, rid, to->pasid);
     if (same_entry(&old, to)) {
         pthread_mutex_unlock(&h->rec->lock);
         return;
     }
     if (rc == 0) {
-        ru->entry[rid] = *to;
+        *rec_entry(ru, rid, to->pasid) = *to;
         entry_changed(h, ru, rid, &old, to, was_absent);
     } else {
         struct rec_binding *b = entry_binding(h, ru, to);
@@ -313,9 +342,9 @@ static void check_unit(struct pvi_host *h, struct rec_unit *ru)
         if (d->owner == rec_me() && !d->reported) {
             d->reported = true;
             rec_violation(h, d->was_absent ? PVI_RULE_R20 : PVI_RULE_R9,
-                          "unit %u: the cached entry of requester 0x%04x (old domain id %u) is not "
-                          "invalidated",
-                          ru->u->index, d->rid, d->did);
+                          "unit %u: the cached entry of requester 0x%04x, PASID %u (old domain id %u) is "
+                          "not invalidated",
+                          ru->u->index, d->rid, d->pasid, d->did);
         }
     }
     for (i = 0; i < ru->nr_wbuf_dues && !h->rec->postponed; i++) {

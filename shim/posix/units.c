@@ -146,13 +146,40 @@ static void null_did_free(struct pvi_unit *u, uint16_t did)
     PVI_ASSERT(was == 1); /* freed twice, or never given out */
 }
 
+/* Only what is absent is set, and only below a requester that translates. */
+static int null_switch_pasid(struct pvi_posix_null *n, uint16_t rid, const struct pvi_dev_entry *to,
+                             bool *was_absent)
+{
+    size_t i;
+
+    for (i = 0; i < n->nr_pasids && (n->pasid[i].rid != rid || n->pasid[i].entry.pasid != to->pasid);
+         i++) {
+    }
+    if (n->unit.caps.pasid_bits == 0 || to->pasid >> n->unit.caps.pasid_bits != 0) {
+        return -PVI_EOPNOTSUPP;
+    }
+    if (i == PVI_POSIX_NULL_PASIDS) {
+        return -PVI_ENOMEM;
+    }
+    *was_absent = i == n->nr_pasids || !n->pasid[i].entry.translate;
+    PVI_ASSERT(n->entry[rid].translate && *was_absent == to->translate);
+    n->nr_pasids += i == n->nr_pasids;
+    n->pasid[i].rid = rid;
+    n->pasid[i].entry = *to;
+    return 0;
+}
+
 static int null_switch(struct pvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to,
                        bool *was_absent)
 {
     struct pvi_posix_null *n = null_of(u);
 
-    if (to->translate && ((u->caps.levels_mask >> to->levels) & 1) == 0) {
+    if (to->translate && (((u->caps.levels_mask >> to->levels) & 1) == 0 ||
+                          (to->guest.levels != 0 && (u->caps.guest_levels >> to->guest.levels & 1) == 0))) {
         return -PVI_EOPNOTSUPP;
+    }
+    if (to->pasid != 0) {
+        return null_switch_pasid(n, rid, to, was_absent);
     }
     *was_absent = n->absent_entries && !n->entry[rid].translate;
     n->entry[rid] = *to;
@@ -171,7 +198,8 @@ static int null_submit(struct pvi_unit *u, const struct pvi_inv *inv, unsigned n
     }
     for (i = 0; i < nr; i++) {
         PVI_ASSERT(inv[i].kind <= PVI_INV_ALL);
-        PVI_ASSERT(inv[i].kind != PVI_INV_PAGES ||
+        PVI_ASSERT((inv[i].kind != PVI_INV_PAGES && inv[i].kind != PVI_INV_GUEST) ||
+                   (inv[i].kind == PVI_INV_GUEST && inv[i].lg2 == 64) ||
                    (u->caps.page_selective && inv[i].lg2 >= 12 &&
                     inv[i].lg2 <= u->caps.inv_max_lg2 &&
                     (inv[i].iova & (((uint64_t)1 << inv[i].lg2) - 1)) == 0));
@@ -217,7 +245,8 @@ int pvi_posix_add_null(struct pvi_host *h, struct pvi_posix_null *n)
     null_defaults(&n->unit.caps);
     n->entry = calloc(65536u, sizeof(*n->entry));
     n->did_used = calloc(65536u, 1);
-    if (n->entry && n->did_used) {
+    n->pasid = calloc(PVI_POSIX_NULL_PASIDS, sizeof(*n->pasid));
+    if (n->entry && n->did_used && n->pasid) {
         rc = pvi_posix_add_unit(h, &n->unit, &null_driver);
     }
     if (rc != 0) {
@@ -230,7 +259,9 @@ void pvi_posix_null_fini(struct pvi_posix_null *n)
 {
     free(n->entry);
     free(n->did_used);
+    free(n->pasid);
     n->entry = NULL;
+    n->pasid = NULL;
     n->did_used = NULL;
 }
 

@@ -21,6 +21,7 @@ int pvi_xen_error(int err)
         [PVI_EHW] = PVI_XEN_EIO,             [PVI_EOPNOTSUPP] = PVI_XEN_EOPNOTSUPP,
         [PVI_ECANCELED] = PVI_XEN_ECANCELED, [PVI_ENODOM] = PVI_XEN_ESRCH,
         [PVI_EPART] = PVI_XEN_EINVAL,        [PVI_EFAULT] = PVI_XEN_EFAULT,
+        [PVI_ENESTED] = PVI_XEN_EINVAL,
     };
     unsigned code = (unsigned)-err;
 

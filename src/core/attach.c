@@ -24,8 +24,7 @@ static bool move_concerns(const struct pvi_device *dev, const struct pvi_device 
     return it == dev || (dev->group != 0 && it->group == dev->group && it->ctx == dev->ctx);
 }
 
-/* The context becomes known to the unit under an id of its own, if it is not yet. */
-static int context_join(struct pvi_context *ctx, struct pvi_unit *u)
+int pvi_context_join(struct pvi_context *ctx, struct pvi_unit *u)
 {
     uint64_t bit = (uint64_t)1 << u->index;
     uint16_t did;
@@ -45,8 +44,7 @@ static int context_join(struct pvi_context *ctx, struct pvi_unit *u)
     return 0;
 }
 
-/* The unit has forgotten this device under the context's id; after the last one it has forgotten the id. */
-static void context_leave(struct pvi_context *ctx, struct pvi_unit *u)
+void pvi_context_leave(struct pvi_context *ctx, struct pvi_unit *u)
 {
     uint16_t did = ctx->did[u->index];
 
@@ -71,18 +69,40 @@ static void device_settle(struct pvi_device *dev, struct pvi_context *ctx)
     dev->ctx = ctx;
 }
 
-static struct pvi_dev_entry context_entry(const struct pvi_context *ctx, const struct pvi_unit *u)
+static struct pvi_dev_entry context_entry(const struct pvi_context *ctx, const struct pvi_unit *u, uint32_t pasid)
 {
+    const struct pvi_context *table = ctx && ctx->parent ? ctx->parent : ctx;
     struct pvi_dev_entry e;
 
     memset(&e, 0, sizeof(e));
+    e.pasid = pasid;
     if (ctx) {
         e.translate = true;
-        e.levels = ctx->shared_root.a != 0 ? ctx->shared_levels : ctx->pt.cfg.levels;
+        e.levels = table->shared_root.a != 0 ? table->shared_levels : table->pt.cfg.levels;
         e.did = ctx->did[u->index];
-        e.root = ctx->shared_root.a != 0 ? ctx->shared_root : ctx->pt.root->pa;
+        e.root = table->shared_root.a != 0 ? table->shared_root : table->pt.root->pa;
+        e.guest = ctx->guest;
     }
     return e;
+}
+
+int pvi_context_attachable(struct pvi_context *ctx)
+{
+    uint8_t state = ctx ? pvi_context_state(ctx) : (uint8_t)PVI_CTX_FREE;
+
+    if (state == PVI_CTX_LIVE && ctx->parent) {
+        state = pvi_context_state(ctx->parent);
+    }
+    switch (state) {
+    case PVI_CTX_LIVE:
+        return 0;
+    case PVI_CTX_BUILDING:
+        return -PVI_EBUSY;
+    case PVI_CTX_BROKEN:
+        return -PVI_EHW;
+    default:
+        return -PVI_ENOCTX;
+    }
 }
 
 /* --- phase 1 ------------------------------------------------------------------------------------- */
@@ -118,10 +138,10 @@ static int regions_del(struct pvi_device *dev, struct pvi_context *ctx, struct p
 
 static int move_prepare_one(struct pvi_device *dev, struct pvi_context *to, struct pvi_gather *g)
 {
-    int rc = regions_add(dev, to, g);
+    int rc = to->parent && dev->nr_regions != 0 ? -PVI_ERESERVED : regions_add(dev, to, g); /* whether they stay mapped 1:1 there is the guest's say */
 
     if (rc == 0) {
-        rc = context_join(to, dev->unit);
+        rc = pvi_context_join(to, dev->unit);
         if (rc != 0) {
             (void)regions_del(dev, to, g);
         }
@@ -137,7 +157,7 @@ static void move_unprepare(struct pvi_domain *d, const struct pvi_device *dev, s
 
     for (it = d->devices; it != end; it = it->next) {
         if (move_concerns(dev, it)) {
-            context_leave(to, it->unit);
+            pvi_context_leave(to, it->unit);
             (void)regions_del(it, to, &d->gather);
         }
     }
@@ -160,17 +180,18 @@ static int move_prepare(struct pvi_domain *d, struct pvi_device *dev, struct pvi
 
 /* --- phases 2 and 3 -------------------------------------------------------------------------------- */
 
-/* Queues what a unit must forget of one requester id that translated through `old` (NULL: nothing). */
-static int forget(struct pvi_unit *u, uint16_t rid, const struct pvi_context *old,
+/* Queues what a unit must forget of one requester id, or PASID of it, that translated through `old` (NULL: nothing). */
+static int forget(struct pvi_unit *u, uint16_t rid, uint32_t pasid, const struct pvi_context *old,
                   const struct pvi_context *now, bool was_absent)
 {
     struct pvi_inv inv[2];
     unsigned nr = 1;
 
     memset(inv, 0, sizeof(inv));
-    inv[0].kind = PVI_INV_DEVICE;
+    inv[0].kind = pasid != 0 ? PVI_INV_PASID : PVI_INV_DEVICE;
     inv[0].rid = rid;
-    inv[0].did = old ? old->did[u->index] : 0;
+    inv[0].pasid = pasid;
+    inv[0].did = old ? old->did[u->index] : pasid != 0 && now ? now->did[u->index] : 0;
     inv[0].was_absent = was_absent;
     inv[1].kind = PVI_INV_DOMAIN;
     if (old) {
@@ -183,14 +204,9 @@ static int forget(struct pvi_unit *u, uint16_t rid, const struct pvi_context *ol
     return pvi_host_inv_submit(u->host, u, inv, nr);
 }
 
-/*
- * Switches all requester ids of one device from one context to another (NULL: blocked) and queues what must be
- * forgotten. On an error those that moved are back, with their invalidation queued as well.
- */
-static int device_switch(struct pvi_device *dev, const struct pvi_context *from,
-                         const struct pvi_context *to)
+int pvi_device_switch(struct pvi_device *dev, uint32_t pasid, const struct pvi_context *from, const struct pvi_context *to)
 {
-    struct pvi_dev_entry back = context_entry(from, dev->unit), entry = context_entry(to, dev->unit);
+    struct pvi_dev_entry back = context_entry(from, dev->unit, pasid), entry = context_entry(to, dev->unit, pasid);
     bool was_absent = false;
     unsigned i;
     int rc = 0, err;
@@ -198,7 +214,7 @@ static int device_switch(struct pvi_device *dev, const struct pvi_context *from,
     for (i = 0; i < dev->nr_rids && rc == 0; i++) {
         rc = pvi_host_dev_switch(dev->unit->host, dev->unit, dev->rid[i], &entry, &was_absent);
         if (rc == 0) {
-            rc = forget(dev->unit, dev->rid[i], from, to, was_absent);
+            rc = forget(dev->unit, dev->rid[i], pasid, from, to, was_absent);
             i += rc != 0;
         }
         if (rc != 0) {
@@ -208,7 +224,7 @@ static int device_switch(struct pvi_device *dev, const struct pvi_context *from,
     while (rc != 0 && i-- > 0) {
         err = pvi_host_dev_switch(dev->unit->host, dev->unit, dev->rid[i], &back, &was_absent);
         if (err == 0) {
-            err = forget(dev->unit, dev->rid[i], to, from, was_absent);
+            err = forget(dev->unit, dev->rid[i], pasid, to, from, was_absent);
         }
         if (err != 0) {
             dev->unit->broken = true; /* some entry points where nobody books the device: trust nothing it says */
@@ -247,13 +263,13 @@ static int move_switch(struct pvi_domain *d, struct pvi_device *dev, struct pvi_
     int rc = 0, err;
 
     for (it = d->devices; it && rc == 0; it = rc == 0 ? it->next : it) {
-        rc = move_concerns(dev, it) ? device_switch(it, from, to) : 0;
+        rc = move_concerns(dev, it) ? pvi_device_switch(it, 0, from, to) : 0;
         if (rc != 0) {
             break;
         }
     }
     for (back = d->devices; rc != 0 && back != it; back = back->next) {
-        err = move_concerns(dev, back) ? device_switch(back, to, from) : 0;
+        err = move_concerns(dev, back) ? pvi_device_switch(back, 0, to, from) : 0;
         rc = err != 0 ? -PVI_EHW : rc;
     }
     return rc;
@@ -261,7 +277,7 @@ static int move_switch(struct pvi_domain *d, struct pvi_device *dev, struct pvi_
 
 /* --- the whole ------------------------------------------------------------------------------------- */
 
-static void context_break(struct pvi_context *ctx)
+void pvi_context_break(struct pvi_context *ctx)
 {
     if (ctx && pvi_context_state(ctx) == PVI_CTX_LIVE) {
         pvi_context_set_state(ctx, PVI_CTX_BROKEN, -PVI_EHW);
@@ -277,8 +293,8 @@ static int move_broken(struct pvi_domain *d, struct pvi_device *dev, struct pvi_
 {
     struct pvi_device *it;
 
-    context_break(from);
-    context_break(to);
+    pvi_context_break(from);
+    pvi_context_break(to);
     for (it = d->devices; it && switched; it = it->next) {
         if (it != dev && move_concerns(dev, it)) {
             device_settle(it, to);
@@ -300,14 +316,14 @@ static int move_finish(struct pvi_domain *d, struct pvi_device *dev, struct pvi_
     for (it = d->devices; it; it = it->next) {
         if (it != dev && move_concerns(dev, it)) {
             device_settle(it, to);
-            context_leave(from, it->unit); /* equal to dev's, so not NULL: no listed device is without one */
+            pvi_context_leave(from, it->unit); /* equal to dev's, so not NULL: no listed device is without one */
             err = regions_del(it, from, &d->gather);
             rc = err != 0 ? err : rc;
         }
     }
     device_settle(dev, to);
     if (from) {
-        context_leave(from, dev->unit);
+        pvi_context_leave(from, dev->unit);
         err = regions_del(dev, from, &d->gather);
         rc = err != 0 ? err : rc;
     }
@@ -382,6 +398,18 @@ static bool device_shares(const struct pvi_domain *d, const struct pvi_device *d
     return false;
 }
 
+bool pvi_device_shares(const struct pvi_domain *d, const struct pvi_device *dev)
+{
+    unsigned i;
+
+    for (i = 0; i < dev->nr_rids; i++) {
+        if (device_shares(d, dev, dev->rid[i], false)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool device_valid(const struct pvi_domain *d, const struct pvi_device *dev)
 {
     unsigned i;
@@ -424,7 +452,7 @@ static struct pvi_context *device_home(struct pvi_domain *d, const struct pvi_de
  */
 static void device_write_off(struct pvi_device *dev)
 {
-    struct pvi_dev_entry blocked = context_entry(NULL, dev->unit);
+    struct pvi_dev_entry blocked = context_entry(NULL, dev->unit, 0);
     bool was_absent;
     unsigned i;
 
@@ -484,6 +512,7 @@ static int device_enter(struct pvi_domain *d, struct pvi_device *dev)
         return -PVI_EPREEMPTED;
     }
     dev->ctx = NULL;
+    dev->pasids = NULL;
     dev->next = d->devices;
     d->devices = dev;
     rc = device_move_own(d, dev, home);
@@ -508,6 +537,18 @@ int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev)
     return rc;
 }
 
+/* First what it does under PASIDs: their entries hang on those of its requester ids. */
+static int device_leave(struct pvi_domain *d, struct pvi_device *dev)
+{
+    int rc = pvi_pasids_drop(d, dev, NULL, &d->gather), err;
+
+    if (rc == -PVI_EPREEMPTED) {
+        return rc;
+    }
+    err = device_move_own(d, dev, NULL);
+    return err != 0 ? err : rc;
+}
+
 int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev)
 {
     struct pvi_device **link;
@@ -520,7 +561,7 @@ int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev)
     }
     rc = d->tx.batch && pvi_domain_dying(d) ? pvi_tx_abandon(d) : 0;
     if (rc == 0) { /* a transaction counts on the devices of its contexts */
-        rc = !*link ? -PVI_ENODEV : dev->ctx->tx ? -PVI_EPREEMPTED : device_move_own(d, dev, NULL);
+        rc = !*link ? -PVI_ENODEV : dev->ctx->tx ? -PVI_EPREEMPTED : device_leave(d, dev);
     }
     if (*link && (rc == 0 || rc == -PVI_EHW)) {
         *link = dev->next;

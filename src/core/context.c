@@ -27,6 +27,9 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     memset(ctx->region, 0, sizeof(ctx->region));
     pvi_context_lock_alone(ctx); /* who was meant for its last life may still look */
     ctx->tx = false;
+    ctx->parent = NULL;
+    memset(&ctx->guest, 0, sizeof(ctx->guest));
+    pvi_env_write32(&ctx->nested, 0);
     pvi_env_write32(&ctx->nr_regions, 0);
     pvi_window_init(ctx);
     pvi_usage_init(ctx);
@@ -406,6 +409,10 @@ static int build_next(struct pvi_context *ctx, struct pvi_identity_run *run)
     PVI_ASSERT(run->nr > 0 && run->first.f >= from.f);
     last = run->nr > end - run->first.f ? end - 1 : run->first.f + run->nr - 1;
     run->nr = 0;
+    if ((ctx->pt.prots >> run->prot & 1) == 0) { /* no leaf of the table has such rights */
+        ctx->progress = last + 1;
+        return 0;
+    }
     if ((run->first.f & mask) != 0 || ((last + 1) & ~mask) <= run->first.f) {
         ctx->progress = (run->first.f | mask) + 1;
         return 0;
@@ -473,7 +480,7 @@ int pvi_context_build(struct pvi_context *ctx, struct pvi_gather *g)
 /* The table is empty. A unit that could not be made to forget the context may still walk its root. */
 static void context_end(struct pvi_context *ctx)
 {
-    if (ctx->units != 0) {
+    if (ctx->units != 0 || pvi_nested_reached(ctx)) {
         pvi_pool_lose(ctx->pt.pool, ctx->pt.root);
         ctx->pt.root = NULL;
         pvi_env_write32(&ctx->state, PVI_CTX_LOST); /* what other CPUs still gather for it must go on meeting the failure */
@@ -519,6 +526,9 @@ int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g)
         if (rc == 0 && !r.complete) {
             rc = pvi_checkpoint(g);
         }
+    }
+    if (rc == 0 && pvi_context_state(ctx) == PVI_CTX_FREE && ctx->nested) { /* lost, it would keep its parent */
+        pvi_nested_end(ctx);
     }
     return rc;
 }

@@ -11,6 +11,8 @@
 #define CORE_NOINLINE __attribute__((noinline))
 
 /* gather.c */
+/* Log2 of the largest aligned block that begins at `first`, a page's first byte, and does not pass `last`. */
+unsigned pvi_gather_block(uint64_t first, uint64_t last, unsigned max_lg2);
 /* Has the gather a range of this context? */
 bool pvi_gather_knows(const struct pvi_gather *g, const struct pvi_context *ctx);
 /* Is there a range left for this context, and room for tables? If not, flush before the next slice on it. */
@@ -71,6 +73,8 @@ static inline uint8_t pvi_context_state(struct pvi_context *ctx)
 void pvi_context_set_state(struct pvi_context *ctx, uint8_t state, int error);
 int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id, struct pvi_pool *pool,
                      uint32_t quota);
+/* A context of a number that is free, empty and in no state yet (ops.c). The domain is claimed. */
+int pvi_context_make(struct pvi_domain *d, struct pvi_context **out, struct pvi_gather *g);
 /*
  * At most one slice of a request, with the context's lock taken and dropped. A full gather is flushed. *at is where
  * the request stands, or the byte at fault.
@@ -142,7 +146,41 @@ void pvi_usage_init(struct pvi_context *ctx);
 int pvi_op_usage(struct pvi_domain *d, struct pvi_op *op);
 int pvi_op_read_fault(struct pvi_domain *d, struct pvi_op *op);
 
+/* nested.c */
+/* What the units have in common of nested contexts and PASIDs; the domain's table is known. */
+void pvi_nested_caps(struct pvi_domain *d);
+int pvi_op_alloc_nested(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);
+int pvi_op_flush_nested(struct pvi_domain *d, const struct pvi_op *op, struct pvi_gather *g);
+/* A nested context has ended, and no unit knows it: its parent is free of it. The domain is claimed, no lock is held. */
+void pvi_nested_end(struct pvi_context *ctx);
+/* What is in place i of the domain's nested contexts, maybe on its end or not yet begun, or NULL. Objects stay: no lock is needed. */
+struct pvi_context *pvi_nested_child(struct pvi_domain *d, unsigned i);
+/* Does some unit still know a context that is nested on this one? The domain is claimed. */
+bool pvi_nested_reached(struct pvi_context *ctx);
+
+/* pasid.c; the domain is claimed */
+int pvi_op_pasid(struct pvi_domain *d, struct pvi_op *op);
+/* Blocks the device's PASIDs that translate through `of`, or all (NULL). 0, -PVI_EPREEMPTED: call again, or -PVI_EHW: done, as far as the unit obeys. */
+int pvi_pasids_drop(struct pvi_domain *d, struct pvi_device *dev, const struct pvi_context *of, struct pvi_gather *g);
+/* What requests with a PASID translate through, if it has a context, else the device's. */
+struct pvi_context *pvi_pasid_context(const struct pvi_device *dev, uint32_t pasid);
+
 /* attach.c; the domain is claimed */
+/* May something be attached to it? 0, or what ATTACH and REATTACH answer. */
+int pvi_context_attachable(struct pvi_context *ctx);
+/* The context becomes known to the unit under an id of its own, if it is not yet. */
+int pvi_context_join(struct pvi_context *ctx, struct pvi_unit *u);
+/* The unit has forgotten one device or PASID under the context's id; after the last one it has forgotten the id. */
+void pvi_context_leave(struct pvi_context *ctx, struct pvi_unit *u);
+/* A live context whose units do not obey, or NULL. */
+void pvi_context_break(struct pvi_context *ctx);
+/*
+ * Switches all requester ids of one device, or one PASID of them, from one context to another (NULL: blocked) and queues what must be
+ * forgotten. On an error those that moved are back, with their invalidation queued as well.
+ */
+int pvi_device_switch(struct pvi_device *dev, uint32_t pasid, const struct pvi_context *from, const struct pvi_context *to);
+/* Does another device issue one of its requester ids? */
+bool pvi_device_shares(const struct pvi_domain *d, const struct pvi_device *dev);
 /* Moves a device and its whole group, or nothing. */
 int pvi_device_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *to);
 struct pvi_device *pvi_device_find(struct pvi_domain *d, pvi_sbdf sbdf);

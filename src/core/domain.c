@@ -159,7 +159,7 @@ int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_d
     uint32_t done;
     int rc;
 
-    if (cfg->max_contexts > PVI_MAX_CONTEXTS || cfg->iova_bits > 64) {
+    if (cfg->max_contexts > PVI_MAX_CONTEXTS || cfg->iova_bits > 64 || cfg->max_pasids > PVI_MAX_PASIDS) {
         return -PVI_ELIMIT;
     }
     memset(d, 0, sizeof(*d));
@@ -184,6 +184,7 @@ int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_d
     if (rc != 0) {
         return rc;
     }
+    pvi_nested_caps(d);
     pvi_gather_init(&d->gather, h, cfg->hdom, d->table.ops);
     d->default_pool.reserve = pvi_passthrough_reserve(d);
     rc = pvi_pool_grow(&d->default_pool,

@@ -325,8 +325,7 @@ static uint64_t gather_release(struct pvi_gather *g, bool ok)
 
 /* --- flush ---------------------------------------------------------------------------------------- */
 
-/* Size of the largest aligned block that begins at `first` and does not pass `last`. */
-static unsigned gather_block(uint64_t first, uint64_t last, unsigned max_lg2)
+unsigned pvi_gather_block(uint64_t first, uint64_t last, unsigned max_lg2)
 {
     unsigned lg2 = PVI_PAGE_LG2;
 
@@ -361,7 +360,7 @@ static unsigned gather_count(const struct pvi_gather *g, const struct pvi_contex
             return limit + 1;
         }
         for (; nr <= limit; nr++) {
-            uint64_t end = at + (((uint64_t)1 << gather_block(at, r->last, u->caps.inv_max_lg2)) - 1);
+            uint64_t end = at + (((uint64_t)1 << pvi_gather_block(at, r->last, u->caps.inv_max_lg2)) - 1);
 
             if (end >= r->last) {
                 nr++;
@@ -397,7 +396,7 @@ static int gather_pages(struct pvi_gather *g, const struct pvi_context *ctx, str
             inv[nr].kind = PVI_INV_PAGES;
             inv[nr].did = did;
             inv[nr].iova = at;
-            inv[nr].lg2 = (uint8_t)gather_block(at, r->last, u->caps.inv_max_lg2);
+            inv[nr].lg2 = (uint8_t)pvi_gather_block(at, r->last, u->caps.inv_max_lg2);
             inv[nr].leaf_only = !r->tables && !r->added;
             end = at + (((uint64_t)1 << inv[nr].lg2) - 1);
             nr++;
@@ -409,9 +408,12 @@ static int gather_pages(struct pvi_gather *g, const struct pvi_context *ctx, str
     return rc == 0 && nr > 0 ? pvi_host_inv_submit(g->host, u, inv, nr) : rc;
 }
 
-/* Tells one unit what changed in one context, in the cheapest way that covers it. Sets *told when it had to. */
+/*
+ * Tells one unit what changed in one context, in the cheapest way that covers it. Sets *told when it had to. Of what nested entries led to
+ * a unit keeps the guest's address, not the one that changed here: there it is all of the id (hwspec 4.2, 7.2).
+ */
 static int gather_tell(struct pvi_gather *g, const struct pvi_context *ctx, struct pvi_unit *u,
-                       uint16_t did, bool *told)
+                       uint16_t did, bool nested, bool *told)
 {
     unsigned nr = gather_count(g, ctx, u);
     struct pvi_inv inv;
@@ -426,15 +428,16 @@ static int gather_tell(struct pvi_gather *g, const struct pvi_context *ctx, stru
         return u->caps.write_buffer ? pvi_host_inv_submit(g->host, u, &inv, 1) : 0;
     }
     *told = true;
-    if (nr <= u->caps.inv_max_nr && u->caps.page_selective) {
+    if (nr <= u->caps.inv_max_nr && u->caps.page_selective && !nested) {
         return gather_pages(g, ctx, u, did);
     }
     inv.kind = PVI_INV_DOMAIN;
     return pvi_host_inv_submit(g->host, u, &inv, 1);
 }
 
-/* Queues what one context needs on every unit that it is attached to. */
-static int gather_context(struct pvi_gather *g, struct pvi_context *ctx, uint64_t *told)
+/* Queues what changes of ctx need on every unit that `by` is attached to: ctx itself, or a context that is nested on it. */
+static CORE_NOINLINE int gather_units(struct pvi_gather *g, const struct pvi_context *ctx, struct pvi_context *by, uint64_t *told,
+                                      bool *nested)
 {
     const struct pvi_system *sys = ctx->domain->cfg.system;
     uint16_t did[PVI_MAX_UNITS];
@@ -444,11 +447,12 @@ static int gather_context(struct pvi_gather *g, struct pvi_context *ctx, uint64_
 
     /* A unit that joins later starts from the tables as they are now; one that leaves stays listed until it
      * has forgotten everything. */
-    pvi_env_acquire(g->host, &ctx->lock);
-    units = ctx->units;
-    memcpy(did, ctx->did, sizeof(did));
-    ctx->flushes += units != 0;
-    pvi_env_release(g->host, &ctx->lock);
+    pvi_env_acquire(g->host, &by->lock);
+    units = by == ctx || by->parent == ctx ? by->units : 0;
+    memcpy(did, by->did, sizeof(did));
+    by->flushes += units != 0;
+    *nested = by->nr_nested != 0;
+    pvi_env_release(g->host, &by->lock);
     for (i = 0; i < sys->nr_units; i++) {
         bool one = false;
         int err;
@@ -456,10 +460,25 @@ static int gather_context(struct pvi_gather *g, struct pvi_context *ctx, uint64_
         if ((units >> i & 1) == 0) {
             continue;
         }
-        err = gather_tell(g, ctx, sys->unit[i], did[i], &one);
+        err = gather_tell(g, ctx, sys->unit[i], did[i], by != ctx, &one);
         g->failed_unit = err != 0 ? (uint8_t)i : g->failed_unit;
         rc = err != 0 ? err : rc;
         *told |= (uint64_t)one << i;
+    }
+    return rc;
+}
+
+static int gather_context(struct pvi_gather *g, struct pvi_context *ctx, uint64_t *told)
+{
+    struct pvi_context *child;
+    bool nested, none;
+    int rc = gather_units(g, ctx, ctx, told, &nested), err;
+    unsigned i;
+
+    for (i = 0; nested && i < PVI_MAX_NESTED; i++) {
+        child = pvi_nested_child(ctx->domain, i);
+        err = child ? gather_units(g, ctx, child, told, &none) : 0;
+        rc = err != 0 ? err : rc;
     }
     return rc;
 }

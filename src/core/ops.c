@@ -21,6 +21,10 @@ static int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
     op->u.caps.max_iova = cfg->iova_bits == 64 ? UINT64_MAX : ((uint64_t)1 << cfg->iova_bits) - 1;
     op->u.caps.page_sizes = cfg->page_sizes;
     op->u.caps.atomic_ops = PVI_ATOMIC_OPS;
+    op->u.caps.guest_levels = d->guest_levels;
+    op->u.caps.guest_depth = d->guest_depth;
+    op->u.caps.guest_flags = d->guest_flags;
+    op->u.caps.pasid_bits = d->pasid_bits;
     op->u.caps.flags = PVI_CAP_IDENTITY | (d->cfg.default_identity || follows ? PVI_CAP_DEFAULT_IDENTITY : 0u) |
                        (cfg->snoop ? PVI_CAP_SNOOP : 0u);
     pvi_env_acquire(d->host, &d->lock);
@@ -165,30 +169,37 @@ static uint32_t alloc_token(const struct pvi_context *ctx)
     return 1 + ctx->generation % PVI_ALLOC_TOKENS;
 }
 
+int pvi_context_make(struct pvi_domain *d, struct pvi_context **out, struct pvi_gather *g)
+{
+    uint32_t share = d->cfg.context_pages != 0 ? d->cfg.context_pages : UINT32_MAX;
+    uint16_t id;
+    int rc = alloc_slot(d, &id, out);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = pvi_context_init(*out, d, id, &d->pool, share);
+    if (rc != 0) { /* a context freed by the same batch may have left its pages in the gather */
+        rc = pvi_gather_recover(g, rc);
+        rc = rc == 0 ? pvi_context_init(*out, d, id, &d->pool, share) : rc;
+    }
+    return rc;
+}
+
 static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_context **out,
                        struct pvi_gather *g)
 {
-    uint32_t share = d->cfg.context_pages != 0 ? d->cfg.context_pages : UINT32_MAX;
     struct pvi_context *ctx;
-    uint16_t id;
     int rc;
 
     if (op->ctx != 0) {
         return -PVI_EINVAL;
     }
-    rc = alloc_slot(d, &id, &ctx);
-    if (rc != 0) {
-        return rc;
-    }
-    rc = pvi_context_init(ctx, d, id, &d->pool, share);
-    if (rc != 0) { /* a context freed by the same batch may have left its pages in the gather */
-        rc = pvi_gather_recover(g, rc);
-        rc = rc == 0 ? pvi_context_init(ctx, d, id, &d->pool, share) : rc;
-    }
+    rc = pvi_context_make(d, &ctx, g);
     if (rc == 0) {
         ctx->identity = (op->flags & PVI_ALLOC_IDENTITY) != 0;
         pvi_context_set_state(ctx, ctx->identity ? PVI_CTX_BUILDING : PVI_CTX_LIVE, 0);
-        op->ctx = id;
+        op->ctx = ctx->id;
         op->done = alloc_token(ctx); /* from here on the number is this operation's: it resumes with it */
         *out = ctx;
     }
@@ -243,11 +254,19 @@ static int op_alloc(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
     return rc;
 }
 
-/* Everything that is attached goes to the default context, device by device. */
+/* Everything that is attached goes to the default context, device by device; PASIDs are blocked. */
 static int free_reattach(struct pvi_domain *d, struct pvi_context *ctx, struct pvi_gather *g)
 {
     struct pvi_device *dev;
     int rc = 0;
+
+    for (dev = d->devices; dev && rc == 0 && ctx->nr_pasids != 0; dev = dev->next) {
+        rc = pvi_pasids_drop(d, dev, ctx, g);
+        rc = rc == 0 && ctx->nr_pasids != 0 ? pvi_checkpoint(g) : rc;
+    }
+    if (rc != 0) {
+        return rc;
+    }
 
     if (ctx->nr_devices != 0 && d->default_ctx.tx) {
         return -PVI_EBUSY;
@@ -271,7 +290,8 @@ static int free_context(struct pvi_domain *d, struct pvi_op *op, struct pvi_cont
     int rc = 0;
 
     /* A context half built is nobody's: who builds has the claim, so its builder is gone or comes back to nothing. */
-    if (ctx->tx || (ctx->nr_devices != 0 && (op->flags & PVI_FREE_REATTACH) == 0)) {
+    if (ctx->tx || ctx->nr_nested != 0 ||
+        (ctx->nr_devices + ctx->nr_pasids != 0 && (op->flags & PVI_FREE_REATTACH) == 0)) {
         return -PVI_EBUSY;
     }
     if (state != PVI_CTX_DYING) {
@@ -306,6 +326,8 @@ static int op_free(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g
 
 static int reattach(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx, const struct pvi_gather *g)
 {
+    int rc;
+
     if (!ctx) {
         return -PVI_ENOCTX;
     }
@@ -315,16 +337,8 @@ static int reattach(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
     if ((ctx->tx || dev->ctx->tx) && !g->tx) {
         return -PVI_EBUSY;
     }
-    switch (pvi_context_state(ctx)) {
-    case PVI_CTX_LIVE:
-        return dev->ctx == ctx ? 0 : pvi_device_move(d, dev, ctx);
-    case PVI_CTX_BUILDING:
-        return -PVI_EBUSY;
-    case PVI_CTX_BROKEN:
-        return -PVI_EHW;
-    default:
-        return -PVI_ENOCTX;
-    }
+    rc = pvi_context_attachable(ctx);
+    return rc != 0 || dev->ctx == ctx ? rc : pvi_device_move(d, dev, ctx);
 }
 
 static int op_reattach(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
@@ -402,6 +416,13 @@ int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *o
         return op->flags == 0 ? pvi_op_read_fault(d, op) : -PVI_EFLAGS;
     case PVI_OP_FLUSH:
         return pvi_op_flush(d, op, g);
+    case PVI_OP_ALLOC_NESTED:
+        return pvi_op_alloc_nested(d, op, g);
+    case PVI_OP_FLUSH_NESTED:
+        return pvi_op_flush_nested(d, op, g);
+    case PVI_OP_ATTACH_PASID:
+    case PVI_OP_DETACH_PASID:
+        return pvi_op_pasid(d, op);
     default:
         return pvi_op_window(d, op, g);
     }

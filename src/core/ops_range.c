@@ -68,7 +68,10 @@ static int range_context(struct pvi_domain *d, const struct pvi_op *op, struct p
         return -PVI_EDEFAULT;
     }
     *ctx = pvi_domain_context(d, op->ctx);
-    return *ctx && pvi_context_state(*ctx) != PVI_CTX_BUILDING ? 0 : -PVI_ENOCTX;
+    if (!*ctx || pvi_context_state(*ctx) == PVI_CTX_BUILDING) {
+        return -PVI_ENOCTX;
+    }
+    return pvi_env_read32(&(*ctx)->nested) == 0 ? 0 : -PVI_ENESTED;
 }
 
 /* Can the frames behind gfn become large leaves at dfn? Only the host knows: one frame is asked for and given back. */

@@ -116,7 +116,7 @@ int pvi_domain_fault(struct pvi_domain *d, const struct pvi_unit *u, const struc
     for (dev = d->devices; dev && rc != 0; dev = dev->next) {
         for (i = 0; dev->unit == u && i < dev->nr_rids; i++) {
             if (dev->rid[i] == fault->rid) {
-                fault_note(dev->ctx, dev, fault, now);
+                fault_note(fault->has_pasid ? pvi_pasid_context(dev, fault->pasid) : dev->ctx, dev, fault, now);
                 rc = 0;
                 break;
             }

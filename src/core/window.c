@@ -137,7 +137,10 @@ static int window_state_error(struct pvi_context *ctx)
 {
     uint8_t state = pvi_context_state(ctx);
 
-    return state == PVI_CTX_LIVE ? 0 : state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
+    if (state != PVI_CTX_LIVE) {
+        return state == PVI_CTX_BROKEN ? -PVI_EHW : -PVI_ENOCTX;
+    }
+    return pvi_env_read32(&ctx->nested) == 0 ? 0 : -PVI_ENESTED;
 }
 
 /* One slice of emptying a window that is going; at its end its number is free. */

@@ -135,10 +135,19 @@ bool pvi_posix_hdom_balanced(struct pvi_hdom *d);
 PVI_MUST_CHECK int pvi_posix_add_vtd(struct pvi_host *h, struct pvi_vtd_unit *u);
 PVI_MUST_CHECK int pvi_posix_add_amdvi(struct pvi_host *h, struct pvi_amdvi_unit *u);
 
+/** PASIDs of all requesters that a unit without hardware keeps entries of. */
+#define PVI_POSIX_NULL_PASIDS 4096u
+
+/** An entry of a PASID. */
+struct pvi_posix_null_pasid {
+    uint16_t rid;
+    struct pvi_dev_entry entry; /**< translates, or is blocked again */
+};
+
 /** A unit without hardware: it gives out ids, keeps device entries and counts what it is told. */
 struct pvi_posix_null {
     struct pvi_unit unit; /**< the caller fills caps; a number of 0 stands for a sane default (leaves of 4K, 2M, 1G) */
-    uint64_t nr_inv[5];   /**< by enum pvi_inv_kind */
+    uint64_t nr_inv[PVI_INV_ALL + 1]; /**< by enum pvi_inv_kind */
     uint64_t nr_wait;
     uint64_t nr_switch;
     bool absent_entries; /**< a blocked requester has no entry (VT-d), else a blocking one */
@@ -148,6 +157,8 @@ struct pvi_posix_null {
     void *opaque;
     /* its own */
     struct pvi_dev_entry *entry; /**< 65536, by requester id */
+    struct pvi_posix_null_pasid *pasid; /**< one thread at a time */
+    size_t nr_pasids;
     uint8_t *did_used;
     uint32_t did_hint;
 };
