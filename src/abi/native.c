@@ -38,6 +38,10 @@ static const struct shape shapes[] = {
     [PVI_NATIVE_WINDOW_RESET] = {0, 0, true},
     [PVI_NATIVE_QUERY_USAGE] = {0, 0x3f, true},
     [PVI_NATIVE_READ_FAULT] = {0, 0x3f, true},
+    [PVI_NATIVE_ALLOC_NESTED] = {0x0f, 0, true},
+    [PVI_NATIVE_FLUSH_NESTED] = {0x07, 0, true},
+    [PVI_NATIVE_ATTACH_PASID] = {0x03, 0, true},
+    [PVI_NATIVE_DETACH_PASID] = {0x03, 0, false},
 };
 
 static const struct shape shape_query = {0, 0x3f, false};
@@ -46,7 +50,8 @@ static const struct shape shape_query = {0, 0x3f, false};
 
 _Static_assert(SAME(NOOP) && SAME(QUERY_CAPS) && SAME(INIT) && SAME(ALLOC_CONTEXT) && SAME(FREE_CONTEXT) && SAME(REATTACH_DEVICE) &&
                    SAME(MAP) && SAME(UNMAP) && SAME(LOOKUP) && SAME(FLUSH) && SAME(RIGHTS) && SAME(WINDOW_CREATE) &&
-                   SAME(WINDOW_REMOVE) && SAME(WINDOW_QUERY) && SAME(WINDOW_RESET) && SAME(QUERY_USAGE) && SAME(READ_FAULT),
+                   SAME(WINDOW_REMOVE) && SAME(WINDOW_QUERY) && SAME(WINDOW_RESET) && SAME(QUERY_USAGE) && SAME(READ_FAULT) &&
+                   SAME(ALLOC_NESTED) && SAME(FLUSH_NESTED) && SAME(ATTACH_PASID) && SAME(DETACH_PASID),
                "numbers that guests know");
 _Static_assert(sizeof(struct pvi_native_batch) == 32 && sizeof(struct pvi_native_op) == PVI_ABI_ELEMENT &&
                    offsetof(struct pvi_native_op, status) == 12 && offsetof(struct pvi_native_op, arg) == 32,
@@ -140,6 +145,22 @@ static int decode_args(struct pvi_op *op, const uint64_t arg[PVI_NATIVE_ARGS])
     case PVI_OP_WINDOW_QUERY:
         op->u.window.index = (uint16_t)least(arg[3], UINT16_MAX);
         return 0;
+    case PVI_OP_ALLOC_NESTED:
+        op->u.nested.root.f = arg[0];
+        op->u.nested.parent = (uint16_t)least(arg[1], UINT16_MAX);
+        op->u.nested.levels = (uint8_t)least(arg[2], UINT8_MAX);
+        op->u.nested.depth = (uint8_t)least(arg[3], UINT8_MAX);
+        return 0;
+    case PVI_OP_FLUSH_NESTED:
+        op->u.guest.first = arg[0];
+        op->u.guest.nr = arg[1];
+        op->u.guest.pasid = (uint32_t)least(arg[2], UINT32_MAX);
+        return 0;
+    case PVI_OP_ATTACH_PASID:
+    case PVI_OP_DETACH_PASID:
+        op->u.pasid.sbdf.v = (uint32_t)arg[0];
+        op->u.pasid.pasid = (uint32_t)least(arg[1], UINT32_MAX);
+        return arg[0] >> 32 != 0 ? -PVI_ENODEV : 0;
     default:
         return 0;
     }
@@ -201,7 +222,8 @@ static void encode_args(const struct pvi_op *op, uint64_t arg[PVI_NATIVE_ARGS])
         arg[2] = op->u.caps.nr_contexts;
         arg[3] = op->u.caps.nr_pages;
         arg[4] = op->u.caps.free_pages;
-        arg[5] = op->u.caps.flags;
+        arg[5] = op->u.caps.flags | (uint64_t)op->u.caps.guest_levels << 32 | (uint64_t)op->u.caps.guest_depth << 40 |
+                 (uint64_t)op->u.caps.guest_flags << 48 | (uint64_t)op->u.caps.pasid_bits << 56;
         break;
     case PVI_OP_LOOKUP:
         arg[1] = op->u.lookup.gfn.f;
@@ -249,7 +271,7 @@ static void encode_outcome(const struct pvi_op *op, int status, struct pvi_nativ
 static void encode(const struct pvi_op *op, int status, struct pvi_native_op *w)
 {
     encode_outcome(op, status, w);
-    if (op->code == PVI_OP_ALLOC_CONTEXT) {
+    if (op->code == PVI_OP_ALLOC_CONTEXT || op->code == PVI_OP_ALLOC_NESTED) {
         w->ctx = op->ctx;
     }
     if (status == 0 && w->code == PVI_NATIVE_QUERY) {

@@ -36,6 +36,10 @@ static const struct wire wires[] = {
     [PVI_XEN43_MAP_PAGES] = {sizeof(struct pvi_xen43_map_pages), 36, true},
     [PVI_XEN43_UNMAP_PAGES] = {sizeof(struct pvi_xen43_unmap_pages), 24, true},
     [PVI_XEN43_REMOTE_CMD] = {sizeof(struct pvi_xen43_remote_cmd), 8, true},
+    [PVI_XEN43_ALLOC_NESTED] = {sizeof(struct pvi_xen43_alloc_nested), 20, true},
+    [PVI_XEN43_FLUSH_NESTED] = {sizeof(struct pvi_xen43_flush_nested), 24, false},
+    [PVI_XEN43_ATTACH_PASID] = {sizeof(struct pvi_xen43_attach_pasid), 12, false},
+    [PVI_XEN43_DETACH_PASID] = {sizeof(struct pvi_xen43_detach_pasid), 8, false},
     [PVI_XEN43_FLUSH_PAGES] = {sizeof(struct pvi_xen43_flush_pages), 20, true},
     [PVI_XEN43_LOOKUP_PAGE] = {sizeof(struct pvi_xen43_lookup_page), 24, false},
 };
@@ -44,6 +48,8 @@ _Static_assert(sizeof(struct pvi_xen43_capabilities) == 24 && sizeof(struct pvi_
                    sizeof(struct pvi_xen43_alloc) == 8 && sizeof(struct pvi_xen43_free) == 8 &&
                    sizeof(struct pvi_xen43_map_pages) == 40 && sizeof(struct pvi_xen43_unmap_pages) == 32 &&
                    sizeof(struct pvi_xen43_reattach_device) == 12 && sizeof(struct pvi_xen43_remote_cmd) == 16 &&
+                   sizeof(struct pvi_xen43_alloc_nested) == 24 && sizeof(struct pvi_xen43_flush_nested) == 24 &&
+                   sizeof(struct pvi_xen43_attach_pasid) == 12 && sizeof(struct pvi_xen43_detach_pasid) == 8 &&
                    sizeof(struct pvi_xen43_flush_pages) == 24 && sizeof(struct pvi_xen43_lookup_page) == 24,
                "published sizes");
 
@@ -158,6 +164,9 @@ static ABI_NOINLINE int query_capabilities(struct call *c)
         cap->cap_flags = PVI_XEN43_CAP_IDENTITY | PVI_XEN43_CAP_DEFERRED_FLUSH | PVI_XEN43_CAP_LOOKUP;
         cap->cap_flags |= (op->u.caps.flags & PVI_CAP_DEFAULT_IDENTITY) != 0 ? PVI_XEN43_CAP_DEFAULT_IDENTITY : 0u;
         cap->cap_flags |= (op->u.caps.flags & PVI_CAP_SNOOP) != 0 ? PVI_XEN43_CAP_CACHE : 0u;
+        cap->cap_flags |= op->u.caps.guest_levels != 0 ? PVI_XEN43_CAP_NESTED : 0u;
+        cap->cap_flags |= op->u.caps.pasid_bits != 0 ? PVI_XEN43_CAP_PASID : 0u;
+        cap->max_pasid = ((uint32_t)1 << op->u.caps.pasid_bits) - 1;
         cap->max_ctx_no = (op->u.caps.flags & PVI_CAP_INITED) != 0 ? (uint16_t)op->u.caps.nr_contexts : 0;
     }
     return answer(c, 0);
@@ -189,6 +198,12 @@ static ABI_NOINLINE int init(struct call *c)
 
 /* --- contexts ------------------------------------------------------------------------------------ */
 
+/* The upper bits of the word that tell of a context under way. */
+static uint32_t word_state(const struct pvi_op *op)
+{
+    return op->ctx | (uint32_t)op->done << (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
+}
+
 /* The allocation that the upper bits of the word tell of, or a new one. */
 static int alloc_run(struct call *c, uint32_t flags)
 {
@@ -199,7 +214,7 @@ static int alloc_run(struct call *c, uint32_t flags)
     op->ctx = (uint16_t)(c->state & WORD_CTX);
     op->done = c->state >> (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
     rc = op_run(c, op);
-    c->state = rc == 0 || rc == -PVI_EPREEMPTED ? op->ctx | (uint32_t)op->done << (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT) : 0;
+    c->state = rc == 0 || rc == -PVI_EPREEMPTED ? word_state(op) : 0;
     return rc;
 }
 
@@ -272,24 +287,136 @@ static int context_judge(struct call *c, uint16_t ctx)
     return rc == -PVI_EALIGN || rc == -PVI_ERESERVED ? 0 : rc;
 }
 
+static pvi_sbdf device_of(const struct pvi_xen43_pci_device *dev)
+{
+    pvi_sbdf sbdf;
+
+    sbdf.v = (uint32_t)dev->seg << 16 | (uint32_t)dev->bus << 8 | dev->devfn;
+    return sbdf;
+}
+
+/* Is there no capability for it? */
+static bool lacks(struct call *c, uint32_t capability)
+{
+    const struct pvi_op *op = &c->abi->op[0];
+    uint32_t flags;
+
+    (void)capabilities(c, &flags);
+    return op->status == 0 && (capability == PVI_XEN43_CAP_NESTED ? op->u.caps.guest_levels : op->u.caps.pasid_bits) == 0;
+}
+
+/* An operation that attaches to ctx, which may be on its end. */
+static int attach_run(struct call *c, struct pvi_op *op, uint16_t ctx)
+{
+    int rc = op_run(c, op);
+
+    if (rc == -PVI_ENOCTX && context_judge(c, ctx) == 0) {
+        return -PVI_EINVAL;
+    }
+    return rc == -PVI_ENOTINIT ? -PVI_ENOCTX : rc;
+}
+
+static int attach_pasid(struct call *c, const struct pvi_xen43_pci_device *dev, uint16_t ctx, uint32_t pasid, uint32_t flags)
+{
+    struct pvi_op *op;
+
+    if (lacks(c, PVI_XEN43_CAP_PASID)) {
+        return -PVI_XEN_EOPNOTSUPP;
+    }
+    op = op_begin(c, PVI_OP_ATTACH_PASID, ctx);
+    op->flags = flags;
+    op->u.pasid.sbdf = device_of(dev);
+    op->u.pasid.pasid = pasid;
+    return pvi_xen_error(attach_run(c, op, ctx));
+}
+
 static ABI_NOINLINE int reattach_device(struct call *c)
 {
     const struct pvi_xen43_reattach_device *in = (void *)c->abi->wire.bytes;
-    struct pvi_op *op = op_begin(c, PVI_OP_REATTACH_DEVICE, in->ctx_no);
+    struct pvi_op *op;
     int rc;
 
     if (in->pasid != 0) {
+        return attach_pasid(c, &in->dev, in->ctx_no, in->pasid, PVI_PASID_MOVE);
+    }
+    op = op_begin(c, PVI_OP_REATTACH_DEVICE, in->ctx_no);
+    op->u.reattach.sbdf = device_of(&in->dev);
+    rc = attach_run(c, op, in->ctx_no);
+    return rc == -PVI_EEXIST ? -PVI_XEN_EADDRINUSE : pvi_xen_error(rc);
+}
+
+static ABI_NOINLINE int detach_pasid(struct call *c)
+{
+    const struct pvi_xen43_detach_pasid *in = (void *)c->abi->wire.bytes;
+    struct pvi_op *op;
+
+    if (lacks(c, PVI_XEN43_CAP_PASID)) {
         return -PVI_XEN_EOPNOTSUPP;
     }
-    op->u.reattach.sbdf.v = (uint32_t)in->dev.seg << 16 | (uint32_t)in->dev.bus << 8 | in->dev.devfn;
+    op = op_begin(c, PVI_OP_DETACH_PASID, 0);
+    op->u.pasid.sbdf = device_of(&in->dev);
+    op->u.pasid.pasid = in->pasid;
+    return pvi_xen_error(op_run(c, op));
+}
+
+/* --- contexts with a guest's own tables ------------------------------------------------------------ */
+
+static ABI_NOINLINE int alloc_nested(struct call *c)
+{
+    struct pvi_xen43_alloc_nested *io = (void *)c->abi->wire.bytes;
+    const uint64_t known = PVI_XEN43_NESTED_5LEVEL | PVI_XEN43_NESTED_DEPTH | PVI_XEN43_NESTED_SUPERVISOR |
+                           PVI_XEN43_NESTED_WRITE_PROTECT | PVI_XEN43_NESTED_PARENT;
+    uint64_t flags = io->nested_flags;
+    struct pvi_op *op;
+    int rc;
+
+    if (lacks(c, PVI_XEN43_CAP_NESTED)) {
+        return -PVI_XEN_EOPNOTSUPP;
+    }
+    memset(io->pad, 0, sizeof(io->pad));
+    if ((flags & ~known) != 0) {
+        return answer(c, -PVI_XEN_EINVAL);
+    }
+    op = op_begin(c, PVI_OP_ALLOC_NESTED, 0);
+    op->flags = (flags & PVI_XEN43_NESTED_SUPERVISOR) != 0 ? PVI_NESTED_SUPERVISOR : 0;
+    op->flags |= (flags & PVI_XEN43_NESTED_WRITE_PROTECT) != 0 ? PVI_NESTED_WRITE_PROTECT : 0;
+    op->u.nested.root.f = io->pgtable_gfn;
+    op->u.nested.parent = (uint16_t)(flags >> PVI_XEN43_NESTED_PARENT_SHIFT);
+    op->u.nested.levels = (flags & PVI_XEN43_NESTED_5LEVEL) != 0 ? 5 : 4;
+    op->u.nested.depth = (uint8_t)((flags & PVI_XEN43_NESTED_DEPTH) >> PVI_XEN43_NESTED_DEPTH_SHIFT);
     rc = op_run(c, op);
-    if (rc == -PVI_ENOCTX && context_judge(c, in->ctx_no) == 0) {
-        return -PVI_XEN_EINVAL; /* there it is, but on its end */
+    if (rc == -PVI_EPREEMPTED) {
+        return -PVI_XEN_ERESTART;
     }
-    if (rc == -PVI_ENOTINIT) {
-        return -PVI_XEN_ENOENT;
+    if (rc != 0) {
+        return answer(c, rc == -PVI_ENOTINIT ? -PVI_XEN_ENOSPC : pvi_xen_error(rc));
     }
-    return rc == -PVI_EEXIST ? -PVI_XEN_EADDRINUSE : pvi_xen_error(rc);
+    io->ctx_no = op->ctx;
+    c->state = word_state(op);
+    if (copy_out(c) != 0) {
+        return alloc_discard(c);
+    }
+    c->state = 0;
+    return 0;
+}
+
+static ABI_NOINLINE int flush_nested(struct call *c)
+{
+    const struct pvi_xen43_flush_nested *in = (void *)c->abi->wire.bytes;
+    struct pvi_op *op;
+
+    if (lacks(c, PVI_XEN43_CAP_NESTED)) {
+        return -PVI_XEN_EOPNOTSUPP;
+    }
+    if (in->reserved != 0 || (in->flags & ~PVI_XEN43_FLUSH_ALL_PASIDS) != 0) {
+        return -PVI_XEN_EINVAL;
+    }
+    op = op_begin(c, PVI_OP_FLUSH_NESTED, in->ctx_no);
+    op->flags = in->flags != 0 ? PVI_FLUSH_ALL_PASIDS : 0;
+    op->u.guest.first = in->dfn;
+    op->u.guest.nr = in->nr_pages;
+    op->u.guest.pasid = in->pasid;
+    return pvi_xen_error(op_run(c, op));
 }
 
 /* --- ranges -------------------------------------------------------------------------------------- */
@@ -478,14 +605,18 @@ static ABI_NOINLINE int lookup_page(struct call *c)
 
 static int run(struct call *c)
 {
+    const struct pvi_xen43_attach_pasid *pasid;
     int rc;
 
     if (c->subop == PVI_XEN43_QUERY_CAPABILITIES) {
         return query_capabilities(c);
     }
     rc = copy_in(c);
+    if (c->state != 0 && (rc != 0 || c->subop == PVI_XEN43_ALLOC_NESTED)) { /* a nested one stands only while it is taken back */
+        return alloc_discard(c);
+    }
     if (rc != 0) {
-        return c->state != 0 ? alloc_discard(c) : rc;
+        return rc;
     }
     switch (c->subop) {
     case PVI_XEN43_INIT:
@@ -500,6 +631,15 @@ static int run(struct call *c)
         return map_pages(c);
     case PVI_XEN43_UNMAP_PAGES:
         return unmap_pages(c);
+    case PVI_XEN43_ALLOC_NESTED:
+        return alloc_nested(c);
+    case PVI_XEN43_FLUSH_NESTED:
+        return flush_nested(c);
+    case PVI_XEN43_ATTACH_PASID:
+        pasid = (void *)c->abi->wire.bytes;
+        return attach_pasid(c, &pasid->dev, pasid->ctx_no, pasid->pasid, 0);
+    case PVI_XEN43_DETACH_PASID:
+        return detach_pasid(c);
     case PVI_XEN43_FLUSH_PAGES:
         return flush_pages(c);
     default:
@@ -511,7 +651,7 @@ static int dispatch(struct call *c)
 {
     int rc;
 
-    if (c->state != 0 && c->subop != PVI_XEN43_ALLOC_CONTEXT) {
+    if (c->state != 0 && c->subop != PVI_XEN43_ALLOC_CONTEXT && c->subop != PVI_XEN43_ALLOC_NESTED) {
         return -PVI_XEN_EOPNOTSUPP;
     }
     if (c->subop == PVI_XEN43_NOOP) {

@@ -75,6 +75,11 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
                      uint32_t quota);
 /* A context of a number that is free, empty and in no state yet (ops.c). The domain is claimed. */
 int pvi_context_make(struct pvi_domain *d, struct pvi_context **out, struct pvi_gather *g);
+/* Which life of its object a context is, as a resumed operation names it. It need not be unique: whoever may ask owns them all. */
+static inline uint32_t pvi_context_token(const struct pvi_context *ctx)
+{
+    return 1 + ctx->generation % PVI_ALLOC_TOKENS;
+}
 /*
  * At most one slice of a request, with the context's lock taken and dropped. A full gather is flushed. *at is where
  * the request stands, or the byte at fault.

@@ -113,6 +113,7 @@ static int nested_make(struct pvi_domain *d, struct pvi_op *op, struct pvi_gathe
     pvi_env_release(d->host, &parent->lock);
     pvi_context_set_state(ctx, PVI_CTX_LIVE, 0);
     op->ctx = ctx->id;
+    op->done = pvi_context_token(ctx); /* as of ALLOC_CONTEXT: for decoders that have to take it back */
     return 0;
 }
 

@@ -163,12 +163,6 @@ static int alloc_slot(struct pvi_domain *d, uint16_t *id, struct pvi_context **o
     return 0;
 }
 
-/* Which life of its object a context is, as a resumed operation names it. It need not be unique: whoever may ask owns them all. */
-static uint32_t alloc_token(const struct pvi_context *ctx)
-{
-    return 1 + ctx->generation % PVI_ALLOC_TOKENS;
-}
-
 int pvi_context_make(struct pvi_domain *d, struct pvi_context **out, struct pvi_gather *g)
 {
     uint32_t share = d->cfg.context_pages != 0 ? d->cfg.context_pages : UINT32_MAX;
@@ -200,7 +194,7 @@ static int alloc_begin(struct pvi_domain *d, struct pvi_op *op, struct pvi_conte
         ctx->identity = (op->flags & PVI_ALLOC_IDENTITY) != 0;
         pvi_context_set_state(ctx, ctx->identity ? PVI_CTX_BUILDING : PVI_CTX_LIVE, 0);
         op->ctx = ctx->id;
-        op->done = alloc_token(ctx); /* from here on the number is this operation's: it resumes with it */
+        op->done = pvi_context_token(ctx); /* from here on the number is this operation's: it resumes with it */
         *out = ctx;
     }
     return rc;
@@ -245,7 +239,7 @@ static int op_alloc(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
         rc = alloc_begin(d, op, &ctx, g);
     } else {
         ctx = op->ctx != 0 ? pvi_domain_context(d, op->ctx) : NULL;
-        rc = ctx && alloc_token(ctx) == op->done ? 0 : -PVI_ENOCTX;
+        rc = ctx && pvi_context_token(ctx) == op->done ? 0 : -PVI_ENOCTX;
     }
     if (rc == 0) {
         rc = alloc_continue(op, ctx, g);

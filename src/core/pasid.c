@@ -167,10 +167,10 @@ static int attach(struct pvi_domain *d, struct pvi_op *op, bool move)
     if (!dev) {
         return -PVI_ENODEV;
     }
-    if (dev->unit->caps.pasid_bits == 0 || pvi_device_shares(d, dev)) {
+    if (d->pasid_bits == 0 || pvi_device_shares(d, dev)) {
         return -PVI_EOPNOTSUPP;
     }
-    if (pasid >> dev->unit->caps.pasid_bits != 0) {
+    if (pasid >> d->pasid_bits != 0) {
         return -PVI_ERANGE;
     }
     p = pasid_find(dev, pasid);

@@ -11,7 +11,8 @@ static struct nat n;
 
 /* Operations' numbers, as a guest has them in its own header. */
 enum {
-    NOOP, CAPS, INIT, ALLOC, FREE, REATTACH, MAP, UNMAP, LOOKUP, FLUSH, RIGHTS, WCREATE, WREMOVE, WQUERY, WRESET, USAGE, FAULT, QUERY = 256
+    NOOP, CAPS, INIT, ALLOC, FREE, REATTACH, MAP, UNMAP, LOOKUP, FLUSH, RIGHTS, WCREATE, WREMOVE, WQUERY, WRESET, USAGE, FAULT,
+    NESTED, NFLUSH, PATTACH, PDETACH, QUERY = 256
 };
 
 static void up(const struct fx_cfg *with, bool no_init)
@@ -289,7 +290,8 @@ static const struct {
     bool ctx;
 } names[] = {{NOOP, 0, false}, {CAPS, 0x3f, false}, {INIT, 3, false}, {ALLOC, 0, true}, {FREE, 0, true}, {REATTACH, 1, true},
              {MAP, 7, true}, {UNMAP, 3, true}, {LOOKUP, 15, true}, {FLUSH, 3, true}, {RIGHTS, 3, true}, {WCREATE, 0x1f, true},
-             {WREMOVE, 8, true}, {WQUERY, 0x3f, true}, {WRESET, 0, true}, {USAGE, 0x3f, true}, {FAULT, 0x3f, true}, {QUERY, 0x3f, false}};
+             {WREMOVE, 8, true}, {WQUERY, 0x3f, true}, {WRESET, 0, true}, {USAGE, 0x3f, true}, {FAULT, 0x3f, true}, {NESTED, 15, true}, {NFLUSH, 7, true}, {PATTACH, 3, true},
+             {PDETACH, 3, false}, {QUERY, 0x3f, false}};
 
 static void test_unnamed(void **state)
 {
@@ -321,7 +323,7 @@ static void test_unnamed(void **state)
         nat_op(&n, names[i].code, names[i].ctx ? 1 : 0, 0x80000000, 0, 0, 0);
         answers(-PVI_EFLAGS);
     }
-    for (unsigned code = 17; code < 0x10000; code = code * 2 - 1) {
+    for (unsigned code = 21; code < 0x10000; code = code * 2 - 1) {
         check_case("operation %u", code);
         nat_begin(&n, 0);
         nat_op(&n, code, 0, 0, 0, 0, 0);
@@ -393,11 +395,72 @@ static void test_stop(void **state)
     fx_down(&f);
 }
 
+/* --- guests' own tables, PASIDs ------------------------------------------------------------------- */
+
+static int nested(uint64_t root, uint64_t parent, uint64_t levels, uint64_t depth, uint32_t flags)
+{
+    nat_begin(&n, 0);
+    nat_op(&n, NESTED, 0, flags, root, parent, levels);
+    nat_set(&n, 0, E_ARG_AT(3), 8, depth);
+    CHECK_RC(nat_call(&n), 0);
+    CHECK_EQ(nat_field(&n, 0, E_DONE, 8), 0);
+    return nat_status(&n, 0);
+}
+
+static void test_nested(void **state)
+{
+    struct fx_cfg cfg = {.no_init = true};
+    struct pvi_domain_cfg dc;
+    const struct pvi_dev_entry *e;
+    unsigned ctx;
+
+    (void)state;
+    fx_machine(&f, &cfg);
+    f.unit[0].null.unit.caps.guest_levels = 0x30;
+    f.unit[0].null.unit.caps.guest_depth = 3;
+    f.unit[0].null.unit.caps.guest_flags = PVI_GUEST_SUPERVISOR;
+    f.unit[0].null.unit.caps.pasid_bits = 10;
+    dc = fx_domain_cfg(&f);
+    dc.nested = true;
+    dc.max_pasids = 2;
+    fx_domain(&f, &dc);
+    nat_attach(&n, &f);
+    CHECK_RC(nat_one(&n, INIT, 0, 0, 8, 100, 0), 0);
+    CHECK_RC(nat_one(&n, CAPS, 0, 0, 0, 0, 0), 0);
+    CHECK_EQ(nat_arg(&n, 0, 5) >> 32, 0x30 | 3 << 8 | 1 << 16 | 10 << 24);
+    CHECK_RC(nat_one(&n, ALLOC, 0, 0, 0, 0, 0), 0);
+    CHECK_EQ(nat_field(&n, 0, E_CTX, 2), 1);
+    CHECK_RC(nested(0x4321, 1, 5, 2, 1), 0);
+    ctx = (unsigned)nat_field(&n, 0, E_CTX, 2);
+    CHECK_RC(nat_one(&n, REATTACH, ctx, 0, f.dev[0].sbdf.v, 0, 0), 0);
+    e = &f.unit[0].null.entry[f.dev[0].rid[0]];
+    CHECK(e->guest.root == 0x4321000 && e->guest.levels == 5 && e->guest.depth == 2 && e->guest.flags == 1 && e->root.a == fx_root(&f, 1));
+    CHECK_RC(nat_one(&n, NFLUSH, ctx, 0, 5, 1, 9), 0);
+    CHECK_EQ(f.unit[0].null.nr_inv[PVI_INV_GUEST], 1);
+    CHECK_RC(nat_one(&n, NFLUSH, ctx, 1, 0, 0, 0), 0);
+    CHECK_RC(nat_one(&n, PATTACH, ctx, 0, f.dev[1].sbdf.v, 9, 0), 0);
+    CHECK_RC(nat_one(&n, PATTACH, 1, 1, f.dev[1].sbdf.v, 9, 0), 0);
+    CHECK_RC(nat_one(&n, PDETACH, 0, 0, f.dev[1].sbdf.v, 9, 0), 0);
+    CHECK_RC(nat_one(&n, PDETACH, 0, 0, f.dev[1].sbdf.v, 9, 0), -PVI_ENOENT);
+    /* Nothing is cut off to something that there is. */
+    CHECK_RC(nested(0x4321, 0x10001, 5, 2, 0), -PVI_ENOCTX);
+    CHECK_RC(nested(0x4321, 1, 256 + 4, 2, 0), -PVI_EOPNOTSUPP);
+    CHECK_RC(nested(0x4321, 1, 4, 256 + 2, 0), -PVI_EOPNOTSUPP);
+    CHECK_RC(nested(1ull << 52 | 0x4321, 1, 4, 2, 0), -PVI_ERANGE);
+    CHECK_RC(nat_one(&n, NFLUSH, ctx, 0, 5, 1, 0x100000009), -PVI_ERANGE);
+    CHECK_RC(nat_one(&n, PATTACH, ctx, 0, f.dev[1].sbdf.v, 0x100000009, 0), -PVI_ERANGE);
+    CHECK_RC(nat_one(&n, PATTACH, ctx, 0, f.dev[1].sbdf.v | 1ull << 32, 9, 0), -PVI_ENODEV);
+    CHECK_RC(nat_one(&n, FREE, ctx, 1, 0, 0, 0), 0);
+    CHECK_RC(nat_one(&n, FREE, 1, 0, 0, 0, 0), 0);
+    fx_end(&f, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),    cmocka_unit_test(test_query), cmocka_unit_test(test_header), cmocka_unit_test(test_larger),
         cmocka_unit_test(test_unnamed), cmocka_unit_test(test_wide),  cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_nested),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

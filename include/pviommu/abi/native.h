@@ -62,8 +62,13 @@ struct pvi_native_batch {
  *   window_reset     in
  *   query_usage      in                              O pages     O limit   O mapped     O flushes O faults    O devices
  *   read_fault       in                              O iova      O sbdf    O rid        O lost    O left      O code | write << 16
+ *   alloc_nested     out   PVI_NESTED_*              root gfn    parent    levels       depth
+ *   flush_nested     in    PVI_FLUSH_ALL_PASIDS      first       nr        pasid
+ *   attach_pasid     in    PVI_PASID_MOVE            sbdf        pasid
+ *   detach_pasid                                     sbdf        pasid
  *   query                                            O version   O header  O element    O atomic  O group     O windows
  *
+ * query_caps: above PVI_CAP_* lie guest_levels << 32, guest_depth << 40, guest_flags << 48, pasid_bits << 56 (struct pvi_op, caps).
  * query: the largest version known; bytes of the header and of an element in it; elements of an atomic batch at most; elements that one
  * flush serves at most; windows that a context can have.
  */
@@ -85,6 +90,10 @@ enum pvi_native_code {
     PVI_NATIVE_WINDOW_RESET = 14,
     PVI_NATIVE_QUERY_USAGE = 15,
     PVI_NATIVE_READ_FAULT = 16,
+    PVI_NATIVE_ALLOC_NESTED = 17,
+    PVI_NATIVE_FLUSH_NESTED = 18,
+    PVI_NATIVE_ATTACH_PASID = 19,
+    PVI_NATIVE_DETACH_PASID = 20,
     PVI_NATIVE_QUERY = 256 /**< of this interface itself */
 };
 
@@ -94,7 +103,7 @@ enum pvi_native_code {
 struct pvi_native_op {
     uint16_t code;     /**< enum pvi_native_code */
     uint16_t domid;    /**< PVI_DOMID_SELF, or the domain on whose behalf */
-    uint16_t ctx;      /**< context; alloc_context: 0 at first, then OUT */
+    uint16_t ctx;      /**< context; alloc_context, alloc_nested: 0 at first, then OUT */
     uint16_t reserved; /**< 0 */
     uint32_t flags;
     int32_t status;    /**< OUT: 0, a negated error, or -PVI_EPREEMPTED while it stands */

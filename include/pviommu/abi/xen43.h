@@ -30,7 +30,8 @@
  * A domain without IOMMU, or one that may not initialise and for which nobody has, sees no contexts in its capabilities, and every
  * known operation but noop and query gives -ENODEV, whatever else is wrong with it.
  *
- * Ours, and not in any published header: lookup_page (14) and capability bit 6. flush_pages (13) and bit 5 are from a fork's header.
+ * Ours, and not in any published header: lookup_page (14) and capability bit 6, the structure of flush_nested (10), the bits of nested_flags. flush_pages (13) and
+ * bit 5 are from a fork's header.
  */
 #ifndef PVIOMMU_ABI_XEN43_H
 #define PVIOMMU_ABI_XEN43_H
@@ -51,10 +52,10 @@ enum pvi_xen43_subop {
     PVI_XEN43_MAP_PAGES = 6,
     PVI_XEN43_UNMAP_PAGES = 7,
     PVI_XEN43_REMOTE_CMD = 8,
-    PVI_XEN43_ALLOC_NESTED = 9,  /**< -EOPNOTSUPP, like the next three: PVI_XEN43_CAP_NESTED and _PASID are never told */
-    PVI_XEN43_FLUSH_NESTED = 10,
-    PVI_XEN43_ATTACH_PASID = 11,
-    PVI_XEN43_DETACH_PASID = 12,
+    PVI_XEN43_ALLOC_NESTED = 9,  /**< PVI_XEN43_CAP_NESTED, else -EOPNOTSUPP */
+    PVI_XEN43_FLUSH_NESTED = 10, /**< PVI_XEN43_CAP_NESTED; its structure is ours */
+    PVI_XEN43_ATTACH_PASID = 11, /**< PVI_XEN43_CAP_PASID, else -EOPNOTSUPP */
+    PVI_XEN43_DETACH_PASID = 12, /**< PVI_XEN43_CAP_PASID */
     PVI_XEN43_FLUSH_PAGES = 13,  /**< PVI_XEN43_CAP_DEFERRED_FLUSH */
     PVI_XEN43_LOOKUP_PAGE = 14   /**< PVI_XEN43_CAP_LOOKUP; ours */
 };
@@ -79,7 +80,7 @@ struct pvi_xen43_capabilities {
     uint64_t max_iova_addr;
     uint32_t cap_flags;
     uint32_t pgsize_mask; /**< bit n: pages of 2^n bytes, up to 2 MiB; larger leaves come about by themselves where frames allow */
-    uint32_t max_pasid;
+    uint32_t max_pasid; /**< largest that can be attached; 0 without PVI_XEN43_CAP_PASID */
     uint16_t max_ctx_no;
     uint16_t pad0;
 };
@@ -134,7 +135,60 @@ struct pvi_xen43_reattach_device {
     uint16_t ctx_no;
     struct pvi_xen43_pci_device dev;
     uint16_t pad;
-    uint32_t pasid; /**< 0 but with PVI_XEN43_CAP_PASID */
+    uint32_t pasid; /**< 0; with PVI_XEN43_CAP_PASID also one that is attached: it moves, and the requests without stay (-ENOENT: it is not) */
+};
+
+/*
+ * Of nested_flags, which the published headers leave to the platform; ours. Others: -EINVAL. What the units lack: -EOPNOTSUPP.
+ * Intel: pgtable_gfn holds the root of a first-stage table, whose entries name frames of the parent. AMD: a GCR3 table of that depth, with v2 tables by
+ * PASID, requests without PASID being 0.
+ */
+#define PVI_XEN43_NESTED_5LEVEL 0x1u        /**< tables of 5 levels, else 4 */
+#define PVI_XEN43_NESTED_DEPTH_SHIFT 1u     /**< levels of the GCR3 table, 1 to 3; Intel: 0 */
+#define PVI_XEN43_NESTED_DEPTH 0x6u
+#define PVI_XEN43_NESTED_SUPERVISOR 0x8u    /**< Intel: requests with privilege are served */
+#define PVI_XEN43_NESTED_WRITE_PROTECT 0x10u /**< Intel: and obey read-only entries */
+#define PVI_XEN43_NESTED_PARENT_SHIFT 16u   /**< the context that maps all of it; 0: the default one */
+#define PVI_XEN43_NESTED_PARENT 0xffff0000u
+
+/**
+ * alloc_nested: a context whose tables the guest writes itself. -ENOENT: no such parent; -EINVAL: it is nested itself; -EBUSY: it is being built; -ERANGE: pgtable_gfn is
+ * beyond its reach; -ENOSPC. map_pages and all the others that need a range give -EINVAL; a parent cannot be freed before it (-EBUSY).
+ */
+struct pvi_xen43_alloc_nested {
+    uint16_t ctx_no; /**< OUT */
+    uint16_t pad[3];
+    uint64_t pgtable_gfn;
+    uint64_t nested_flags;
+};
+
+#define PVI_XEN43_FLUSH_ALL_PASIDS 0x1u /**< of all PASIDs; then pasid, dfn and nr_pages are 0 */
+
+/**
+ * flush_nested (ours: the published structure is empty; the same for 32-bit guests): the guest has changed its own tables of ctx_no. -EINVAL also for a
+ * context that is not nested. Whatever a guest forgets to flush, its devices reach nothing that the parent does not map.
+ */
+struct pvi_xen43_flush_nested {
+    uint16_t ctx_no;
+    uint16_t reserved; /**< 0 */
+    uint32_t pasid;    /**< that devices met it under; 0: requests without */
+    uint64_t dfn;      /**< first page, of 4 KiB */
+    uint32_t nr_pages; /**< 0, with dfn 0: all of this PASID, on AMD with its entry in the GCR3 table */
+    uint32_t flags;    /**< PVI_XEN43_FLUSH_ALL_PASIDS */
+};
+
+/** attach_pasid: requests of the device with this PASID, 1 or more, translate through ctx_no. -EEXIST: attached already; -ERANGE; -ENOSPC. */
+struct pvi_xen43_attach_pasid {
+    uint16_t ctx_no;
+    struct pvi_xen43_pci_device dev;
+    uint16_t pad;
+    uint32_t pasid;
+};
+
+/** detach_pasid: blocks them again. -ENOENT: not attached. */
+struct pvi_xen43_detach_pasid {
+    struct pvi_xen43_pci_device dev;
+    uint32_t pasid;
 };
 
 /** remote_cmd: subop with its structure at arg, which is the caller's, for domain domid. Not for remote_cmd itself (-EINVAL). */
