@@ -61,7 +61,7 @@ static void start(void)
 {
     struct pvi_posix_cfg memory = {.pa = 0x100000000ull, .size = 4 << 20};
     struct pvi_posix_range ram = {.nr = RAM_NR, .pa = RAM_PA, .kind = PVI_POSIX_RAM_PV, .prot = PVI_RW};
-    struct pvi_domain_cfg cfg = {.max_contexts = CONTEXTS, .max_pages = 300};
+    struct pvi_domain_cfg cfg = {.max_contexts = CONTEXTS, .max_pages = 300, .nested = true, .max_pasids = 4};
     struct pvi_unit_caps *caps = &f.unit.unit.caps;
     uint8_t knobs = fuzz_u8(&f.in);
 
@@ -76,6 +76,9 @@ static void start(void)
     caps->np_cache = (knobs & 16) != 0;
     caps->page_selective = (knobs & 32) != 0;
     caps->nr_dids = 64;
+    caps->guest_levels = (knobs & 128) != 0 ? 0x30 : 0;
+    caps->guest_flags = PVI_GUEST_SUPERVISOR;
+    caps->pasid_bits = (knobs & 128) != 0 ? 10 : 0;
     caps->nr_holes = 1;
     caps->hole[0].first = 0xfee00000;
     caps->hole[0].last = 0xfeefffff;
@@ -110,7 +113,7 @@ static void element(unsigned at, bool raw)
     static const uint8_t codes[] = {6, 7, 6, 7, 8, 3, 4, 5, 9, 10, 11, 12, 13, 14, 6, 0xff};
     static const uint16_t nr[] = {1, 2, 3, 8, 511, 512, 513, 0};
     uint8_t head = fuzz_u8(&f.in), flags = fuzz_u8(&f.in);
-    unsigned code = codes[head & 15] == 0xff ? (flags & 1 ? 256u : flags >> 4) : codes[head & 15];
+    unsigned code = codes[head & 15] == 0xff ? (flags & 1 ? 256u : flags & 2 ? 17u + (flags >> 4 & 3u) : flags >> 4) : codes[head & 15];
 
     for (unsigned i = 0; i < 80; i++) {
         put(at + i, 1, raw ? fuzz_u8(&f.in) : 0);
@@ -120,7 +123,7 @@ static void element(unsigned at, bool raw)
     }
     put(at, 2, code);
     put(at + 2, 2, 0x7ff0);
-    put(at + 4, 2, code == 3 || code < 3 ? 0 : head >> 4 & 3);
+    put(at + 4, 2, code <= 3 || code == 17 || code == 20 ? 0 : head >> 4 & 3);
     put(at + 6, 2, 0);
     put(at + 8, 4, code == 6 || code == 10 ? 1u + flags % 3u : code == 3 || code == 4 ? flags & 1u : 0);
     if (code == 2) {
@@ -136,6 +139,13 @@ static void element(unsigned at, bool raw)
         put(at + 48, 8, code == 6 ? nr[flags >> 3 & 7] : 0);
     } else if (code == 12 || code == 13) {
         put(at + 56, 8, flags & 7);
+    } else if (code == 17 || code == 18) {
+        put(at + 32, 8, frame(0x40000));
+        put(at + 40, 8, code == 17 ? head >> 4 & 3u : nr[flags >> 3 & 7]);
+        put(at + 48, 8, code == 17 ? 4u + (head >> 6 & 1u) : 3u);
+    } else if (code == 19 || code == 20) {
+        put(at + 32, 8, 0x10 + (flags >> 2 & 3) * 8u);
+        put(at + 40, 8, 3u + (head >> 7));
     }
 }
 

@@ -36,7 +36,7 @@ static unsigned gap(void)
 static void plausible(unsigned subop, uint8_t flags)
 {
     static const uint32_t sizes[] = {4096, 4096, 4096, 0x200000, 8192, 0x100000, 0x400000, 0};
-    unsigned s = gap(), ctx = flags >> 4 & 7;
+    unsigned s = gap(), ctx = flags >> 4 & 7, at;
 
     put(0, 2, ctx);
     switch (subop) {
@@ -52,7 +52,7 @@ static void plausible(unsigned subop, uint8_t flags)
         put(2, 2, 0);
         put(4, 1, 0);
         put(5, 1, 0x10 + (flags & 3) * 8);
-        put(8, 4, (flags & 8) != 0);
+        put(8, 4, (flags & 8) != 0 ? 3 : 0);
         break;
     case 6:
         put(8 - s, 8, fuzz_gfn(&g));
@@ -66,6 +66,25 @@ static void plausible(unsigned subop, uint8_t flags)
         put(8 - s, 8, fuzz_dfn(&g));
         put(16 - s, 4, sizes[flags >> 2 & 1 ? fuzz_u8(&g.in) & 7 : 0]);
         put(20 - s, 4, fuzz_count(&g));
+        break;
+    case 9:
+        put(8 - s, 8, fuzz_dfn(&g));
+        put(16 - s, 8, (flags & 8) != 0 ? fuzz_le(&g.in, 8) : (uint64_t)ctx << 16 | (flags & 7u));
+        break;
+    case 10:
+        put(2, 2, 0);
+        put(4, 4, (flags & 8) != 0 ? fuzz_le(&g.in, 4) : 3);
+        put(8, 8, fuzz_dfn(&g));
+        put(16, 4, fuzz_count(&g));
+        put(20, 4, (flags & 4) != 0 ? fuzz_u8(&g.in) : 0);
+        break;
+    case 11:
+    case 12:
+        at = subop == 11 ? 2 : 0;
+        put(at, 2, 0);
+        put(at + 2, 1, 0);
+        put(at + 3, 1, 0x10 + (flags & 3) * 8);
+        put(subop == 11 ? 8 : 4, 4, (flags & 8) != 0 ? fuzz_le(&g.in, 4) : 3 + (flags >> 2 & 1u));
         break;
     case 14:
         put(2, 2, flags & 8);
@@ -89,6 +108,10 @@ static struct fuzz_call asked(unsigned subop)
     case 3:
         c.what = FUZZ_ALLOC;
         c.identity = (get(4, 4) & 1) != 0;
+        break;
+    case 9:
+        c.what = FUZZ_ALLOC;
+        c.nested = true;
         break;
     case 4:
         c.what = FUZZ_FREE;

@@ -37,6 +37,12 @@ static void start_unit(uint8_t knobs)
     caps->np_cache = (knobs & 16) != 0;
     caps->snoop = (knobs & 32) != 0;
     caps->page_selective = true;
+    if ((knobs & 4) != 0) {
+        caps->guest_levels = 0x30;
+        caps->guest_depth = (knobs & 1) != 0 ? 3 : 0;
+        caps->guest_flags = PVI_GUEST_SUPERVISOR;
+        caps->pasid_bits = 10;
+    }
 }
 
 static void start_guest(struct fuzz_guest *g)
@@ -70,6 +76,8 @@ void fuzz_guest_start(struct fuzz_guest *g, const uint8_t *data, size_t size, bo
     start_guest(g);
     cfg.hdom = g->owner;
     cfg.trim = (knobs & 64) != 0;
+    cfg.nested = true;
+    cfg.max_pasids = 4;
     pvi_posix_hdom_max_run(g->owner, (knobs & 128) != 0 ? 5 : 0);
     CHECK(pvi_domain_init(&g->dom, m->host, &cfg) == 0);
     for (unsigned i = 0; i < 2; i++) {
@@ -131,7 +139,7 @@ static void judge_map(struct fuzz_guest *g, const struct fuzz_call *c)
     bool taken = false, none = false, forbidden = false;
     unsigned prot;
 
-    CHECK(c->rc != 0 || model);
+    CHECK(c->rc != 0 || (model && !g->nested[c->ctx]));
     CHECK(c->done <= c->nr && (c->rc != 0 || c->done == c->nr));
     for (i = 0; i < done; i++) {
         uint64_t pa = frame_of(c->gfn + i, &prot);
@@ -155,7 +163,7 @@ static void judge_unmap(struct fuzz_guest *g, const struct fuzz_call *c)
     uint64_t done = c->done * c->frames, i;
     bool hole = false;
 
-    CHECK(c->rc != 0 || model);
+    CHECK(c->rc != 0 || (model && !g->nested[c->ctx]));
     CHECK(c->done <= c->nr && (c->rc != 0 || c->done == c->nr));
     CHECK(done == 0 || (model && flat_unmap(model, c->dfn, done) == done));
     for (i = done; i < done + c->frames && c->rc == -PVI_XEN_ENOENT; i++) {
@@ -183,6 +191,7 @@ void fuzz_guest_judge(struct fuzz_guest *g, const struct fuzz_call *c)
         CHECK(c->rc != 0 || (g->inited && c->made >= 1 && c->made <= FUZZ_CONTEXTS && !g->model[c->made]));
         if (c->rc == 0) {
             g->model[c->made] = flat_new();
+            g->nested[c->made] = c->nested;
             CHECK(!c->identity || flat_map(g->model[c->made], 0, ID_NR, RAM_PA, PVI_RW, 0));
         }
         break;

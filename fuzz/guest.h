@@ -25,6 +25,7 @@ struct fuzz_guest {
     struct pvi_abi_call call;
     struct flat *model[FUZZ_CONTEXTS + 1]; /* NULL: no such context */
     uint32_t preempt;
+    bool nested[FUZZ_CONTEXTS + 1]; /* translates through the guest's own tables: nothing can be mapped there */
     bool inited;
     unsigned char mem[FUZZ_MEM_SIZE];
 };
@@ -35,7 +36,7 @@ enum fuzz_what { FUZZ_OTHER, FUZZ_INIT, FUZZ_ALLOC, FUZZ_FREE, FUZZ_MAP, FUZZ_UN
 struct fuzz_call {
     enum fuzz_what what;
     uint16_t ctx;
-    bool identity; /* ALLOC */
+    bool identity, nested; /* ALLOC */
     unsigned prot; /* MAP */
     uint64_t dfn, gfn, nr, frames; /* nr pages of so many frames */
     int rc;
