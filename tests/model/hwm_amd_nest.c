@@ -175,8 +175,7 @@ static void land(struct hwm *h, const struct hwm_space *host, const struct step 
 
 /* False: it ends here, n tells how. */
 static bool one_level(struct hwm *h, const struct hwm_space *guest, const struct hwm_space *host,
-                      uint64_t iova, bool write, unsigned flags, struct step *s,
-                      struct hwm_nest *n)
+                      uint64_t iova, bool write, unsigned flags, struct step *s, struct hwm_nest *n)
 {
     uint64_t pa = s->table + (iova >> hwm_slot_lg2(s->level) & 0x1ff) * 8, entry;
     struct hwm_leaf *l = &n->hit.leaf;

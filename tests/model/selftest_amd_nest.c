@@ -57,8 +57,7 @@ static void map(uint64_t iova, uint64_t gpa)
 
 static void enter(uint64_t rights, unsigned glx)
 {
-    dte(RID,
-        root | 0x803 | rights | GV_GIOV | (gcr3 >> 12 & 7) << 58 | (uint64_t)glx << 56,
+    dte(RID, root | 0x803 | rights | GV_GIOV | (gcr3 >> 12 & 7) << 58 | (uint64_t)glx << 56,
         DOM | (gcr3 >> 15 & 0xffff) << 16 | (gcr3 >> 31) << 43);
     inv(UINT64_C(0x8000000000000000), 0);
 }
@@ -382,9 +381,15 @@ static void absence_is_cached(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        NEST(both_tables),   NEST(all_is_guest_physical), NEST(rights_of_both),
-        NEST(gcr3_tables_and_depths), NEST(sizes),        NEST(caches_of_v2),
-        NEST(caches_of_v1),  NEST(caches_of_entries),     NEST(events),
+        NEST(both_tables),
+        NEST(all_is_guest_physical),
+        NEST(rights_of_both),
+        NEST(gcr3_tables_and_depths),
+        NEST(sizes),
+        NEST(caches_of_v2),
+        NEST(caches_of_v1),
+        NEST(caches_of_entries),
+        NEST(events),
         cmocka_unit_test_setup_teardown(absence_is_cached, setup_np_cache, teardown),
     };
 
