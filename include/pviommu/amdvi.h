@@ -355,7 +355,8 @@ struct pvi_amdvi_cfg {
     bool efr_sup;        /**< PCI capability: the feature register exists */
     bool efr_copy;
     bool hat_dis; /**< IVHD: v1 tables must not be used */
-    bool guest;   /**< guests' own v2 tables before v1 ones; without EFR.GTSup, GIoSup and EFR2.GCR3TRPModeSup the unit has none all the same */
+    /** Guests' own v2 tables before v1 ones. The unit needs EFR.GTSup, GIoSup and EFR2.GCR3TRPModeSup. */
+    bool guest;
 };
 
 /** Configuration from an IVHD and the first dword of the PCI capability at ivhd->cap_offset. */
@@ -422,8 +423,9 @@ PVI_MUST_CHECK int pvi_amdvi_unit_disable(struct pvi_amdvi_unit *u);
  * blocked in between, until the unit has dropped the entry.
  * @param[out] was_absent always false: no entry of an AMD unit is ever absent.
  * @return 0; on an error nothing changed: -PVI_EOPNOTSUPP (levels, domain id, roots, flags or a PASID
- *         that the unit cannot take), -PVI_EHW (a broken unit takes no new translation, blocking still works; or
- *         somebody else writes to the entry), -PVI_ENOTINIT.
+ *         that the unit cannot take), -PVI_EHW (a broken unit takes no new translation, blocking
+ *         still works; or somebody else writes to the entry: if that foils even the way back from a
+ *         blocked one, it stays blocked and u->unit.broken is set), -PVI_ENOTINIT.
  */
 PVI_MUST_CHECK int pvi_amdvi_unit_switch(struct pvi_amdvi_unit *u, uint16_t rid,
                                          const struct pvi_dev_entry *to, bool *was_absent);

@@ -10,7 +10,8 @@
  * with V clear either: V = 0 lets DMA pass untranslated, so clearing first and filling then, the
  * usual order elsewhere, would open memory to the device. The upper half belongs to whoever remaps
  * interrupts. Of it only GuestPagingMode is written, by compare and swap of its qword, and only
- * while the lower half says that no v2 table is in use (GV = 0).
+ * while the lower half says that no v2 table is in use (GV = 0): between v2 tables of different
+ * depths the unit driver makes such a moment, with the entry blocked.
  */
 #include "devtab.h"
 

@@ -19,8 +19,8 @@ void pvi_amdvi_devtab_scrub(struct pvi_host *h, pvi_pa table);
 PVI_MUST_CHECK int pvi_amdvi_devtab_switch(struct pvi_host *h, pvi_pa table, uint16_t rid,
                                            const struct pvi_dev_entry *to);
 /*
- * The same with an entry of pvi_amdvi_dte_nested(). -PVI_EBUSY with nothing changed: the old entry names
- * v2 tables of another number of levels, see pvi_amdvi_dte_put().
+ * The same with an entry of pvi_amdvi_dte_nested(). -PVI_EBUSY with nothing changed: the old entry
+ * names v2 tables of another number of levels, see pvi_amdvi_dte_put().
  */
 PVI_MUST_CHECK int pvi_amdvi_devtab_put(struct pvi_host *h, pvi_pa table, uint16_t rid,
                                         const struct pvi_amdvi_dte *to);
