@@ -158,8 +158,8 @@ static void all_is_guest_physical(void **state)
     was = rig_get(r, spa(t));
     gput(t, UINT64_C(0x777777000) | PTE); /* a table where the guest has no memory */
     stops(-1, 0x1000, true, 0, UINT64_C(0x777777000));
-    gput(t, UINT64_C(0x1000000000000) | PTE); /* beyond four levels of v1 */
-    stops(-1, 0x1000, true, 0, UINT64_C(0x1000000000000));
+    gput(t, UINT64_C(1) << 48 | was); /* four levels of v1 would lead to the same table */
+    stops(-1, 0x1000, true, 0, UINT64_C(1) << 48 | (was & UINT64_C(0x000ffffffffff000)));
     gput(t, was);
     goes(-1, 0x1000, spa(a));
     assert_clean(h);
