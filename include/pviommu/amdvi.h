@@ -62,7 +62,7 @@ struct pvi_amdvi_dte {
     PVI_AMDVI_DTE_FIELDS(PVI_AMDVI_DTE_MEMBER)
 #undef PVI_AMDVI_DTE_MEMBER
     pvi_pa root;      /**< v1 root table, 4 KiB aligned */
-    pvi_pa gcr3;      /**< GCR3 table, 4 KiB aligned */
+    pvi_pa gcr3;      /**< GCR3 table, 4 KiB aligned; guest-physical where mode is not 0 */
     pvi_pa intr_root; /**< interrupt table, 128-byte aligned */
 };
 
@@ -73,7 +73,7 @@ void pvi_amdvi_dte_decode(const uint64_t w[4], struct pvi_amdvi_dte *dte);
  * Low half of an entry that translates as `to` says, for one 128-bit store. V and TV are always
  * set, so the entry never lets a DMA pass untranslated. Fields of the host in w1 (port I/O, system
  * management, fault suppression) are taken over from the old entry; remote IOTLB, guest translation
- * and exclusion range are off.
+ * and exclusion range are off: to->guest is for pvi_amdvi_dte_nested().
  */
 void pvi_amdvi_dte_switch(const uint64_t old[2], const struct pvi_dev_entry *to, uint64_t w[2]);
 
@@ -83,6 +83,8 @@ void pvi_amdvi_dte_switch(const uint64_t old[2], const struct pvi_dev_entry *to,
 struct pvi_amdvi_features {
     bool guest;           /**< EFR.GTSup: v2 tables */
     bool giov;            /**< EFR.GIoSup: v2 tables for requests without PASID too */
+    bool nested;          /**< guests' own GCR3 tables before v1 tables: with these two and
+                               EFR2.GCR3TRPModeSup, and only while Control has GTEn and GCR3TRPMode */
     bool accessed;        /**< EFR.HASup: v1 tables note accesses */
     bool dirty;           /**< EFR.HDSup: v1 tables note what devices write */
     uint8_t host_levels;  /**< bit n: v1 tables of n levels; 0: no v1 translation */
@@ -92,8 +94,12 @@ struct pvi_amdvi_features {
     uint8_t pa_bits;
 };
 
-/** @param pa_bits host-physical width; 0: 52. */
-void pvi_amdvi_features(uint64_t efr, unsigned pa_bits, struct pvi_amdvi_features *out);
+/**
+ * @param efr2 extended feature register 2; 0 where it does not exist.
+ * @param pa_bits host-physical width; 0: 52.
+ */
+void pvi_amdvi_features(uint64_t efr, uint64_t efr2, unsigned pa_bits,
+                        struct pvi_amdvi_features *out);
 
 /**
  * The entry for a v1 table of the engine: mode from its levels, and hardware notes writes where its
@@ -159,6 +165,15 @@ PVI_MUST_CHECK int pvi_amdvi_gcr3_get(struct pvi_host *h, const struct pvi_amdvi
 PVI_MUST_CHECK int pvi_amdvi_dte_guest(const struct pvi_amdvi_features *f,
                                        const struct pvi_amdvi_gcr3 *g, uint16_t did,
                                        struct pvi_amdvi_dte *out);
+/**
+ * The entry for a guest's own GCR3 table before a v1 table (`to` with to->guest.levels): the address
+ * of the GCR3 table, what its entries and the v2 tables name and what those translate to are all
+ * guest-physical and go through the v1 table. The id is for this GCR3 table alone, as above.
+ * @return 0; -PVI_EINVAL (domain id 0); -PVI_EOPNOTSUPP (levels, depth, roots, flags or a PASID that
+ *         the unit cannot take).
+ */
+PVI_MUST_CHECK int pvi_amdvi_dte_nested(const struct pvi_amdvi_features *f,
+                                        const struct pvi_dev_entry *to, struct pvi_amdvi_dte *out);
 /**
  * Puts an entry into a table that hardware may be reading: the half that decides last, by one store
  * of 128 bits. What the host keeps in it (w1 as for pvi_amdvi_dte_switch(), interrupts) stays.
@@ -340,7 +355,8 @@ struct pvi_amdvi_cfg {
     bool efr_sup;        /**< PCI capability: the feature register exists */
     bool efr_copy;
     bool hat_dis; /**< IVHD: v1 tables must not be used */
-    bool guest;   /**< guests' own v2 tables before v1 ones; without EFR.GTSup and GIoSup the unit has none all the same */
+    /** Guests' own v2 tables before v1 ones. The unit needs EFR.GTSup, GIoSup and EFR2.GCR3TRPModeSup. */
+    bool guest;
 };
 
 /** Configuration from an IVHD and the first dword of the PCI capability at ivhd->cap_offset. */
@@ -352,6 +368,7 @@ struct pvi_amdvi_unit {
     struct pvi_unit unit;
     struct pvi_amdvi_cfg cfg;
     uint64_t efr;
+    struct pvi_amdvi_features features;
     pvi_env_lock lock; /**< PVI_LOCK_UNIT: ring, entries, ids, log */
     struct pvi_did_map dids;
     pvi_pa devtab;    /**< 2 MiB, 65536 entries */
@@ -401,10 +418,14 @@ PVI_MUST_CHECK int pvi_amdvi_unit_disable(struct pvi_amdvi_unit *u);
 /**
  * Makes requester id rid translate through `to`, or blocks it, by one 128-bit store into its device
  * table entry; returns before any invalidation. See pvi_host_dev_switch().
+ *
+ * A guest's v2 tables cannot be followed by ones of another number of levels so: the requester is
+ * blocked in between, until the unit has dropped the entry.
  * @param[out] was_absent always false: no entry of an AMD unit is ever absent.
- * @return 0; on an error nothing changed: -PVI_EOPNOTSUPP (levels, domain id or root that the unit
- *         cannot take), -PVI_EHW (a broken unit takes no new translation, blocking still works; or
- *         somebody else writes to the entry), -PVI_ENOTINIT.
+ * @return 0; on an error nothing changed: -PVI_EOPNOTSUPP (levels, domain id, roots, flags or a PASID
+ *         that the unit cannot take), -PVI_EHW (a broken unit takes no new translation, blocking
+ *         still works; or somebody else writes to the entry: if that foils even the way back from a
+ *         blocked one, it stays blocked and u->unit.broken is set), -PVI_ENOTINIT.
  */
 PVI_MUST_CHECK int pvi_amdvi_unit_switch(struct pvi_amdvi_unit *u, uint16_t rid,
                                          const struct pvi_dev_entry *to, bool *was_absent);

@@ -10,7 +10,8 @@
  * with V clear either: V = 0 lets DMA pass untranslated, so clearing first and filling then, the
  * usual order elsewhere, would open memory to the device. The upper half belongs to whoever remaps
  * interrupts. Of it only GuestPagingMode is written, by compare and swap of its qword, and only
- * while the lower half says that no v2 table is in use (GV = 0).
+ * while the lower half says that no v2 table is in use (GV = 0): between v2 tables of different
+ * depths the unit driver makes such a moment, with the entry blocked.
  */
 #include "devtab.h"
 
@@ -182,6 +183,29 @@ int pvi_amdvi_devtab_switch(struct pvi_host *h, pvi_pa table, uint16_t rid,
     done = dte_store(h, &entries[rid % DTE_PER_PAGE * DTE_QWORDS], to);
     pvi_env_unmap(h, entries);
     return done ? 0 : -PVI_EHW;
+}
+
+int pvi_amdvi_devtab_put(struct pvi_host *h, pvi_pa table, uint16_t rid,
+                         const struct pvi_amdvi_dte *to)
+{
+    uint64_t *entries = pvi_env_map(h, devtab_page(table, rid / DTE_PER_PAGE));
+    int rc = pvi_amdvi_dte_put(h, &entries[rid % DTE_PER_PAGE * DTE_QWORDS], to);
+
+    pvi_env_unmap(h, entries);
+    return rc;
+}
+
+void pvi_amdvi_devtab_get(struct pvi_host *h, pvi_pa table, uint16_t rid, struct pvi_amdvi_dte *out)
+{
+    uint64_t *entries = pvi_env_map(h, devtab_page(table, rid / DTE_PER_PAGE));
+    uint64_t w[DTE_QWORDS];
+    unsigned i;
+
+    for (i = 0; i < DTE_QWORDS; i++) {
+        w[i] = pvi_env_read64(&entries[rid % DTE_PER_PAGE * DTE_QWORDS + i]);
+    }
+    pvi_env_unmap(h, entries);
+    pvi_amdvi_dte_decode(w, out);
 }
 
 int pvi_amdvi_devtab_block(struct pvi_host *h, pvi_pa table)

@@ -18,6 +18,14 @@ void pvi_amdvi_devtab_scrub(struct pvi_host *h, pvi_pa table);
  */
 PVI_MUST_CHECK int pvi_amdvi_devtab_switch(struct pvi_host *h, pvi_pa table, uint16_t rid,
                                            const struct pvi_dev_entry *to);
+/*
+ * The same with an entry of pvi_amdvi_dte_nested(). -PVI_EBUSY with nothing changed: the old entry
+ * names v2 tables of another number of levels, see pvi_amdvi_dte_put().
+ */
+PVI_MUST_CHECK int pvi_amdvi_devtab_put(struct pvi_host *h, pvi_pa table, uint16_t rid,
+                                        const struct pvi_amdvi_dte *to);
+void pvi_amdvi_devtab_get(struct pvi_host *h, pvi_pa table, uint16_t rid,
+                          struct pvi_amdvi_dte *out);
 /* Blocks every requester of a table that the unit reads. 0 or -PVI_EHW, as above. */
 PVI_MUST_CHECK int pvi_amdvi_devtab_block(struct pvi_host *h, pvi_pa table);
 

@@ -7,16 +7,21 @@
 void pvi_amdvi_event_decode(const uint64_t w[2], struct pvi_fault *f)
 {
     unsigned code = (unsigned)(w[0] >> AMDVI_EVENT_CODE_LO);
+    bool tagged = code == AMDVI_EVENT_IO_PAGE_FAULT || code == AMDVI_EVENT_PAGE_TAB_HW_ERROR;
+    uint16_t tag = (uint16_t)(w[0] >> AMDVI_EVENT_DID_LO);
 
     f->iova = w[1];
     f->rid = (uint16_t)w[0];
     f->code = (uint16_t)(w[0] >> AMDVI_EVENT_FLAGS_LO);
     f->did = 0;
-    if ((code == AMDVI_EVENT_IO_PAGE_FAULT || code == AMDVI_EVENT_PAGE_TAB_HW_ERROR) &&
-        (w[0] & AMDVI_EVENT_GN) == 0) {
-        /* With GN, and in all other events, bits 47:32 are part of a PASID or unused. */
-        f->did = (uint16_t)(w[0] >> AMDVI_EVENT_DID_LO);
+    f->pasid = 0;
+    if (tagged && (w[0] & AMDVI_EVENT_GN) != 0) {
+        f->pasid = (uint32_t)(w[0] & AMDVI_EVENT_PASID_HI) | tag;
+    } else if (tagged) {
+        f->did = tag; /* in all other events these bits are part of a PASID or unused */
     }
+    /* Requests without PASID use the table of PASID 0 (GIoV), and no event tells them apart. */
+    f->has_pasid = f->pasid != 0;
     f->write = (w[0] & AMDVI_EVENT_RW) != 0;
     /* I marks an interrupt request that found no interrupt table entry: not a DMA. */
     f->translation = code == AMDVI_EVENT_IO_PAGE_FAULT && (w[0] & AMDVI_EVENT_I) == 0;

@@ -9,7 +9,8 @@
 
 #define GCR3_ENTRIES (1u << AMDVI_GCR3_INDEX_BITS)
 
-void pvi_amdvi_features(uint64_t efr, unsigned pa_bits, struct pvi_amdvi_features *out)
+void pvi_amdvi_features(uint64_t efr, uint64_t efr2, unsigned pa_bits,
+                        struct pvi_amdvi_features *out)
 {
     unsigned hats = (unsigned)(efr >> AMDVI_EFR_HATS_LO) & AMDVI_EFR_HATS;
     unsigned glx = (unsigned)(efr >> AMDVI_EFR_GLX_LO) & AMDVI_EFR_GLX;
@@ -27,6 +28,11 @@ void pvi_amdvi_features(uint64_t efr, unsigned pa_bits, struct pvi_amdvi_feature
     }
     out->guest = true;
     out->giov = (efr & AMDVI_EFR_GIO_SUP) != 0;
+    /*
+     * Without GCR3TRPMode the GCR3 root in an entry is a system physical address whatever the mode
+     * (one source; hwspec 6.4): a guest's own would let it name any page of the host.
+     */
+    out->nested = out->giov && out->host_levels != 0 && (efr2 & AMDVI_EFR2_GCR3_TRP) != 0;
     out->guest_levels = 1u << 4;
     if (((efr >> AMDVI_EFR_GATS_LO) & AMDVI_EFR_GATS) == AMDVI_EFR_GATS_5) {
         out->guest_levels |= 1u << 5;
@@ -53,6 +59,14 @@ static void dte_begin(struct pvi_amdvi_dte *out, uint16_t did)
     out->ir = 1; /* the tables decide */
     out->iw = 1;
     out->did = did;
+}
+
+static void guest_part(struct pvi_amdvi_dte *out, unsigned depth, unsigned levels)
+{
+    out->gv = 1;
+    out->giov = 1; /* without it requests without PASID would not see the v2 tables (hwspec 6.7) */
+    out->glx = (uint16_t)(depth - 1u);
+    out->guest_mode = (uint16_t)(levels - 4u);
 }
 
 int pvi_amdvi_dte_host(const struct pvi_amdvi_features *f, const struct pvi_pt *pt, uint16_t did,
@@ -83,11 +97,34 @@ int pvi_amdvi_dte_guest(const struct pvi_amdvi_features *f, const struct pvi_amd
         return -PVI_EOPNOTSUPP;
     }
     dte_begin(out, did);
-    out->gv = 1;
-    out->giov = 1;
-    out->glx = (uint16_t)(g->depth - 1u);
-    out->guest_mode = (uint16_t)(g->levels - 4u);
+    guest_part(out, g->depth, g->levels);
     out->gcr3 = g->root;
+    return 0;
+}
+
+int pvi_amdvi_dte_nested(const struct pvi_amdvi_features *f, const struct pvi_dev_entry *to,
+                         struct pvi_amdvi_dte *out)
+{
+    const struct pvi_guest_tables *g = &to->guest;
+
+    if (to->did == 0) {
+        return -PVI_EINVAL;
+    }
+    if (!f->nested || to->pasid != 0 || to->levels >= 8u ||
+        (f->host_levels >> to->levels & 1u) == 0 || (to->root.a & PVI_PAGE_MASK) != 0 ||
+        to->root.a >> f->pa_bits != 0) {
+        return -PVI_EOPNOTSUPP;
+    }
+    /* The guest's root is no address of the host's: what the field holds is its only bound. */
+    if (g->levels >= 8u || (f->guest_levels >> g->levels & 1u) == 0 || g->depth == 0 ||
+        g->depth > f->gcr3_levels || g->flags != 0 || (g->root & ~AMDVI_GCR3_ADDR) != 0) {
+        return -PVI_EOPNOTSUPP;
+    }
+    dte_begin(out, to->did);
+    out->mode = to->levels;
+    out->root = to->root;
+    guest_part(out, g->depth, g->levels);
+    out->gcr3.a = g->root;
     return 0;
 }
 

@@ -57,12 +57,14 @@
 #define AMDVI_CONTROL_PPR_LOG_EN        AMDVI_BIT(13)
 #define AMDVI_CONTROL_PPR_INT_EN        AMDVI_BIT(14)
 #define AMDVI_CONTROL_PPR_EN            AMDVI_BIT(15)
+#define AMDVI_CONTROL_GT_EN             AMDVI_BIT(16) /* v2 (guest) tables */
 #define AMDVI_CONTROL_GA_LOG_EN         AMDVI_BIT(28)
 #define AMDVI_CONTROL_GA_INT_EN         AMDVI_BIT(29)
 #define AMDVI_CONTROL_DUAL_PPR_LOG_EN   AMDVI_MASK(31, 30)
 #define AMDVI_CONTROL_DUAL_EVENT_LOG_EN AMDVI_MASK(33, 32)
 #define AMDVI_CONTROL_DEV_TBL_SEG_EN    AMDVI_MASK(36, 34)
 #define AMDVI_CONTROL_MARC_EN           AMDVI_BIT(40)
+#define AMDVI_CONTROL_GCR3_TRP_MODE     AMDVI_BIT(58) /* a DTE's GCR3 root is guest-physical where Mode is not 0 */
 
 /* Status: hwspec 6.5 */
 #define AMDVI_STATUS_EVENT_OVERFLOW AMDVI_BIT(0) /* RW1C */
@@ -140,6 +142,7 @@
 #define AMDVI_PASID_BITS      20u
 
 #define AMDVI_REG_EFR2             0x01A0u        /* hwspec 6.2 */
+#define AMDVI_EFR2_GCR3_TRP        AMDVI_BIT(3)  /* hwspec 6.4: Control.GCR3TRPMode exists */
 #define AMDVI_EFR2_HT_RANGE_IGNORE AMDVI_BIT(11) /* hwspec 6.4 */
 
 /* Never mapped: hwspec 6.11 */
@@ -171,8 +174,9 @@
 /* Event log: hwspec 7.3, AMD 48882 2.5 */
 #define AMDVI_EVENT_CODE_LO                60u
 #define AMDVI_EVENT_FLAGS_LO               48u
-#define AMDVI_EVENT_DID_LO                 32u
-#define AMDVI_EVENT_GN                     AMDVI_BIT(48) /* guest (v2) address, with a PASID */
+#define AMDVI_EVENT_DID_LO                 32u                /* DomainID; with GN PASID 15:0 */
+#define AMDVI_EVENT_PASID_HI               AMDVI_MASK(19, 16) /* with GN: PASID 19:16, in place */
+#define AMDVI_EVENT_GN                     AMDVI_BIT(48) /* address of a v2 table, tagged with a PASID */
 #define AMDVI_EVENT_I                      AMDVI_BIT(51) /* interrupt request */
 #define AMDVI_EVENT_RW                     AMDVI_BIT(53)
 #define AMDVI_EVENT_ILLEGAL_DTE            0x1u

@@ -11,9 +11,11 @@
 #include "ring.h"
 #include "spec.h"
 
-#define RUN_BITS (AMDVI_STATUS_EVENT_LOG_RUN | AMDVI_STATUS_CMD_BUF_RUN)
+/* What entries with guests' own GCR3 tables need. */
+#define CONTROL_NESTED (AMDVI_CONTROL_GT_EN | AMDVI_CONTROL_GCR3_TRP_MODE)
+#define RUN_BITS       (AMDVI_STATUS_EVENT_LOG_RUN | AMDVI_STATUS_CMD_BUF_RUN)
 /* Pages that the unit reads and writes by itself: device table, ring, log, semaphore. */
-#define UNIT_PAGES (AMDVI_DEV_TAB_PAGES + 3u)
+#define UNIT_PAGES     (AMDVI_DEV_TAB_PAGES + 3u)
 
 /* Capabilities --------------------------------------------------------------------------------- */
 
@@ -80,6 +82,13 @@ int pvi_amdvi_unit_init(struct pvi_amdvi_unit *u, struct pvi_host *h,
         efr2 = pvi_amdvi_read(u, AMDVI_REG_EFR2);
     }
     u->efr = efr;
+    pvi_amdvi_features(efr, efr2, cfg->pa_bits, &u->features);
+    u->features.nested = u->features.nested && cfg->guest;
+    if (u->features.nested) {
+        caps->guest_levels = u->features.guest_levels;
+        caps->guest_depth = u->features.gcr3_levels;
+        /* pasid_bits stays 0: PASIDs of a guest are entries of its own GCR3 table (hwspec 6.10). */
+    }
     caps->format = &pvi_amdvi_v1_ops;
     caps->page_sizes = pvi_amdvi_v1_ops.page_sizes;
     caps->pa_bits = cfg->pa_bits == 0 || cfg->pa_bits > 52u ? 52u : cfg->pa_bits;
@@ -240,7 +249,7 @@ static uint64_t control_flags(const struct pvi_amdvi_unit *u)
     flags |= (u->cfg.ivhd_flags & AMDVI_IVHD_PASS_PW) != 0 ? AMDVI_CONTROL_PASS_PW : 0;
     flags |= (u->cfg.ivhd_flags & AMDVI_IVHD_RES_PASS_PW) != 0 ? AMDVI_CONTROL_RES_PASS_PW : 0;
     flags |= (u->cfg.ivhd_flags & AMDVI_IVHD_ISOC) != 0 ? AMDVI_CONTROL_ISOC : 0;
-    return flags;
+    return u->features.nested ? flags | CONTROL_NESTED : flags;
 }
 
 /*
@@ -256,7 +265,8 @@ static int unit_start(struct pvi_amdvi_unit *u)
     control &=
         ~(AMDVI_CONTROL_HT_TUN_EN | AMDVI_CONTROL_PASS_PW | AMDVI_CONTROL_RES_PASS_PW |
           AMDVI_CONTROL_ISOC | AMDVI_CONTROL_INV_TIMEOUT | AMDVI_CONTROL_DUAL_PPR_LOG_EN |
-          AMDVI_CONTROL_DUAL_EVENT_LOG_EN | AMDVI_CONTROL_DEV_TBL_SEG_EN | AMDVI_CONTROL_MARC_EN);
+          AMDVI_CONTROL_DUAL_EVENT_LOG_EN | AMDVI_CONTROL_DEV_TBL_SEG_EN | AMDVI_CONTROL_MARC_EN |
+          CONTROL_NESTED);
     control |= control_flags(u);
     pvi_amdvi_write(u, AMDVI_REG_CONTROL, control);
     control |= AMDVI_CONTROL_CMD_BUF_EN | AMDVI_CONTROL_EVENT_LOG_EN;
@@ -264,6 +274,11 @@ static int unit_start(struct pvi_amdvi_unit *u)
     control |= AMDVI_CONTROL_IOMMU_EN;
     pvi_amdvi_write(u, AMDVI_REG_CONTROL, control);
     if (!pvi_amdvi_status_is(u, RUN_BITS, RUN_BITS)) {
+        return -PVI_EHW;
+    }
+    /* A unit that has not taken GCR3TRPMode would look for guests' GCR3 tables in host memory. */
+    if (u->features.nested &&
+        (pvi_amdvi_read(u, AMDVI_REG_CONTROL) & CONTROL_NESTED) != CONTROL_NESTED) {
         return -PVI_EHW;
     }
     u->enabled = true;
@@ -338,10 +353,77 @@ int pvi_amdvi_unit_disable(struct pvi_amdvi_unit *u)
 
 static bool entry_fits(const struct pvi_unit_caps *caps, const struct pvi_dev_entry *to)
 {
+    if (to->pasid != 0) {
+        return false; /* PASIDs have no entries of their own here */
+    }
     return !to->translate ||
            (to->levels < 8u && (caps->levels_mask >> to->levels & 1u) != 0 && to->did != 0 &&
             to->did < caps->nr_dids && (to->root.a & PVI_PAGE_MASK) == 0 &&
             to->root.a >> caps->pa_bits == 0);
+}
+
+static int entry_put(struct pvi_amdvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to)
+{
+    struct pvi_amdvi_dte dte;
+    int err;
+
+    if (!to->translate || to->guest.levels == 0) {
+        return pvi_amdvi_devtab_switch(u->unit.host, u->devtab, rid, to);
+    }
+    err = pvi_amdvi_dte_nested(&u->features, to, &dte);
+    return err == 0 ? pvi_amdvi_devtab_put(u->unit.host, u->devtab, rid, &dte) : err;
+}
+
+static int entry_switch(struct pvi_amdvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to)
+{
+    int err;
+
+    pvi_env_acquire(u->unit.host, &u->lock);
+    err = pvi_amdvi_usable(u);
+    if (err == -PVI_EHW && !to->translate) {
+        err = 0; /* blocking never does harm, even if a dead unit does not notice */
+    }
+    if (err == 0) {
+        err = entry_put(u, rid, to);
+    }
+    pvi_env_release(u->unit.host, &u->lock);
+    return err;
+}
+
+/*
+ * From v2 tables of a guest to ones of another depth. GuestPagingMode and GCR3 root lie in
+ * different halves, so a unit that read the entry between the two stores would walk tables of one
+ * depth as if they had the other. It must not use v2 tables at all while the mode changes: blocked,
+ * and the old entry dropped (hwspec 6.8, which makes V = 0 of that moment; here V stays set).
+ */
+static int entry_reform(struct pvi_amdvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to)
+{
+    struct pvi_dev_entry block;
+    struct pvi_amdvi_dte old;
+    struct pvi_inv inv;
+    int err;
+
+    pvi_amdvi_devtab_get(u->unit.host, u->devtab, rid, &old);
+    memset(&block, 0, sizeof(block));
+    err = entry_switch(u, rid, &block);
+    if (err != 0) {
+        return err;
+    }
+    memset(&inv, 0, sizeof(inv));
+    inv.kind = PVI_INV_DEVICE;
+    inv.rid = rid;
+    err = pvi_amdvi_unit_submit(u, &inv, 1);
+    err = err == 0 ? pvi_amdvi_unit_wait(u) : err;
+    err = err == 0 ? entry_switch(u, rid, to) : err;
+    if (err != 0) {
+        /* Back to the old one: not through entry_switch(), the unit may be broken by now. */
+        pvi_env_acquire(u->unit.host, &u->lock);
+        if (pvi_amdvi_devtab_put(u->unit.host, u->devtab, rid, &old) != 0) {
+            pvi_amdvi_break(u); /* the requester stays blocked */
+        }
+        pvi_env_release(u->unit.host, &u->lock);
+    }
+    return err;
 }
 
 int pvi_amdvi_unit_switch(struct pvi_amdvi_unit *u, uint16_t rid, const struct pvi_dev_entry *to,
@@ -353,16 +435,8 @@ int pvi_amdvi_unit_switch(struct pvi_amdvi_unit *u, uint16_t rid, const struct p
     if (!entry_fits(&u->unit.caps, to)) {
         return -PVI_EOPNOTSUPP;
     }
-    pvi_env_acquire(u->unit.host, &u->lock);
-    err = pvi_amdvi_usable(u);
-    if (err == -PVI_EHW && !to->translate) {
-        err = 0; /* blocking never does harm, even if a dead unit does not notice */
-    }
-    if (err == 0) {
-        err = pvi_amdvi_devtab_switch(u->unit.host, u->devtab, rid, to);
-    }
-    pvi_env_release(u->unit.host, &u->lock);
-    return err;
+    err = entry_switch(u, rid, to);
+    return err == -PVI_EBUSY ? entry_reform(u, rid, to) : err;
 }
 
 int pvi_amdvi_unit_did_alloc(struct pvi_amdvi_unit *u, uint16_t *did)

@@ -58,6 +58,7 @@ struct hwm_amd_cfg {
     unsigned pa_bits;
     bool np_cache, iotlb_sup, ia_sup, pref_sup, ppr_sup, nx_sup, xt_sup;
     bool gt_sup, gio_sup, ha_sup, hd_sup, ht_ignore;
+    bool gcr3_trp;         /* EFR2.GCR3TRPModeSup */
     unsigned guest_levels; /* v2 levels 4 or 5 (EFR.GATS) */
     unsigned glx_sup;      /* GCR3 table levels minus 1 */
     unsigned pas_max;      /* EFR.PASMax: PASID width minus 1 */

@@ -43,7 +43,7 @@ void hwm_amd_reset(struct hwm *h)
     hwm_set64(h, A_EVTBASE, UINT64_C(8) << 56);
     hwm_set64(h, A_PPRBASE, UINT64_C(8) << 56);
     hwm_set64(h, A_EFR, compose_efr(&cfg));
-    hwm_set64(h, A_EFR2, cfg.ht_ignore ? 0x800 : 0);
+    hwm_set64(h, A_EFR2, (cfg.ht_ignore ? 0x800 : 0) | (cfg.gcr3_trp ? 0x8 : 0));
 }
 
 uint32_t hwm_amd_pci_cap(const struct hwm *h, unsigned off)
@@ -247,9 +247,15 @@ static unsigned word_lg2(struct hwm *h, uint64_t word, const char *what)
     return lg2 > 51 ? 64 : lg2;
 }
 
+/* The nested GCR3 entries that a DTE led to. */
+static bool gcr3_of_device(void *ctx, const struct hwm_ce *ce)
+{
+    return (ce->tag & NEST_BIT) && ce->v[1] == *(const uint16_t *)ctx;
+}
+
 static bool gcr3_pick(void *ctx, const struct hwm_ce *ce)
 {
-    return ce->tag == *(const uint64_t *)ctx;
+    return (ce->tag & ~NEST_BIT) == *(const uint64_t *)ctx;
 }
 
 static void exec_pages(struct hwm *h, const struct hwm_cmd *cmd)
@@ -275,8 +281,15 @@ static void exec_pages(struct hwm *h, const struct hwm_cmd *cmd)
     hwm_tell(h, &t);
     tag = HWM_TAG(t.did, t.pasid, t.has_pasid);
     hwm_drop_pages(h, tag, &fmt, t.iova, lg2, t.leaf_only);
+    if (t.has_pasid) {
+        hwm_drop_pages(h, tag | NEST_BIT, &fmt, t.iova, lg2, t.leaf_only);
+    }
     if (t.kind == HWM_PTLB_PASID && !t.leaf_only) {
         hwm_cache_drop_if(&h->pasid, gcr3_pick, &tag);
+    }
+    /* Nested ones know nothing of guest-physical addresses: no range without GN reaches them. */
+    if (t.kind == HWM_TLB_DOMAIN && !t.leaf_only) {
+        hwm_amd_nest_drop(h, t.did);
     }
 }
 
@@ -343,6 +356,7 @@ void hwm_amd_exec(struct hwm *h, const struct hwm_cmd *cmd)
         if (ce) {
             hwm_cache_del(&h->ctx, ce);
         }
+        hwm_cache_drop_if(&h->pasid, gcr3_of_device, &t.rid);
         break;
     case 3:
         exec_pages(h, cmd);
@@ -420,6 +434,10 @@ static void control_high(struct hwm *h, uint32_t val)
     if ((val >> 2 & 7) > h->iommu.cfg.seg_sup) {
         hwm_violate(h, "DevTblSegEn %u above what EFR offers: write ignored", val >> 2 & 7);
         return;
+    }
+    if ((val & C_HI_GCR3TRP) && !h->iommu.cfg.gcr3_trp) {
+        hwm_violate(h, "GCR3TRPMode set on a unit that does not have it: bit ignored");
+        val &= ~C_HI_GCR3TRP;
     }
     h->mmio[A_CONTROL / 4 + 1] = val;
 }

@@ -31,6 +31,7 @@
 #define C_COHERENT     0x400u
 #define C_CMDBUFEN     0x1000u
 #define C_GTEN         0x10000u
+#define C_HI_GCR3TRP   0x4000000u /* bit 58 */
 
 #define S_EVENTOVERFLOW 0x1u
 #define S_EVENTLOGINT   0x2u
@@ -63,9 +64,36 @@ static inline uint32_t amd_control(const struct hwm *h)
     return h->mmio[A_CONTROL / 4];
 }
 
+/* The GCR3 root in a DTE is guest-physical (hwspec 6.3, 6.4). */
+static inline bool amd_gcr3_trp(const struct hwm *h)
+{
+    return (h->mmio[A_CONTROL / 4 + 1] & C_HI_GCR3TRP) != 0;
+}
+
 static inline unsigned amd_segments_lg2(const struct hwm *h)
 {
     return h->mmio[A_CONTROL / 4 + 1] >> 2 & 7;
 }
+
+/* ---- hwm_amd_nest.c: v2 tables of a guest before a v1 table --------------------------------- */
+
+/* What v1 and v2 tables gave together has tags of its own. */
+#define NEST_BIT               (UINT64_C(1) << 41)
+#define NEST_TAG(did, pasid)   (HWM_TAG(did, pasid, 1) | NEST_BIT)
+
+struct hwm_nest {
+    struct hwm_hit hit;
+    bool host;    /* the v1 table stopped it, at .. */
+    uint64_t gpa; /* .. this address */
+};
+
+/* One guest-physical address through the v1 table. False: n tells why not. */
+bool hwm_amd_gpa(struct hwm *h, const struct hwm_space *host, uint64_t gpa, bool write,
+                 unsigned flags, struct hwm_nest *n);
+/* guest->root is where the v2 root lies in host memory; root_w: the v1 table lets it be written. */
+void hwm_amd_nested(struct hwm *h, const struct hwm_space *guest, const struct hwm_space *host,
+                    bool root_w, uint64_t iova, bool write, unsigned flags, struct hwm_nest *n);
+/* All nested translations, tables and GCR3 entries of a DomainID. */
+void hwm_amd_nest_drop(struct hwm *h, uint16_t did);
 
 #endif

@@ -34,6 +34,9 @@ struct where {
     uint64_t addr;
     uint64_t iova; /* as the tables see it */
     bool v2;
+    bool nested;           /* v2 tables in sp before the v1 table in host */
+    bool root_w;           /* .. which lets the v2 root be written */
+    struct hwm_space host;
     const char *why;
 };
 
@@ -150,20 +153,60 @@ static const char *check_dte(const struct hwm *h, const struct dte *d)
 
 /* ---- GCR3 ---------------------------------------------------------------------------------- */
 
-/* Root of the v2 table of a PASID. False: there is none; *event tells why. */
-static bool find_gcr3(struct hwm *h, const struct dte *d, uint32_t pasid, unsigned flags,
-                      uint64_t *root, struct where *w)
+/* The v1 table stops a nested request: what it says is of a guest-physical address (GN=0). */
+static void host_stops(struct where *w, const struct hwm_nest *n)
 {
-    uint64_t tag = HWM_TAG(d->w[1] & 0xffff, pasid, 1), table = gcr3_root(d), entry, pa;
+    const struct hwm_leaf *l = &n->hit.leaf;
+
+    w->what = STOP_EVENT;
+    w->event = l->status == HWM_S_READ ? E_PAGETAB_HW : E_PAGE_FAULT;
+    w->flags &= ~F_GN;
+    w->flags |= l->status == HWM_S_READ     ? F_TYPE_TARGET_ABORT
+                : l->status == HWM_S_LEAF   ? F_PR | F_PE
+                : l->status == HWM_S_ABSENT ? 0
+                : l->status == HWM_S_RSVD   ? F_PR | F_RZ
+                                            : F_PR;
+    w->addr = l->status == HWM_S_READ ? l->entry_pa : n->gpa;
+    w->why = l->why;
+    w->v2 = false;
+}
+
+/* Page *table of the guest, which the unit reads. False: the v1 table does not let it. */
+static bool through_v1(struct hwm *h, unsigned flags, uint64_t *table, struct where *w)
+{
+    struct hwm_nest n;
+
+    if (!hwm_amd_gpa(h, &w->host, *table, false, flags, &n)) {
+        host_stops(w, &n);
+        return false;
+    }
+    *table = n.hit.leaf.pa;
+    w->root_w = n.hit.leaf.w;
+    return true;
+}
+
+/* Root of the v2 table of a PASID. False: there is none; *event tells why. */
+static bool find_gcr3(struct hwm *h, const struct hwm_req *req, const struct dte *d,
+                      unsigned flags, uint64_t *root, struct where *w)
+{
+    uint32_t pasid = req->has_pasid ? req->pasid : 0;
+    uint64_t tag = HWM_TAG(d->w[1] & 0xffff, pasid, 1) | (w->nested ? NEST_BIT : 0), entry, pa;
+    uint64_t table = gcr3_root(d);
     struct hwm_ce *ce = flags & HWM_F_USE ? hwm_cache_find(&h->pasid, tag, 0, 0) : NULL;
     unsigned level = (unsigned)(d->w[0] >> 56 & 3) + 1;
 
     if (ce) {
         *root = ce->v[0];
+        w->root_w = ce->w;
         return true;
     }
     if (pasid >> (9 * level)) {
         w->why = "PASID beyond the GCR3 table";
+        return false;
+    }
+    if (w->nested && !amd_gcr3_trp(h)) {
+        hwm_violate(h, "GCR3TRPMode is off: the GCR3 root of a nested entry is a host address");
+    } else if (w->nested && !through_v1(h, flags, &table, w)) {
         return false;
     }
     while (level--) {
@@ -186,11 +229,16 @@ static bool find_gcr3(struct hwm *h, const struct dte *d, uint32_t pasid, unsign
             return false;
         }
         table = entry & FIELD_51_12;
+        if (w->nested && !through_v1(h, flags, &table, w)) {
+            return false;
+        }
     }
     *root = table;
     ce = flags & HWM_F_FILL ? hwm_cache_add(&h->pasid, tag, 0, 0) : NULL;
     if (ce) {
         ce->v[0] = table;
+        ce->v[1] = req->rid;
+        ce->w = w->root_w;
         ce->did = (uint16_t)d->w[1];
         hwm_cache_hold(&h->pasid, ce, table, 12);
     }
@@ -235,21 +283,22 @@ static void v2_space(struct hwm *h, const struct hwm_req *req, const struct dte 
 {
     uint64_t root = 0;
 
-    if (d->w[0] >> 9 & 7) {
-        hwm_violate(h, "guest translation over a host table: nested translation is not modelled");
-        stop(w, E_ILLEGAL_DTE, 0, "nested translation");
-        return;
-    }
     w->v2 = true;
+    w->nested = (d->w[0] >> 9 & 7) != 0;
+    if (w->nested) {
+        v1_space(h, d, w);
+        w->host = w->sp;
+    }
     w->flags |= F_GN;
     w->event = E_PAGE_FAULT;
-    if (!find_gcr3(h, d, req->has_pasid ? req->pasid : 0, flags, &root, w)) {
+    if (!find_gcr3(h, req, d, flags, &root, w)) {
         w->what = STOP_EVENT;
         return;
     }
     w->sp.mode = HWM_MODE_WALK;
     w->sp.fmt = hwm_amd_v2_fmt(h);
-    w->sp.tag = HWM_TAG(w->sp.did, req->has_pasid ? req->pasid : 0, 1);
+    w->sp.tag = HWM_TAG(w->sp.did, req->has_pasid ? req->pasid : 0, 1) |
+                (w->nested ? NEST_BIT : 0);
     w->sp.root = root;
     w->sp.levels = (d->w[2] >> 54 & 3) ? 5 : 4;
     w->sp.bits = hwm_slot_lg2(w->sp.levels + 1);
@@ -340,7 +389,8 @@ static void blocked(struct hwm *h, const struct hwm_req *req, const struct dte *
                     const struct where *w, const struct hwm_leaf *l, struct hwm_xlat *x)
 {
     struct hwm_fault *f = &x->fault;
-    uint64_t id = w->v2 && req->has_pasid ? req->pasid & 0xffff : w->sp.did, w0;
+    uint32_t pasid = req->has_pasid ? req->pasid : 0; /* GIoV: as if it were 0 */
+    uint64_t id = w->v2 ? pasid & 0xffff : w->sp.did, w0;
 
     x->result = HWM_FAULT;
     x->pa = 0;
@@ -357,7 +407,7 @@ static void blocked(struct hwm *h, const struct hwm_req *req, const struct dte *
     }
     w0 = (uint64_t)w->event << 60 | (uint64_t)w->flags << 48 | req->rid;
     if (w->event == E_PAGE_FAULT || w->event == E_PAGETAB_HW) {
-        w0 |= id << 32 | (w->v2 && req->has_pasid ? (uint64_t)(req->pasid >> 16 & 0xf) << 16 : 0);
+        w0 |= id << 32 | (w->v2 ? (uint64_t)(pasid >> 16 & 0xf) << 16 : 0);
     }
     f->recorded = hwm_amd_event(h, w0, w->addr);
 }
@@ -418,7 +468,7 @@ static bool special(const struct hwm *h, uint64_t iova)
 void hwm_amd_xlat(struct hwm *h, const struct hwm_req *req, unsigned flags, struct hwm_xlat *x)
 {
     struct where w;
-    struct hwm_hit hit;
+    struct hwm_nest n;
     struct dte d;
 
     x->pa = req->iova;
@@ -445,16 +495,24 @@ void hwm_amd_xlat(struct hwm *h, const struct hwm_req *req, unsigned flags, stru
         blocked(h, req, &d, flags, &w, NULL, x);
         return;
     }
-    hwm_translate(h, &w.sp, w.iova, req->write, flags, &hit);
-    if (walk_stops(req, &w, &hit.leaf)) {
-        blocked(h, req, &d, flags, &w, &hit.leaf, x);
+    memset(&n, 0, sizeof(n));
+    if (w.nested) {
+        hwm_amd_nested(h, &w.sp, &w.host, w.root_w, w.iova, req->write, flags, &n);
+    } else {
+        hwm_translate(h, &w.sp, w.iova, req->write, flags, &n.hit);
+    }
+    if (n.host) {
+        host_stops(&w, &n);
+    }
+    if (n.host || walk_stops(req, &w, &n.hit.leaf)) {
+        blocked(h, req, &d, flags, &w, &n.hit.leaf, x);
     } else {
         x->result = HWM_OK;
-        x->pa = hit.leaf.pa;
+        x->pa = n.hit.leaf.pa;
     }
-    x->lg2 = hit.leaf.lg2;
-    x->r = hit.leaf.r && w.sp.r;
-    x->w = hit.leaf.w && w.sp.w;
-    x->cached = hit.cached;
-    x->ambiguous = hit.ambiguous;
+    x->lg2 = n.hit.leaf.lg2;
+    x->r = n.hit.leaf.r && w.sp.r;
+    x->w = n.hit.leaf.w && w.sp.w;
+    x->cached = n.hit.cached;
+    x->ambiguous = n.hit.ambiguous;
 }

@@ -140,7 +140,7 @@ static void narrow_addresses(void **state)
     assert_violated(h, "not aligned to its size");
 }
 
-static void nested_is_refused(void **state)
+static void nested_without_root_mode(void **state)
 {
     struct hwm_req req = {.iova = 0x1000, .rid = RID, .has_pasid = true, .pasid = 1};
     struct hwm_xlat x;
@@ -152,8 +152,10 @@ static void nested_is_refused(void **state)
     assert_int_equal(x.fault.reason, 8); /* PASID, but GV is 0 */
     wr64(0x18, 0x11405);
     dte(4, root | 0x803 | UINT64_C(0x60c0000000000000), DOM);
-    blocked(4, 0x1000, true, 1, 0);
-    assert_violated(h, "nested");
+    blocked(4, 0x1000, true, 4, 0x401);
+    assert_violated(h, "GCR3TRPMode");
+    wr64(0x18, UINT64_C(0x0400000000011405));
+    assert_violated(h, "GCR3TRPMode set");
     dte(5, UINT64_C(0x60c0000000000003), 0); /* GCR3 0: not memory in this rig */
     blocked(5, 0x1000, true, 4, 0x401);
 }
@@ -167,7 +169,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(events_without_log, setup_cfg, teardown),
         cmocka_unit_test_setup_teardown(other_commands, setup_cfg, teardown),
         cmocka_unit_test_setup_teardown(narrow_addresses, setup_cfg, teardown),
-        cmocka_unit_test_setup_teardown(nested_is_refused, setup_cfg, teardown),
+        cmocka_unit_test_setup_teardown(nested_without_root_mode, setup_cfg, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -338,6 +338,49 @@ static void invalidations(void **state)
     assert_cmd(pvi_amdvi_inv_cmd(&inv, 1ull << 6, 0), 0x8000000000000000ull, 0);
 }
 
+/* Of a guest's v2 tables: GN and the PASID. 64: with the PASID's entry in its GCR3 table. */
+static void guest_invalidations(void **state)
+{
+    struct pvi_inv inv, all = {.kind = PVI_INV_ALL};
+
+    (void)state;
+    memset(&inv, 0, sizeof(inv));
+    inv.kind = PVI_INV_GUEST;
+    inv.did = DID;
+    inv.pasid = 0xABCDE;
+    inv.iova = 0x200000;
+    inv.lg2 = 21;
+    assert_int_equal(pvi_amdvi_inv_nr(&inv, 0), 1);
+    assert_cmd(pvi_amdvi_inv_cmd(&inv, 0, 0), 0x30000042000ABCDEull, 0x2FF007);
+    assert_false(pvi_amdvi_inv_fence(&inv, 0, 0));
+    inv.leaf_only = true;
+    assert_cmd(pvi_amdvi_inv_cmd(&inv, 0, 0), 0x30000042000ABCDEull, 0x2FF005);
+    inv.pasid = 0; /* requests without PASID */
+    inv.lg2 = 12;
+    assert_cmd(pvi_amdvi_inv_cmd(&inv, 0, 0), 0x3000004200000000ull, 0x200004);
+    for (unsigned lg2 = 52; lg2 <= 64; lg2++) { /* links go with it whatever the caller says */
+        inv.lg2 = (uint8_t)lg2;
+        inv.iova = 0;
+        assert_cmd(pvi_amdvi_inv_cmd(&inv, 0, 0), 0x3000004200000000ull, 0x7FFFFFFFFFFFF007ull);
+    }
+    inv.lg2 = 12;
+    inv.iova = 0xFFFF800000000000ull; /* the upper half has no addresses of its own */
+    assert_cmd(pvi_amdvi_inv_cmd(&inv, 0, 0), 0x3000004200000000ull, 0x7FFFFFFFFFFFF007ull);
+    /* There is no entry of a PASID: whoever asks all the same gets the whole unit. */
+    inv.kind = PVI_INV_PASID;
+    for (uint64_t efr = 0; efr <= 1ull << 6; efr += 1ull << 6) {
+        uint32_t nr = pvi_amdvi_inv_nr(&inv, efr);
+
+        assert_int_equal(nr, pvi_amdvi_inv_nr(&all, efr));
+        for (uint32_t i = 0; i < nr; i++) {
+            struct pvi_amdvi_cmd c = pvi_amdvi_inv_cmd(&all, efr, i);
+
+            assert_cmd(pvi_amdvi_inv_cmd(&inv, efr, i), c.w[0], c.w[1]);
+            assert_int_equal(pvi_amdvi_inv_fence(&inv, efr, i), pvi_amdvi_inv_fence(&all, efr, i));
+        }
+    }
+}
+
 /* Without IASup: every DeviceID's entry and interrupt table, every DomainID, each once, entries
  * first. */
 static void invalidate_all_by_loop(void **state)
@@ -394,6 +437,8 @@ static void event_fields(void **state)
     assert_int_equal(f.code, 0x2030);
     assert_true(f.write);
     assert_true(f.translation);
+    assert_false(f.has_pasid);
+    assert_int_equal(f.pasid, 0);
 
     /* A read; bits 19:16 and 31:20 are not part of the requester id. */
     w[0] = 0x2ull << 60 | 0x42ull << 32 | 0xFFF50000ull | RID;
@@ -410,6 +455,17 @@ static void event_fields(void **state)
     pvi_amdvi_event_decode(w, &f);
     assert_int_equal(f.did, 0);
     assert_true(f.translation);
+    assert_true(f.has_pasid);
+    assert_int_equal(f.pasid, 0x42);
+    w[0] = 0x2ull << 60 | 1ull << 48 | 0xBCDEull << 32 | 0xA0000 | RID;
+    pvi_amdvi_event_decode(w, &f);
+    assert_int_equal(f.pasid, 0xABCDE);
+    assert_int_equal(f.rid, RID);
+    w[0] = 0x2ull << 60 | 1ull << 48 | RID; /* GIoV: no PASID, or PASID 0 */
+    memset(&f, 0xFF, sizeof(f));
+    pvi_amdvi_event_decode(w, &f);
+    assert_false(f.has_pasid);
+    assert_int_equal(f.pasid, 0);
 
     /* Everything else tells of the unit or its rings. */
     for (unsigned code = 0; code < 16; code++) {
@@ -422,6 +478,8 @@ static void event_fields(void **state)
         assert_false(f.translation);
         assert_int_equal(f.code, code << 12);
         assert_int_equal(f.did, code == 4 ? DID : 0);
+        assert_false(f.has_pasid);
+        assert_int_equal(f.pasid, 0);
     }
 }
 
@@ -455,6 +513,7 @@ int main(void)
         cmocka_unit_test(command_worked_values),
         cmocka_unit_test(command_sizes),
         cmocka_unit_test(invalidations),
+        cmocka_unit_test(guest_invalidations),
         cmocka_unit_test(invalidate_all_by_loop),
         cmocka_unit_test(event_fields),
         cmocka_unit_test(event_names),

@@ -19,6 +19,7 @@
 #define EFR_GIO     (1ull << 48)
 #define EFR_HA      (1ull << 49)
 #define EFR_HD      (1ull << 52)
+#define EFR2_TRP    (1ull << 3)
 #define EFR_ALL                                                                                    \
     (EFR_GT | EFR_HATS(2) | EFR_GATS(1) | EFR_GLX(2) | EFR_PAS(19) | EFR_GIO | EFR_HA | EFR_HD)
 
@@ -27,7 +28,7 @@ static struct pvi_amdvi_features features(uint64_t efr)
     struct pvi_amdvi_features f;
 
     memset(&f, 0, sizeof(f));
-    pvi_amdvi_features(efr, 0, &f);
+    pvi_amdvi_features(efr, EFR2_TRP, 0, &f);
     return f;
 }
 
@@ -39,7 +40,7 @@ static void features_by_field(void **state)
 
     (void)state;
     check_case("features");
-    CHECK(f.guest && f.giov && f.accessed && f.dirty);
+    CHECK(f.guest && f.giov && f.nested && f.accessed && f.dirty);
     CHECK_EQ(f.host_levels, 0x7e);
     CHECK_EQ(f.guest_levels, 3u << 4);
     CHECK_EQ(f.gcr3_levels, 3);
@@ -63,7 +64,10 @@ static void features_by_field(void **state)
     f = features(EFR_ALL & ~EFR_GT); /* what else the register says of v2 is void */
     CHECK(!f.guest && !f.giov && f.guest_levels == 0 && f.gcr3_levels == 0 && f.pasid_bits == 0);
     CHECK_EQ(f.host_levels, 0x7e);
-    pvi_amdvi_features(EFR_ALL, 46, &f);
+    CHECK(!f.nested && !features(EFR_ALL & ~EFR_GIO).nested);
+    CHECK(!features(EFR_ALL | EFR_HATS(3)).nested); /* no v1 tables */
+    pvi_amdvi_features(EFR_ALL, ~EFR2_TRP, 46, &f); /* the root would be an address of the host's */
+    CHECK(f.guest && f.giov && !f.nested);
     CHECK_EQ(f.pa_bits, 46);
 }
 
@@ -104,6 +108,63 @@ static void entries_worked(void **state)
         CHECK_EQ(pvi_amdvi_dte_guest(&f, &g, DID, &d), 0);
         CHECK_EQ(d.glx, depth - 1);
     }
+}
+
+/* A guest's own GCR3 table before a v1 table: the fields of both in one entry. */
+static void nested_worked(void **state)
+{
+    struct pvi_amdvi_features f = features(EFR_ALL);
+    struct pvi_dev_entry to = {.translate = true, .levels = 4, .did = DID, .root = {0x123456000}};
+    struct pvi_amdvi_dte d;
+
+    (void)state;
+    check_case("nested");
+    to.guest.root = 0x2ABCD3F5000;
+    to.guest.levels = 4;
+    to.guest.depth = 2;
+    memset(&d, 0xa5, sizeof(d));
+    CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), 0);
+    check_dte(&d, 0x75C0000123456803, 0x002AB8009A7E0042, 0);
+    to.guest.levels = 5;
+    CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), 0);
+    check_dte(&d, 0x75C0000123456803, 0x002AB8009A7E0042, 0x0040000000000000);
+    for (unsigned depth = 0; depth < 256; depth++) {
+        to.guest.depth = (uint8_t)depth;
+        CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), depth >= 1 && depth <= 3 ? 0 : -PVI_EOPNOTSUPP);
+        CHECK(depth < 1 || depth > 3 || d.glx == depth - 1);
+    }
+    to.guest.depth = 1;
+    for (unsigned levels = 0; levels < 256; levels++) {
+        to.guest.levels = (uint8_t)levels;
+        CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), levels == 4 || levels == 5 ? 0 : -PVI_EOPNOTSUPP);
+    }
+    to.guest.levels = 4;
+    for (unsigned levels = 0; levels < 256; levels++) {
+        to.levels = (uint8_t)levels;
+        CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), levels >= 1 && levels <= 6 ? 0 : -PVI_EOPNOTSUPP);
+    }
+    to.levels = 4;
+    for (unsigned bit = 0; bit < 64; bit++) { /* no address of the host's: its width does not matter */
+        f.pa_bits = 40;
+        to.guest.root = 1ull << bit;
+        CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), bit >= 12 && bit < 52 ? 0 : -PVI_EOPNOTSUPP);
+        to.guest.root = 0x5000;
+        to.root.a = 1ull << bit;
+        CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), bit >= 12 && bit < 40 ? 0 : -PVI_EOPNOTSUPP);
+        to.root.a = 0x123456000;
+    }
+    to.guest.flags = PVI_GUEST_SUPERVISOR;
+    CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), -PVI_EOPNOTSUPP);
+    to.guest.flags = 0;
+    to.pasid = 1;
+    CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), -PVI_EOPNOTSUPP);
+    to.pasid = 0;
+    to.did = 0;
+    CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), -PVI_EINVAL);
+    to.did = DID;
+    CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), 0);
+    f.nested = false;
+    CHECK_EQ(pvi_amdvi_dte_nested(&f, &to, &d), -PVI_EOPNOTSUPP);
 }
 
 static void check_cmd(struct pvi_amdvi_cmd c, uint64_t w0, uint64_t w1)
@@ -218,7 +279,7 @@ static void tables_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(features_by_field), cmocka_unit_test(entries_worked),
+        cmocka_unit_test(features_by_field), cmocka_unit_test(entries_worked), cmocka_unit_test(nested_worked),
         cmocka_unit_test(commands_worked),   cmocka_unit_test(levels_are_the_tables),
         cmocka_unit_test(tables_refused),
     };

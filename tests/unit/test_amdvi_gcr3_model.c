@@ -58,7 +58,7 @@ static void up(unsigned depth, unsigned guest_levels)
     entry_rig_up(&s.r, false);
     s.r.hw = hwm_amd_new(&cfg, &s.r.mem);
     CHECK(s.r.hw);
-    pvi_amdvi_features(hwm_mmio_read(s.r.hw, 0x30, 8), 0, &s.f);
+    pvi_amdvi_features(hwm_mmio_read(s.r.hw, 0x30, 8), hwm_mmio_read(s.r.hw, 0x1a0, 8), 0, &s.f);
     CHECK_EQ(s.f.gcr3_levels, depth);
     s.devtab = entry_raw(&s.r, 512);
     s.ring = entry_raw(&s.r, 1);

@@ -173,16 +173,17 @@ static void take_over(void **state)
     (void)state;
     hwm_amd_cfg_default(&hw);
     hw.seg_sup = 3;
-    hw.gt_sup = true;
+    hw.gt_sup = hw.gio_sup = hw.gcr3_trp = true;
     bench_open(&b, &hw);
     hwm_mmio_write(b.hw, R_DEVTAB, 8, bench_page(&b)); /* 128 entries of zero: all pass */
     hwm_mmio_write(b.hw, R_CMDBASE, 8, bench_page(&b) | 8ull << 56);
     hwm_mmio_write(b.hw, R_EVTBASE, 8, bench_page(&b) | 8ull << 56);
     hwm_mmio_write(b.hw, R_EXCL, 8, BENCH_DATA | 3);
     hwm_mmio_write(b.hw, R_LIMIT, 8, BENCH_DATA | 0xFFF);
-    /* Everything on but Coherent: rings, interrupts, logs, eight segments, MARC, GTEn, and bit 49. */
+    /* Everything on but Coherent: rings, interrupts, logs, eight segments, MARC, GTEn, GCR3TRPMode, and
+     * bit 49. */
     control = 0x1BFFull | 7ull << 13 | 1ull << 16 | 3ull << 28 | 15ull << 30 | 3ull << 34 |
-              1ull << 40 | 1ull << 49;
+              1ull << 40 | 1ull << 49 | 1ull << 58;
     hwm_mmio_write(b.hw, R_CONTROL, 8, control);
     assert_int_equal(hwm_dma(b.hw, 3, 0x1000, true, NULL, NULL), HWM_PASS);
     assert_int_equal(hwm_dma(b.hw, 3, BENCH_DATA, true, NULL, NULL), HWM_PASS);
@@ -196,8 +197,8 @@ static void take_over(void **state)
     assert_int_equal(bench_reg(&b, R_EXCL), 0);
     assert_int_equal(bench_reg(&b, R_LIMIT), 0);
     assert_int_equal(bench_reg(&b, R_CONTROL), 1ull | 1ull << 2 | 4ull << 5 | 1ull << 10 |
-                                                   1ull << 12 | 1ull << 16 | 1ull << 49);
-    /* What the library does not know it leaves alone: GTEn and bit 49. */
+                                                   1ull << 12 | 1ull << 49);
+    /* What the library does not know it leaves alone: bit 49. */
     bench_close(&b);
 }
 
