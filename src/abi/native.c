@@ -11,7 +11,7 @@
 
 #include "single.h"
 
-#define BIT(code) (1u << (code))
+#define CODE_BIT(code) (1u << (code))
 #define OUT_BYTES (offsetof(struct pvi_native_op, arg) - offsetof(struct pvi_native_op, status))
 
 /* What of the arguments an operation reads and writes, by number. */
@@ -103,7 +103,7 @@ static int check_shape(const struct pvi_native_op *w)
         return -PVI_EINVAL;
     }
     for (i = 0; i < PVI_NATIVE_ARGS; i++) {
-        if (((s->in | s->out) & BIT(i)) == 0 && w->arg[i] != 0) {
+        if (((s->in | s->out) & CODE_BIT(i)) == 0 && w->arg[i] != 0) {
             return -PVI_EINVAL;
         }
     }
@@ -260,10 +260,10 @@ static void encode_args(const struct pvi_op *op, uint64_t arg[PVI_NATIVE_ARGS])
 /* Status, done and fault. Tokens mean nothing once the operation has ended. */
 static void encode_outcome(const struct pvi_op *op, int status, struct pvi_native_op *w)
 {
-    const unsigned counted = BIT(PVI_OP_MAP) | BIT(PVI_OP_UNMAP) | BIT(PVI_OP_RIGHTS) | BIT(PVI_OP_FLUSH);
+    const unsigned counted = CODE_BIT(PVI_OP_MAP) | CODE_BIT(PVI_OP_UNMAP) | CODE_BIT(PVI_OP_RIGHTS) | CODE_BIT(PVI_OP_FLUSH);
 
     w->status = status;
-    w->done = status == -PVI_EPREEMPTED || (counted & BIT(op->code)) != 0 ? op->done : 0;
+    w->done = status == -PVI_EPREEMPTED || (counted & CODE_BIT(op->code)) != 0 ? op->done : 0;
     w->fault = status != 0 && status != -PVI_EPREEMPTED ? op->fault : 0;
 }
 

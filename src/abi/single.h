@@ -6,7 +6,7 @@
 #include <pviommu/abi/guest.h>
 
 /* Each sub-operation has a frame of its own: in one of all together every call would carry the largest. */
-#define ABI_NOINLINE __attribute__((noinline))
+#define ABI_NOINLINE __attribute__((__noinline__))
 
 /* A new operation, in the call's own room. */
 struct pvi_op *pvi_abi_op(struct pvi_abi_call *call, unsigned code, uint16_t domid, uint16_t ctx);

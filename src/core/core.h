@@ -6,9 +6,9 @@
 #include <pviommu/batch.h>
 
 /* What every operation goes through, as part of its caller: a one-page map in a batch takes 6 % less. */
-#define CORE_INLINE inline __attribute__((always_inline))
+#define CORE_INLINE inline __attribute__((__always_inline__))
 /* What is over before the deepest call begins, and would make its caller's frame larger. */
-#define CORE_NOINLINE __attribute__((noinline))
+#define CORE_NOINLINE __attribute__((__noinline__))
 
 /* gather.c */
 /* Log2 of the largest aligned block that begins at `first`, a page's first byte, and does not pass `last`. */

@@ -8,8 +8,8 @@
 /* Tables that a long request takes from the pool before it needs them. */
 #define PT_AHEAD 31u
 /* Levels become constants only where these are really part of their caller. */
-#define PT_INLINE inline __attribute__((always_inline))
-#define PT_NOINLINE __attribute__((noinline))
+#define PT_INLINE inline __attribute__((__always_inline__))
+#define PT_NOINLINE __attribute__((__noinline__))
 
 static inline uint64_t pt_span(unsigned level)
 {

@@ -14,12 +14,12 @@ static inline void list_init(struct pvi_rev_link *head)
     head->prev = head;
 }
 
-static inline bool list_empty(const struct pvi_rev_link *head)
+static inline bool rev_list_empty(const struct pvi_rev_link *head)
 {
     return head->next == head;
 }
 
-static inline void list_add(struct pvi_rev_link *before, struct pvi_rev_link *link)
+static inline void rev_list_add(struct pvi_rev_link *before, struct pvi_rev_link *link)
 {
     link->next = before;
     link->prev = before->prev;
@@ -27,7 +27,7 @@ static inline void list_add(struct pvi_rev_link *before, struct pvi_rev_link *li
     before->prev = link;
 }
 
-static inline void list_del(struct pvi_rev_link *link)
+static inline void rev_list_del(struct pvi_rev_link *link)
 {
     link->prev->next = link->next;
     link->next->prev = link->prev;

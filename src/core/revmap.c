@@ -170,7 +170,7 @@ static struct rev_frame *frame_get(struct pvi_bus *bus, uint64_t pa)
         f->nr_keep = 0;
         f->going = false;
         list_init(&f->entries);
-        list_add(bucket(map_of(bus), REV_FRAMES, pa >> PVI_PAGE_LG2, bus->number), &f->hash);
+        rev_list_add(bucket(map_of(bus), REV_FRAMES, pa >> PVI_PAGE_LG2, bus->number), &f->hash);
     }
     return f;
 }
@@ -185,9 +185,9 @@ static struct rev_server *server_get(struct pvi_bus *bus, uint16_t owner, uint16
         s->owner = owner;
         s->id = id;
         list_init(&s->entries);
-        list_add(bucket(map_of(bus), REV_SERVERS, (uint32_t)owner << 16 | id, bus->number), &s->hash);
-        list_add(bucket(map_of(bus), REV_OWNERS, owner, 0), &s->of_owner);
-        list_add(&bus->servers, &s->of_bus);
+        rev_list_add(bucket(map_of(bus), REV_SERVERS, (uint32_t)owner << 16 | id, bus->number), &s->hash);
+        rev_list_add(bucket(map_of(bus), REV_OWNERS, owner, 0), &s->of_owner);
+        rev_list_add(&bus->servers, &s->of_bus);
     }
     return s;
 }
@@ -201,10 +201,10 @@ static void leave_frame(struct pvi_rev_entry *e)
         return;
     }
     e->frame = NULL;
-    list_del(&e->of_frame);
+    rev_list_del(&e->of_frame);
     f->nr_keep -= !e->swap;
-    if (list_empty(&f->entries)) {
-        list_del(&f->hash);
+    if (rev_list_empty(&f->entries)) {
+        rev_list_del(&f->hash);
         cell_put(f->bus, f);
     }
 }
@@ -215,12 +215,12 @@ static void entry_detach(struct pvi_rev_entry *e)
     struct rev_server *s = e->server;
 
     leave_frame(e);
-    list_del(&e->hash);
-    list_del(&e->of_server);
-    if (list_empty(&s->entries)) {
-        list_del(&s->hash);
-        list_del(&s->of_owner);
-        list_del(&s->of_bus);
+    rev_list_del(&e->hash);
+    rev_list_del(&e->of_server);
+    if (rev_list_empty(&s->entries)) {
+        rev_list_del(&s->hash);
+        rev_list_del(&s->of_owner);
+        rev_list_del(&s->of_bus);
         cell_put(s->bus, s);
     }
     e->bus->nr_entries--;
@@ -281,7 +281,7 @@ int pvi_revmap_init(struct pvi_revmap *map, struct pvi_host *h, unsigned lg2, ui
 
 void pvi_revmap_fini(struct pvi_revmap *map)
 {
-    PVI_ASSERT(list_empty(&map->buses));
+    PVI_ASSERT(rev_list_empty(&map->buses));
     pvi_host_mem_free(map->host, map->bucket, ((size_t)REV_KINDS << map->lg2) * sizeof(*map->bucket));
     map->bucket = NULL;
 }
@@ -293,7 +293,7 @@ void pvi_rev_join(struct pvi_bus *bus)
     list_init(&bus->servers);
     pvi_env_acquire(map->host, &map->lock);
     bus->number = ++map->numbers;
-    list_add(&map->buses, &bus->link);
+    rev_list_add(&map->buses, &bus->link);
     pvi_env_release(map->host, &map->lock);
 }
 
@@ -314,7 +314,7 @@ void pvi_rev_leave(struct pvi_bus *bus)
     struct rev_chunk *chunk;
 
     pvi_env_acquire(map->host, &map->lock);
-    list_del(&bus->link);
+    rev_list_del(&bus->link);
     pvi_env_release(map->host, &map->lock);
     while (bus->chunks) {
         chunk = bus->chunks;
@@ -368,9 +368,9 @@ static struct pvi_rev_entry *entry_new(const struct pvi_rev_tuple *t, enum rev_s
     e->swap = t->swap && t->bus->tables; /* there is nothing to move where no table is */
     e->told = false;
     e->frame->nr_keep += !e->swap;
-    list_add(state == REV_LIVE ? e->frame->entries.next : &e->frame->entries, &e->of_frame);
-    list_add(&e->server->entries, &e->of_server);
-    list_add(bucket(map_of(t->bus), REV_ENTRIES, e->dfn, t->bus->number), &e->hash);
+    rev_list_add(state == REV_LIVE ? e->frame->entries.next : &e->frame->entries, &e->of_frame);
+    rev_list_add(&e->server->entries, &e->of_server);
+    rev_list_add(bucket(map_of(t->bus), REV_ENTRIES, e->dfn, t->bus->number), &e->hash);
     t->bus->nr_entries++;
     return e;
 }
@@ -412,8 +412,8 @@ int pvi_rev_settle(struct pvi_bus *bus, struct pvi_rev_entry *entry)
         rc = -PVI_ENOFRAME;
     } else {
         entry->state = REV_LIVE;
-        list_del(&entry->of_frame); /* those that can be found come first */
-        list_add(entry->frame->entries.next, &entry->of_frame);
+        rev_list_del(&entry->of_frame); /* those that can be found come first */
+        rev_list_add(entry->frame->entries.next, &entry->of_frame);
     }
     pvi_env_release(map->host, &map->lock);
     return rc;
@@ -526,8 +526,8 @@ bool pvi_rev_next_of_frame(struct pvi_revmap *map, pvi_pa pa, bool swap, struct 
                 e->state = REV_SWAPPED;
             } else {
                 e->told = true;
-                list_del(&e->of_frame);
-                list_add(&e->frame->entries, &e->of_frame);
+                rev_list_del(&e->of_frame);
+                rev_list_add(&e->frame->entries, &e->of_frame);
             }
         }
     }
@@ -586,7 +586,7 @@ bool pvi_rev_take_any(struct pvi_bus *bus, struct pvi_rev_tuple *t)
     bool found, pending;
 
     pvi_env_acquire(map->host, &map->lock);
-    found = !list_empty(&bus->servers);
+    found = !rev_list_empty(&bus->servers);
     if (found) {
         s = REV_OF(struct rev_server, of_bus, bus->servers.next);
         entry_take(REV_OF(struct pvi_rev_entry, of_server, s->entries.next), t, &pending);

@@ -114,7 +114,7 @@ uint32_t pvi_pool_shrink(struct pvi_pool *pool, uint32_t nr)
 #define POOL_PLENTY 8u
 
 /* Part of both its callers: the second frame would lie on the deepest way of all. */
-static inline __attribute__((always_inline)) int pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, uint32_t more, uint32_t reserve,
+static inline __attribute__((__always_inline__)) int pool_take(struct pvi_pool *pool, struct pvi_quota *quota, uint32_t nr, uint32_t more, uint32_t reserve,
                      enum pvi_page_state state, struct pvi_page **first)
 {
     struct pvi_page *page = NULL;

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Domains and their devices. The library knows a domain from its first hypercall 43 on. Until it attaches a device to a context of
+ * its own nothing changes: the default context is Xen's own table, under Xen's own id, in the entries that Xen made.
+ */
+#include "shim.h"
+
+#include <pviommu/amdvi.h>
+#include <pviommu/vtd.h>
+
+/* Pages that a guest may set aside for its tables, and contexts that it may have. */
+static unsigned int __read_mostly opt_pages = 1U << 16;
+integer_param("pviommu-pages", opt_pages);
+static unsigned int __read_mostly opt_contexts = 256;
+integer_param("pviommu-contexts", opt_contexts);
+
+static struct shim_domain *domains;
+static DEFINE_SPINLOCK(domains_lock);
+
+struct shim_domain *shim_domain_find(const struct domain *d)
+{
+    struct shim_domain *sd;
+
+    spin_lock(&domains_lock);
+    for ( sd = domains; sd && sd->d != d; sd = sd->next )
+        ;
+    spin_unlock(&domains_lock);
+
+    return sd;
+}
+
+/* pcidevs_lock is held: devices neither come nor go. */
+struct shim_device *shim_device_find(const struct shim_unit *u, uint16_t rid)
+{
+    struct shim_domain *sd;
+    struct shim_device *dev = NULL;
+    unsigned int i;
+
+    spin_lock(&domains_lock);
+    for ( sd = domains; sd && !dev; sd = sd->next )
+        for ( dev = sd->devices; dev; dev = dev->next )
+        {
+            for ( i = 0; i < dev->dev.nr_rids && dev->rid[i].rid != rid; i++ )
+                ;
+            if ( dev->unit == u && i < dev->dev.nr_rids )
+                break;
+        }
+    spin_unlock(&domains_lock);
+
+    return dev;
+}
+
+/* --- devices -------------------------------------------------------------- */
+
+/* A requester id, with the entry that Xen has there. */
+static bool rid_add(struct shim_device *dev, unsigned int rid)
+{
+    unsigned int i, nr = dev->dev.nr_rids;
+
+    for ( i = 0; i < nr; i++ )
+        if ( dev->rid[i].rid == rid )
+            return true;
+    if ( nr == PVI_MAX_RIDS ||
+         !dev->unit->vendor->read(dev->unit, rid, dev->rid[nr].home) )
+        return false;
+    dev->rid[nr].rid = rid;
+    dev->dev.rid[nr] = rid;
+    dev->dev.nr_rids++;
+
+    return true;
+}
+
+/* All ids that the device's requests may come under: itself, phantom functions, its alias (AMD), the bridges that speak for it (VT-d). */
+static bool rids_add(struct shim_device *dev)
+{
+    const struct pci_dev *pdev = dev->pdev;
+    unsigned int devfn = pdev->devfn;
+    uint8_t bus = pdev->bus, bridge = pdev->devfn, secbus;
+    bool amd = dev->unit->unit.caps.format == &pvi_amdvi_v1_ops;
+
+    do {
+        if ( !rid_add(dev, PCI_BDF(pdev->bus, devfn)) ||
+             (amd && !rid_add(dev, shim_amd_rid(pdev, devfn))) )
+            return false;
+        devfn += pdev->phantom_stride;
+    } while ( devfn != pdev->devfn && PCI_SLOT(devfn) == PCI_SLOT(pdev->devfn) );
+
+    if ( amd || pdev->type != DEV_TYPE_PCI )
+        return true;
+    switch ( find_upstream_bridge(pdev->seg, &bus, &bridge, &secbus) )
+    {
+    case 0:
+        return true;
+
+    case 1:
+        return rid_add(dev, PCI_BDF(bus, bridge)) &&
+               (secbus == bus || rid_add(dev, PCI_BDF(secbus, 0)));
+
+    default:
+        return false;
+    }
+}
+
+struct region_args {
+    struct shim_device *dev;
+    bool full;
+};
+
+static int cf_check region_add(xen_pfn_t start, xen_ulong_t nr, u32 id,
+                               void *ctxt)
+{
+    struct region_args *args = ctxt;
+    struct pvi_device *dev = &args->dev->dev;
+    struct pvi_region *r = &dev->region[dev->nr_regions];
+
+    if ( id != args->dev->pdev->sbdf.sbdf || !nr )
+        return 0;
+    if ( dev->nr_regions == PVI_MAX_DEV_REGIONS )
+    {
+        args->full = true;
+        return 0;
+    }
+    r->first = start << PAGE_SHIFT;
+    r->last = r->first + (nr << PAGE_SHIFT) - 1;
+    r->prot = PVI_RW;
+    dev->nr_regions++;
+
+    return 0;
+}
+
+/* A device that the library can have: Xen has entries for all of its ids, and it keeps no translations itself. */
+static struct shim_device *device_make(struct pci_dev *pdev)
+{
+    struct shim_device *dev = xvzalloc(struct shim_device);
+    struct region_args args = { .dev = dev };
+    const struct iommu_ops *ops = iommu_get_ops();
+    int group;
+
+    if ( !dev )
+        return NULL;
+    dev->pdev = pdev;
+    dev->unit = shim_system.unit[0]->caps.format == &pvi_amdvi_v1_ops
+                ? shim_amd_unit_of(pdev) : shim_vtd_unit_of(pdev);
+    if ( !dev->unit || !rids_add(dev) )
+        goto fail;
+    iommu_get_reserved_device_memory(region_add, &args);
+    if ( args.full )
+        goto fail;
+    dev->dev.sbdf.v = pdev->sbdf.sbdf;
+    dev->dev.unit = &dev->unit->unit;
+    group = ops->get_device_group_id(pdev->seg, pdev->bus, pdev->devfn);
+    dev->dev.group = group >= 0 ? group + 1 : 0;
+
+    return dev;
+
+ fail:
+    xvfree(dev);
+
+    return NULL;
+}
+
+static void devices_add(struct shim_domain *sd)
+{
+    struct shim_device *dev;
+    struct pci_dev *pdev;
+    int rc;
+
+    pcidevs_lock();
+    for_each_pdev ( sd->d, pdev )
+    {
+        dev = device_make(pdev);
+        if ( !dev )
+            continue;
+        spin_lock(&domains_lock);
+        dev->next = sd->devices;
+        sd->devices = dev;
+        spin_unlock(&domains_lock);
+        rc = pvi_device_add(&sd->dom, &dev->dev);
+        if ( rc )
+        {
+            printk(XENLOG_WARNING "pviommu: %pd: %pp stays out: %s\n", sd->d,
+                   &pdev->sbdf, pvi_strerror(rc));
+            spin_lock(&domains_lock);
+            sd->devices = dev->next;
+            spin_unlock(&domains_lock);
+            xvfree(dev);
+        }
+    }
+    pcidevs_unlock();
+}
+
+/* --- domains -------------------------------------------------------------- */
+
+static int units_find(void)
+{
+    static bool done;
+    static int result;
+
+    if ( !done )
+    {
+        result = !iommu_enabled ? -ENODEV :
+                 boot_cpu_data.vendor & (X86_VENDOR_AMD | X86_VENDOR_HYGON)
+                 ? shim_amd_units() : shim_vtd_units();
+        /* QEMU offers either unit with any processor. */
+        if ( !result && !shim_system.nr_units )
+            result = shim_vtd_units();
+        if ( !result && !shim_system.nr_units )
+            result = shim_amd_units();
+        done = true;
+    }
+
+    return result;
+}
+
+/* The domain's own table is the default context: hardware is told of it by Xen's own entries, so its root is only a name here. */
+static void domain_cfg(struct domain *d, struct pvi_domain_cfg *cfg)
+{
+    const struct pvi_unit_caps *caps = &shim_system.unit[0]->caps;
+    unsigned int levels = 1;
+
+    memset(cfg, 0, sizeof(*cfg));
+    cfg->hdom = (struct pvi_hdom *)d;
+    cfg->system = &shim_system;
+    cfg->max_contexts = min(opt_contexts, PVI_MAX_CONTEXTS + 0U);
+    cfg->max_pages = opt_pages;
+    while ( !(caps->levels_mask >> levels & 1) )
+        levels++;
+    cfg->passthrough.mode = PVI_PASSTHROUGH_SHARE_PT;
+    cfg->passthrough.share.format = caps->format;
+    cfg->passthrough.share.root.a = SHIM_HOME_ROOT;
+    cfg->passthrough.share.levels = levels;
+    cfg->passthrough.share.page_sizes = 1UL << PAGE_SHIFT;
+    cfg->passthrough.share.written_back = true;
+}
+
+struct shim_domain *shim_domain_get(struct domain *d, int *rc)
+{
+    static DEFINE_SPINLOCK(make_lock);
+    struct shim_domain *sd = shim_domain_find(d);
+    struct pvi_domain_cfg cfg;
+
+    *rc = 0;
+    if ( sd )
+        return sd;
+
+    spin_lock(&make_lock);
+    sd = shim_domain_find(d);
+    if ( !sd )
+    {
+        *rc = is_iommu_enabled(d) ? units_find() : -ENODEV;
+        sd = *rc ? NULL : xvzalloc(struct shim_domain);
+        if ( sd )
+        {
+            sd->d = d;
+            domain_cfg(d, &cfg);
+            *rc = pvi_domain_init(&sd->dom, NULL, &cfg);
+            if ( *rc )
+            {
+                printk(XENLOG_WARNING "pviommu: %pd: %s\n", d, pvi_strerror(*rc));
+                xvfree(sd);
+                sd = NULL;
+                *rc = -ENODEV;
+            }
+        }
+        else if ( !*rc )
+            *rc = -ENOMEM;
+        if ( sd )
+        {
+            spin_lock(&domains_lock);
+            sd->next = domains;
+            domains = sd;
+            spin_unlock(&domains_lock);
+            devices_add(sd);
+        }
+    }
+    spin_unlock(&make_lock);
+
+    return sd;
+}

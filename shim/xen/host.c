@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory, time and frames for the library (pviommu/host.h). */
+#include "shim.h"
+
+#include <asm/p2m.h>
+
+#include <pviommu/pool.h>
+
+/* Frames that are pinned, and may have to be given back, without a look at the clock. */
+#define FRAMES_AT_ONCE 512u
+
+/* --- memory --------------------------------------------------------------- */
+
+int pvi_host_page_alloc(struct pvi_host *h, pvi_pa *pa)
+{
+    struct pvi_page *record = xvzalloc(struct pvi_page);
+    struct page_info *pg;
+
+    if ( !record )
+        return -PVI_ENOMEM;
+
+    pg = alloc_domheap_page(NULL, 0);
+    if ( !pg )
+    {
+        xvfree(record);
+        return -PVI_ENOMEM;
+    }
+
+    pg->u.inuse.type_info = (unsigned long)record;
+    pa->a = page_to_maddr(pg);
+
+    return 0;
+}
+
+void pvi_host_page_free(struct pvi_host *h, pvi_pa pa)
+{
+    struct page_info *pg = maddr_to_page(pa.a);
+    void *record = (void *)pg->u.inuse.type_info;
+
+    pg->u.inuse.type_info = 0;
+    free_domheap_page(pg);
+    xvfree(record);
+}
+
+void *pvi_host_mem_alloc(struct pvi_host *h, size_t size)
+{
+    return xvzalloc_array(unsigned char, size);
+}
+
+void pvi_host_mem_free(struct pvi_host *h, void *p, size_t size)
+{
+    xvfree(p);
+}
+
+bool pvi_host_preempt(struct pvi_host *h)
+{
+    return hypercall_preempt_check();
+}
+
+void pvi_host_event(struct pvi_host *h, enum pvi_event what, uint64_t a,
+                    uint64_t b)
+{
+    if ( printk_ratelimit() )
+        printk(XENLOG_ERR "pviommu: event %u: %#lx %#lx\n", what, a, b);
+}
+
+/* --- frames --------------------------------------------------------------- */
+
+static struct domain *shim_d(struct pvi_hdom *d)
+{
+    return (struct domain *)d;
+}
+
+/* Device memory that the domain may have: nothing to hold, it does not go away under a domain that lives. */
+static int mmio_get(struct domain *d, unsigned long mfn, unsigned int prot)
+{
+    if ( mfn_valid(_mfn(mfn)) || !iomem_access_permitted(d, mfn, mfn) )
+        return -PVI_ENOFRAME;
+
+    return (prot & PVI_WRITE) && rangeset_contains_singleton(mmio_ro_ranges, mfn)
+           ? -PVI_EPERM : PVI_OWE_MMIO;
+}
+
+/*
+ * Pins one frame. @return what its leaf owes, or an error of the library. A frame that a device may write holds the writable
+ * type: else a PV guest could make a page table of it under the device.
+ */
+static int frame_pin(struct domain *d, unsigned long gfn, unsigned int prot,
+                     mfn_t *mfn)
+{
+    struct page_info *pg;
+    p2m_type_t type;
+
+    pg = get_page_from_gfn(d, gfn, &type, P2M_ALLOC);
+    if ( !pg )
+    {
+        *mfn = _mfn(gfn);
+        return is_pv_domain(d) ? mmio_get(d, gfn, prot) : -PVI_ENOFRAME;
+    }
+
+    *mfn = page_to_mfn(pg);
+    if ( page_get_owner(pg) != d ||
+         (!is_pv_domain(d) && type != p2m_ram_rw &&
+          !(type == p2m_ram_ro && !(prot & PVI_WRITE))) )
+    {
+        put_page(pg);
+        return -PVI_EPERM;
+    }
+
+    if ( !(prot & PVI_WRITE) )
+        return PVI_OWE_REF;
+
+    if ( !get_page_type(pg, PGT_writable_page) )
+    {
+        put_page(pg);
+        return -PVI_EPERM;
+    }
+
+    return PVI_OWE_WRITABLE;
+}
+
+static void frame_unpin(unsigned long mfn, unsigned int owe)
+{
+    if ( owe == PVI_OWE_WRITABLE )
+        put_page_and_type(mfn_to_page(_mfn(mfn)));
+    else if ( owe == PVI_OWE_REF )
+        put_page(mfn_to_page(_mfn(mfn)));
+}
+
+int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *hdom, pvi_gfn gfn,
+                       uint64_t nr, unsigned prot, struct pvi_frames *out)
+{
+    struct domain *d = shim_d(hdom);
+    uint64_t i, most = min(nr, (uint64_t)FRAMES_AT_ONCE);
+
+    if ( gfn.f + most < gfn.f || (gfn.f + most) >> (64 - PAGE_SHIFT) )
+        return -PVI_ENOFRAME;
+
+    for ( i = 0; i < most; i++ )
+    {
+        mfn_t mfn;
+        int owe = frame_pin(d, gfn.f + i, prot, &mfn);
+
+        if ( i == 0 )
+        {
+            if ( owe < 0 )
+                return owe;
+            out->pa.a = mfn_to_maddr(mfn);
+            out->owe = owe;
+        }
+        else if ( owe != out->owe ||
+                  mfn_to_maddr(mfn) != out->pa.a + (i << PAGE_SHIFT) )
+        {
+            if ( owe >= 0 )
+                frame_unpin(mfn_x(mfn), owe);
+            break;
+        }
+    }
+    out->nr = i;
+
+    return 0;
+}
+
+void pvi_host_frame_put(struct pvi_host *h, struct pvi_hdom *hdom,
+                        const struct pvi_frames *run)
+{
+    uint64_t i;
+
+    for ( i = 0; i < run->nr; i++ )
+        frame_unpin(paddr_to_pfn(run->pa.a) + i, run->owe);
+}
+
+int pvi_host_frame_gfn(struct pvi_host *h, struct pvi_hdom *hdom, pvi_pa pa,
+                       pvi_gfn *gfn)
+{
+    struct domain *d = shim_d(hdom);
+    mfn_t mfn = maddr_to_mfn(pa.a);
+
+    if ( !mfn_valid(mfn) )
+    {
+        gfn->f = mfn_x(mfn);
+        return 0;
+    }
+    if ( page_get_owner(mfn_to_page(mfn)) != d )
+        return -PVI_ENOFRAME;
+    gfn->f = gfn_x(mfn_to_gfn(d, mfn));
+
+    return 0;
+}
+
+/* Runs of RAM that are the domain's, by machine frame (PV); a translated guest's by its p2m. */
+int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *hdom,
+                           pvi_gfn from, struct pvi_identity_run *run)
+{
+    struct domain *d = shim_d(hdom);
+    unsigned long at = from.f, end;
+
+    if ( !is_pv_domain(d) )
+    {
+        end = domain_get_maximum_gpfn(d) + 1;
+        if ( at >= end )
+            return -PVI_ENOENT;
+        run->first.f = at;
+        run->nr = min(end - at, (unsigned long)FRAMES_AT_ONCE);
+        run->prot = PVI_RW;
+        return 0;
+    }
+
+    for ( ; at < max_page; at++ )
+        if ( mfn_valid(_mfn(at)) && page_get_owner(mfn_to_page(_mfn(at))) == d )
+            break;
+    for ( end = at; end < max_page && end - at < FRAMES_AT_ONCE; end++ )
+        if ( !mfn_valid(_mfn(end)) || page_get_owner(mfn_to_page(_mfn(end))) != d )
+            break;
+    if ( end == at )
+        return -PVI_ENOENT;
+    run->first.f = at;
+    run->nr = end - at;
+    run->prot = PVI_RW;
+
+    return 0;
+}
+
+/* --- the caller's memory -------------------------------------------------- */
+
+/* Where the caller is 32-bit its addresses have 32 bits: the decoder has read no more. */
+int pvi_host_copy_in(struct pvi_host *h, struct pvi_hdom *caller, void *to,
+                     uint64_t from, size_t len)
+{
+    return raw_copy_from_guest(to, (const void *)from, len) ? -PVI_EFAULT : 0;
+}
+
+int pvi_host_copy_out(struct pvi_host *h, struct pvi_hdom *caller, uint64_t to,
+                      const void *from, size_t len)
+{
+    return raw_copy_to_guest((void *)to, from, len) ? -PVI_EFAULT : 0;
+}

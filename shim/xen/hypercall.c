@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Hypercall 43. */
+#include "shim.h"
+
+#include <xen/hypercall.h>
+#include <xen/percpu.h>
+
+#include <pviommu/abi/xen43.h>
+
+/* A call is over, or has become a continuation, before its CPU does anything else. */
+static DEFINE_PER_CPU(struct pvi_abi_call *, shim_call);
+
+int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller,
+                    uint16_t domid, struct pvi_domain **out)
+{
+    struct domain *d;
+    struct shim_domain *sd;
+    int rc;
+
+    if ( !is_hardware_domain((struct domain *)caller) )
+        return -PVI_EPERM;
+
+    d = rcu_lock_domain_by_id(domid);
+    if ( !d )
+        return -PVI_ENODOM;
+    sd = shim_domain_get(d, &rc);
+    rcu_unlock_domain(d);
+    if ( !sd )
+        return -PVI_ENODOM;
+    *out = &sd->dom;
+
+    return 0;
+}
+
+bool pvi_host_may_init(struct pvi_host *h, struct pvi_hdom *d)
+{
+    return is_hardware_domain((struct domain *)d);
+}
+
+long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg)
+{
+    struct pvi_abi_call *call = this_cpu(shim_call);
+    struct shim_domain *sd;
+    uint32_t word = subop;
+    int rc;
+
+    if ( !call )
+    {
+        call = xvzalloc(struct pvi_abi_call);
+        if ( !call )
+            return -ENOMEM;
+        this_cpu(shim_call) = call;
+    }
+
+    sd = shim_domain_get(current->domain, &rc);
+    if ( !sd )
+        return rc;
+
+    call->caller = &sd->dom;
+    call->compat = is_pv_32bit_vcpu(current);
+    rc = pvi_xen43_call(call, &word, (unsigned long)arg.p);
+
+    return rc == -ERESTART
+           ? hypercall_create_continuation(__HYPERVISOR_iommu_op, "ih", word, arg)
+           : rc;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the shim know of each other. */
+#ifndef PVIOMMU_XEN_SHIM_H
+#define PVIOMMU_XEN_SHIM_H
+
+#include <xen/event.h>
+#include <xen/guest_access.h>
+#include <xen/iommu.h>
+#include <xen/iocap.h>
+#include <xen/keyhandler.h>
+#include <xen/param.h>
+#include <xen/pci.h>
+#include <xen/sched.h>
+#include <xen/xvmalloc.h>
+
+#include <pviommu/abi/guest.h>
+
+/*
+ * Xen goes on driving its own units. Of each the library knows the
+ * capabilities and a head; what goes to the hardware goes through Xen's own
+ * functions, which wait for it to be done.
+ */
+struct shim_unit {
+    struct pvi_unit unit;
+    const struct shim_vendor *vendor;
+    void *hw;               /* struct vtd_iommu or amd_iommu */
+    unsigned long *did_map; /* ids above those of Xen's domains */
+    bool did_map_own;       /* not Xen's: it has none without quarantine */
+    /*
+     * A default context is Xen's own table of a domain, under Xen's own id:
+     * which id the library has for it, and which one the hardware.
+     */
+    struct {
+        uint16_t lib, hw;
+    } home[8];
+    unsigned int nr_home;
+};
+
+/* One requester id of a device, and the entry that Xen made for it. */
+struct shim_rid {
+    uint16_t rid;
+    uint64_t home[2];
+};
+
+struct shim_device {
+    struct pvi_device dev;
+    struct shim_unit *unit;
+    struct pci_dev *pdev;
+    struct shim_rid rid[PVI_MAX_RIDS];
+    struct shim_device *next;
+};
+
+struct shim_domain {
+    struct pvi_domain dom;
+    struct domain *d;
+    struct shim_device *devices;
+    struct shim_domain *next;
+};
+
+/* What differs between the vendors. Entries are the 128 bits that say where untranslated DMA goes. */
+struct shim_vendor {
+    /* Reads the entry of a requester id; false: there is none. */
+    bool (*read)(const struct shim_unit *u, uint16_t rid, uint64_t e[2]);
+    /* Replaces it, in one store, and writes it back; false: it was not `old`. */
+    bool (*write)(const struct shim_unit *u, uint16_t rid,
+                  const uint64_t old[2], const uint64_t e[2]);
+    /* The entry for a table of the library; `old` has what is to be kept. */
+    void (*encode)(const struct shim_unit *u, const struct pvi_dev_entry *to,
+                   uint16_t did, const uint64_t old[2], uint64_t e[2]);
+    uint16_t (*did)(const uint64_t e[2]);
+    /* Xen's number of an id as the hardware has it. */
+    uint16_t (*hw_did)(const struct shim_unit *u, uint16_t did);
+    /* One invalidation, done when this returns. 0 or an error of Xen's. */
+    int (*invalidate)(const struct shim_unit *u, const struct pvi_inv *inv,
+                      uint16_t did);
+};
+
+extern struct pvi_system shim_system;
+/* Fills shim_system from what Xen has found. 0, or an error of Xen's. */
+int shim_vtd_units(void);
+int shim_amd_units(void);
+/* Makes a unit known. */
+int shim_unit_add(struct shim_unit *u);
+struct shim_unit *shim_unit_of(struct pvi_unit *u);
+/* The unit of a device, and its requester ids; NULL: none that the library can have. */
+struct shim_unit *shim_vtd_unit_of(const struct pci_dev *pdev);
+struct shim_unit *shim_amd_unit_of(const struct pci_dev *pdev);
+unsigned int shim_amd_rid(const struct pci_dev *pdev, unsigned int devfn);
+
+/* domain.c */
+/* The library's side of a domain, made when it is first asked for; NULL: it cannot have one. */
+struct shim_domain *shim_domain_get(struct domain *d, int *rc);
+struct shim_domain *shim_domain_find(const struct domain *d);
+/* What a device entry that names the domain's default context names. */
+#define SHIM_HOME_ROOT PAGE_SIZE
+struct shim_device *shim_device_find(const struct shim_unit *u, uint16_t rid);
+
+#endif /* PVIOMMU_XEN_SHIM_H */

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* See iommu43.h. */
+#include "iommu43.h"
+
+#define HYPERCALL 43
+
+struct device {
+    uint16_t seg;
+    uint8_t bus, devfn;
+};
+
+long iommu_raw(unsigned subop, void *arg)
+{
+    return xen_call(HYPERCALL, subop, (unsigned long)arg, 0, 0);
+}
+
+long iommu_noop(void)
+{
+    return iommu_raw(0, NULL);
+}
+
+long iommu_query(struct iommu_caps *caps)
+{
+    return iommu_raw(1, caps);
+}
+
+long iommu_init(uint32_t max_ctx_no, uint32_t arena_order)
+{
+    struct {
+        uint32_t max_ctx_no, arena_order;
+    } arg = {max_ctx_no, arena_order};
+
+    return iommu_raw(2, &arg);
+}
+
+long iommu_alloc(uint32_t flags, uint16_t *ctx)
+{
+    struct {
+        uint16_t ctx_no, pad;
+        uint32_t flags;
+    } arg = {0, 0, flags};
+    long rc = iommu_raw(3, &arg);
+
+    *ctx = arg.ctx_no;
+    return rc;
+}
+
+long iommu_free(uint16_t ctx, uint32_t flags)
+{
+    struct {
+        uint16_t ctx_no, pad;
+        uint32_t flags;
+    } arg = {ctx, 0, flags};
+
+    return iommu_raw(4, &arg);
+}
+
+long iommu_reattach(uint16_t ctx, uint32_t sbdf)
+{
+    struct {
+        uint16_t ctx_no;
+        struct device dev;
+        uint16_t pad;
+        uint32_t pasid;
+    } arg = {ctx, {(uint16_t)(sbdf >> 16), (uint8_t)(sbdf >> 8), (uint8_t)sbdf}, 0, 0};
+
+    return iommu_raw(5, &arg);
+}
+
+long iommu_map(uint16_t ctx, uint64_t dfn, uint64_t gfn, uint32_t nr, uint32_t flags, uint32_t *done)
+{
+    struct {
+        uint16_t ctx_no, pad[3];
+        uint64_t gfn, dfn;
+        uint32_t flags, pgsize, nr_pages, mapped;
+    } arg = {ctx, {0}, gfn, dfn, flags, PAGE, nr, 0};
+    long rc = iommu_raw(6, &arg);
+
+    *done = arg.mapped;
+    return rc;
+}
+
+long iommu_unmap(uint16_t ctx, uint64_t dfn, uint32_t nr, uint32_t *done)
+{
+    struct {
+        uint16_t ctx_no, pad[3];
+        uint64_t dfn;
+        uint32_t pgsize, nr_pages, unmapped, pad1;
+    } arg = {ctx, {0}, dfn, PAGE, nr, 0, 0};
+    long rc = iommu_raw(7, &arg);
+
+    *done = arg.unmapped;
+    return rc;
+}
+
+long iommu_lookup(uint16_t ctx, uint64_t dfn, uint64_t *gfn)
+{
+    struct {
+        uint16_t ctx_no, reserved;
+        uint32_t prot;
+        uint64_t dfn, gfn;
+    } arg = {ctx, 0, 0, dfn, 0};
+    long rc = iommu_raw(14, &arg);
+
+    *gfn = arg.gfn;
+    return rc;
+}
