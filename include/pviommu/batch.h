@@ -56,7 +56,8 @@ enum pvi_opcode {
      * Maps guest frames gfn .. at dfn .. with the rights in flags. EDEFAULT, ENOCTX; ELENGTH: nr is 0; EWRAP; EALIGN: dfn, gfn or nr is
      * not a multiple of the window's smallest page, or the host's frames are not; ERANGE: not wholly in one window of the context (fault:
      * the first frame outside; a context has one over all until WINDOW_REMOVE), or frames beyond what entries can name; ERESERVED: a hole or a device's reserved region lies inside (fault says where, nothing is mapped).
-     * With `done` frames mapped: EEXIST at fault (frames are pinned first: ENOFRAME and EPERM win over it); ENOFRAME, EPERM: the host has no such frame or forbids it; ENOMEM, EQUOTA. Resumable.
+     * With `done` frames mapped: EEXIST at fault (frames are pinned first: ENOFRAME and EPERM win over it); ENOFRAME, EPERM: the host has no such frame or forbids it; ENOMEM, EQUOTA;
+     * EOPNOTSUPP: the format or an erratum has no such rights. Resumable.
      */
     PVI_OP_MAP,
     /**
