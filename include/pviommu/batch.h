@@ -127,7 +127,8 @@ enum pvi_opcode {
      * Requests of a device with a PASID translate through context ctx (0: the default one), those without stay where they are. The PASID is 1 or more. ENODEV,
      * ENOCTX, EBUSY, EHW: as for REATTACH; EINVAL: PASID 0; ERANGE: beyond what the unit has; EPERM: the host offers none; EOPNOTSUPP: the
      * unit has no PASIDs to attach, or cannot walk the context's tables, or other devices issue the same requester ids; EEXIST: attached already; ENOSPC: the host's limit, or no domain id;
-     * ENOMEM. With PVI_PASID_MOVE it is attached already (else ENOENT) and goes to ctx: blocked for a moment, and back where it was if that fails.
+     * ENOMEM. With PVI_PASID_MOVE it is attached already (else ENOENT) and goes to ctx: blocked for a moment, and back where it was if that fails;
+     * after EHW it is not attached any more. A context that PASIDs translate through cannot be freed but with PVI_FREE_REATTACH (EBUSY), which blocks them.
      */
     PVI_OP_ATTACH_PASID,
     /** Blocks the PASID again. ENODEV, EINVAL, EFLAGS; ENOENT: not attached; EHW: it is gone, and what its unit may still reach is written off. */
