@@ -234,14 +234,19 @@ int pvi_device_switch(struct pvi_device *dev, uint32_t pasid, const struct pvi_c
     return rc;
 }
 
-void pvi_device_block(struct pvi_device *dev, uint32_t pasid)
+void pvi_device_block(struct pvi_device *dev, uint32_t pasid, const struct pvi_context *of)
 {
     struct pvi_dev_entry blocked = context_entry(NULL, dev->unit, pasid);
     bool was_absent;
     unsigned i;
+    int rc;
 
     for (i = 0; i < dev->nr_rids; i++) {
-        if (pvi_host_dev_switch(dev->unit->host, dev->unit, dev->rid[i], &blocked, &was_absent) != 0) {
+        rc = pvi_host_dev_switch(dev->unit->host, dev->unit, dev->rid[i], &blocked, &was_absent);
+        if (rc == 0 && of) {
+            rc = forget(dev->unit, dev->rid[i], pasid, of, NULL, was_absent);
+        }
+        if (rc != 0) {
             pvi_host_event(dev->unit->host, PVI_EVENT_UNIT_ERROR, dev->unit->index, dev->rid[i]);
             dev->unit->broken |= pasid != 0;
         }
@@ -482,7 +487,7 @@ static struct pvi_context *device_home(struct pvi_domain *d, const struct pvi_de
  */
 static void device_write_off(struct pvi_device *dev)
 {
-    pvi_device_block(dev, 0);
+    pvi_device_block(dev, 0, NULL);
     device_settle(dev, NULL);
 }
 

@@ -38,7 +38,8 @@ static int pasid_switch(struct pvi_device *dev, uint32_t pasid, struct pvi_conte
     int rc = pvi_device_switch(dev, pasid, from, to), err = pvi_host_inv_wait(dev->unit->host, dev->unit);
 
     if (err != 0 || rc == -PVI_EHW) {
-        pvi_device_block(dev, pasid);
+        pvi_device_block(dev, pasid, from ? from : to);
+        dev->unit->broken |= pvi_host_inv_wait(dev->unit->host, dev->unit) != 0;
         pvi_context_break(from);
         pvi_context_break(to);
         return -PVI_EHW;

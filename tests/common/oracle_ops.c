@@ -421,7 +421,6 @@ static void follow_devices(struct orc *o, unsigned ctx)
 
         if (d->present && d->ctx == ctx && d->dev->ctx->id != ctx) {
             CHECK_EQ(orc_move(o, d, 0), 0);
-            orc_drop_pasids(o, ctx, NULL); /* they went first */
         }
     }
 }
@@ -439,6 +438,7 @@ static const char *judge_free(struct orc *o, const struct pvi_op *op, const stru
         status = -PVI_EBUSY;
     }
     if (status == 0 && got->status != 0 && orc_tolerated(got->status, tolerate)) {
+        orc_drop_pasids(o, op->ctx, NULL); /* they go first, and only hardware can keep them */
         follow_devices(o, op->ctx);
         return NULL;
     }
