@@ -56,7 +56,8 @@ enum pvi_opcode {
      * Maps guest frames gfn .. at dfn .. with the rights in flags. EDEFAULT, ENOCTX; ELENGTH: nr is 0; EWRAP; EALIGN: dfn, gfn or nr is
      * not a multiple of the window's smallest page, or the host's frames are not; ERANGE: not wholly in one window of the context (fault:
      * the first frame outside; a context has one over all until WINDOW_REMOVE), or frames beyond what entries can name; ERESERVED: a hole or a device's reserved region lies inside (fault says where, nothing is mapped).
-     * With `done` frames mapped: EEXIST at fault (frames are pinned first: ENOFRAME and EPERM win over it); ENOFRAME, EPERM: the host has no such frame or forbids it; ENOMEM, EQUOTA. Resumable.
+     * With `done` frames mapped: EEXIST at fault (frames are pinned first: ENOFRAME and EPERM win over it); ENOFRAME, EPERM: the host has no such frame or forbids it; ENOMEM, EQUOTA;
+     * EOPNOTSUPP: the format or an erratum has no such rights. Resumable.
      */
     PVI_OP_MAP,
     /**
@@ -126,7 +127,8 @@ enum pvi_opcode {
      * Requests of a device with a PASID translate through context ctx (0: the default one), those without stay where they are. The PASID is 1 or more. ENODEV,
      * ENOCTX, EBUSY, EHW: as for REATTACH; EINVAL: PASID 0; ERANGE: beyond caps.pasid_bits; EPERM: the host offers none; EOPNOTSUPP: some
      * unit has no PASIDs to attach, or the device's cannot walk the context's tables, or other devices issue the same requester ids; EEXIST: attached already; ENOSPC: the host's limit, or no domain id;
-     * ENOMEM. With PVI_PASID_MOVE it is attached already (else ENOENT) and goes to ctx: blocked for a moment, and back where it was if that fails.
+     * ENOMEM. With PVI_PASID_MOVE it is attached already (else ENOENT) and goes to ctx: blocked for a moment, and back where it was if that fails;
+     * after EHW it is not attached any more. A context that PASIDs translate through cannot be freed but with PVI_FREE_REATTACH (EBUSY), which blocks them.
      */
     PVI_OP_ATTACH_PASID,
     /** Blocks the PASID again. ENODEV, EINVAL, EFLAGS; ENOENT: not attached; EHW: it is gone, and what its unit may still reach is written off. */

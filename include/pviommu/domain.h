@@ -156,7 +156,7 @@ PVI_MUST_CHECK int pvi_domain_start(struct pvi_domain *d);
  * @return 0; -PVI_EINVAL (malformed description, regions that no context can map, an id shared outside of the group),
  *         -PVI_EEXIST (sbdf there already, or something is mapped inside a reserved region of the device),
  *         -PVI_EOPNOTSUPP (passthrough is disabled), -PVI_ENOENT (share_pt, and the host's table does not map a region 1:1 with
- *         its rights: its pages stay where they are during this call), -PVI_ENOIOMMU, -PVI_EDYING, -PVI_EBUSY (that context is being built, or broken), -PVI_EPREEMPTED (another
+ *         its rights: its pages stay where they are during this call), -PVI_ENOIOMMU, -PVI_EDYING, -PVI_ERESERVED (it has regions, and its group is in a nested context), -PVI_EBUSY (that context is being built, or broken, or a device that issues one of its ids has PASIDs attached), -PVI_EPREEMPTED (another
  *         call moves devices: call again), -PVI_ENOSPC, -PVI_ENOMEM, -PVI_EQUOTA or what pvi_host_did_alloc() and
  *         pvi_host_dev_switch() answered: nothing changed. -PVI_EHW: the device is not in the domain, its ids block as
  *         far as its unit obeys, and what the unit may still reach is written off, never reused.

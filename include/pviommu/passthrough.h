@@ -195,8 +195,8 @@ PVI_MUST_CHECK int pvi_sync_protect(struct pvi_sync *s, pvi_dfn dfn, uint64_t nr
 PVI_MUST_CHECK int pvi_share_flush(struct pvi_sync *s, pvi_dfn dfn, uint64_t nr, bool tables);
 
 /**
- * Goes from share_pt to sync_pt, with an empty table that the host then fills by pvi_sync_add(): only while no device is in the
- * default context (move or remove them first), so that none ever misses a translation. No hook is under way.
+ * Goes from share_pt to sync_pt, with an empty table that the host then fills by pvi_sync_add(): only while no device or PASID is in the
+ * default context, or in one that is nested on it (move or remove them first), so that none ever misses a translation. No hook is under way.
  * @return 0; -PVI_EDEFAULT (share_pt is not in force), -PVI_EBUSY (devices), -PVI_EPREEMPTED (another call moves devices: call again),
  *         -PVI_EDYING: nothing changed.
  */

@@ -162,7 +162,7 @@ static int null_switch_pasid(struct pvi_posix_null *n, uint16_t rid, const struc
         return -PVI_ENOMEM;
     }
     *was_absent = i == n->nr_pasids || !n->pasid[i].entry.translate;
-    PVI_ASSERT(n->entry[rid].translate && *was_absent == to->translate);
+    PVI_ASSERT(!to->translate || (n->entry[rid].translate && *was_absent));
     n->nr_pasids += i == n->nr_pasids;
     n->pasid[i].rid = rid;
     n->pasid[i].entry = *to;

@@ -234,6 +234,25 @@ int pvi_device_switch(struct pvi_device *dev, uint32_t pasid, const struct pvi_c
     return rc;
 }
 
+void pvi_device_block(struct pvi_device *dev, uint32_t pasid, const struct pvi_context *of)
+{
+    struct pvi_dev_entry blocked = context_entry(NULL, dev->unit, pasid);
+    bool was_absent;
+    unsigned i;
+    int rc;
+
+    for (i = 0; i < dev->nr_rids; i++) {
+        rc = pvi_host_dev_switch(dev->unit->host, dev->unit, dev->rid[i], &blocked, &was_absent);
+        if (rc == 0 && of) {
+            rc = forget(dev->unit, dev->rid[i], pasid, of, NULL, was_absent);
+        }
+        if (rc != 0) {
+            pvi_host_event(dev->unit->host, PVI_EVENT_UNIT_ERROR, dev->unit->index, dev->rid[i]);
+            dev->unit->broken |= pasid != 0;
+        }
+    }
+}
+
 static int move_wait(struct pvi_domain *d, const struct pvi_device *dev)
 {
     const struct pvi_system *sys = d->cfg.system;
@@ -410,6 +429,22 @@ bool pvi_device_shares(const struct pvi_domain *d, const struct pvi_device *dev)
     return false;
 }
 
+/* Has a device PASIDs that issues one of dev's requester ids? Their entries would be of both. */
+static bool device_meets_pasids(const struct pvi_domain *d, const struct pvi_device *dev)
+{
+    const struct pvi_device *it;
+    unsigned i;
+
+    for (it = d->devices; it; it = it->next) {
+        for (i = 0; it->pasids && i < dev->nr_rids; i++) {
+            if (device_has_rid(it, dev->unit, dev->rid[i])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static bool device_valid(const struct pvi_domain *d, const struct pvi_device *dev)
 {
     unsigned i;
@@ -452,15 +487,7 @@ static struct pvi_context *device_home(struct pvi_domain *d, const struct pvi_de
  */
 static void device_write_off(struct pvi_device *dev)
 {
-    struct pvi_dev_entry blocked = context_entry(NULL, dev->unit, 0);
-    bool was_absent;
-    unsigned i;
-
-    for (i = 0; i < dev->nr_rids; i++) {
-        if (pvi_host_dev_switch(dev->unit->host, dev->unit, dev->rid[i], &blocked, &was_absent) != 0) {
-            pvi_host_event(dev->unit->host, PVI_EVENT_UNIT_ERROR, dev->unit->index, dev->rid[i]);
-        }
-    }
+    pvi_device_block(dev, 0, NULL);
     device_settle(dev, NULL);
 }
 
@@ -505,7 +532,7 @@ static int device_enter(struct pvi_domain *d, struct pvi_device *dev)
         return -PVI_EEXIST;
     }
     home = device_home(d, dev);
-    if (pvi_context_state(home) != PVI_CTX_LIVE) {
+    if (pvi_context_state(home) != PVI_CTX_LIVE || device_meets_pasids(d, dev)) {
         return -PVI_EBUSY;
     }
     if (home->tx) {

@@ -184,6 +184,11 @@ void pvi_context_break(struct pvi_context *ctx);
  * forgotten. On an error those that moved are back, with their invalidation queued as well.
  */
 int pvi_device_switch(struct pvi_device *dev, uint32_t pasid, const struct pvi_context *from, const struct pvi_context *to);
+/*
+ * Blocks all requester ids of one device, or one PASID of them, as far as the unit obeys, and tells the host as far as not. With `of`, through which
+ * they may have translated, queues what must be forgotten. Of what is left of a PASID nobody keeps a book: the unit is broken then.
+ */
+void pvi_device_block(struct pvi_device *dev, uint32_t pasid, const struct pvi_context *of);
 /* Does another device issue one of its requester ids? */
 bool pvi_device_shares(const struct pvi_domain *d, const struct pvi_device *dev);
 /* Moves a device and its whole group, or nothing. */

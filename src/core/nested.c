@@ -222,15 +222,28 @@ static unsigned flush_words(struct pvi_gather *g, const struct pvi_op *op, const
     }
 }
 
+/* A unit that the context has left meanwhile has forgotten all of it, whatever this flush came to. */
+static void nested_failed(struct pvi_context *ctx, uint64_t units)
+{
+    pvi_env_acquire(ctx->domain->host, &ctx->lock);
+    if ((ctx->units & units) != 0 && ctx->state == PVI_CTX_LIVE) {
+        pvi_env_write32(&ctx->state, PVI_CTX_BROKEN);
+    }
+    pvi_env_release(ctx->domain->host, &ctx->lock);
+}
+
 /* A unit that is joined later begins with nothing, one that is left has forgotten all. */
 static int nested_flush(struct pvi_context *ctx, const struct pvi_op *op, struct pvi_gather *g)
 {
     const struct pvi_system *sys = ctx->domain->cfg.system;
     uint16_t did[PVI_MAX_UNITS];
-    uint64_t units;
+    uint64_t units, failed = 0;
     unsigned i;
-    int rc = 0, err;
+    int err;
 
+    if (pvi_context_state(ctx) == PVI_CTX_BROKEN) {
+        return -PVI_EHW;
+    }
     pvi_env_acquire(g->host, &ctx->lock);
     units = ctx->units;
     memcpy(did, ctx->did, sizeof(did));
@@ -239,16 +252,19 @@ static int nested_flush(struct pvi_context *ctx, const struct pvi_op *op, struct
     for (i = 0; i < sys->nr_units; i++) {
         if ((units >> i & 1) != 0) {
             err = sys->unit[i]->broken ? -PVI_EHW : pvi_host_inv_submit(g->host, sys->unit[i], g->inv, flush_words(g, op, sys->unit[i], did[i]));
-            rc = err != 0 ? err : rc;
+            failed |= (uint64_t)(err != 0) << i;
         }
     }
     for (i = 0; i < sys->nr_units; i++) {
         if ((units >> i & 1) != 0) {
             err = pvi_host_inv_wait(g->host, sys->unit[i]);
-            rc = err != 0 ? err : rc;
+            failed |= (uint64_t)(err != 0) << i;
         }
     }
-    return rc;
+    if (failed != 0) {
+        nested_failed(ctx, failed);
+    }
+    return failed != 0 ? -PVI_EHW : 0;
 }
 
 int pvi_op_flush_nested(struct pvi_domain *d, const struct pvi_op *op, struct pvi_gather *g)

@@ -256,7 +256,6 @@ static int free_reattach(struct pvi_domain *d, struct pvi_context *ctx, struct p
 
     for (dev = d->devices; dev && rc == 0 && ctx->nr_pasids != 0; dev = dev->next) {
         rc = pvi_pasids_drop(d, dev, ctx, g);
-        rc = rc == 0 && ctx->nr_pasids != 0 ? pvi_checkpoint(g) : rc;
     }
     if (rc != 0) {
         return rc;

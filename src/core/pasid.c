@@ -31,32 +31,18 @@ struct pvi_context *pvi_pasid_context(const struct pvi_device *dev, uint32_t pas
 
 /*
  * Sets the entry (from is NULL) or takes it away (to is NULL), and waits until no unit remembers what was. After EHW nobody knows:
- * the contexts stay joined to the unit, so nothing of them is reused.
+ * the PASID blocks as far as the unit obeys, and the contexts stay joined to it, so nothing of them is reused.
  */
 static int pasid_switch(struct pvi_device *dev, uint32_t pasid, struct pvi_context *from, struct pvi_context *to)
 {
     int rc = pvi_device_switch(dev, pasid, from, to), err = pvi_host_inv_wait(dev->unit->host, dev->unit);
 
     if (err != 0 || rc == -PVI_EHW) {
+        pvi_device_block(dev, pasid, from ? from : to);
+        dev->unit->broken |= pvi_host_inv_wait(dev->unit->host, dev->unit) != 0;
         pvi_context_break(from);
         pvi_context_break(to);
         return -PVI_EHW;
-    }
-    return rc;
-}
-
-static void pasid_leave(struct pvi_device *dev, struct pvi_context *ctx)
-{
-    pvi_context_leave(ctx, dev->unit);
-    ctx->nr_pasids--;
-}
-
-static int pasid_join(struct pvi_device *dev, struct pvi_context *ctx)
-{
-    int rc = pvi_context_join(ctx, dev->unit);
-
-    if (rc == 0) {
-        ctx->nr_pasids++;
     }
     return rc;
 }
@@ -73,11 +59,11 @@ static int pasid_attach(struct pvi_domain *d, struct pvi_device *dev, uint32_t p
     if (!p) {
         return -PVI_ENOMEM;
     }
-    rc = pasid_join(dev, to);
+    rc = pvi_context_join(to, dev->unit);
     if (rc == 0) {
         rc = pasid_switch(dev, pasid, NULL, to);
         if (rc != 0 && rc != -PVI_EHW) {
-            pasid_leave(dev, to);
+            pvi_context_leave(to, dev->unit);
         }
     }
     if (rc != 0) {
@@ -88,32 +74,43 @@ static int pasid_attach(struct pvi_domain *d, struct pvi_device *dev, uint32_t p
     p->ctx = to;
     p->next = dev->pasids;
     dev->pasids = p;
+    to->nr_pasids++;
     d->nr_pasids++;
     return 0;
+}
+
+static void pasid_forget(struct pvi_domain *d, struct pvi_device *dev, struct pvi_pasid *p)
+{
+    struct pvi_pasid **link;
+
+    for (link = &dev->pasids; *link != p; link = &(*link)->next) {
+    }
+    *link = p->next;
+    p->ctx->nr_pasids--;
+    d->nr_pasids--;
+    pvi_host_mem_free(d->host, p, sizeof(*p));
 }
 
 /* Whatever comes back, the PASID is not the device's any more. */
 static int pasid_detach(struct pvi_domain *d, struct pvi_device *dev, struct pvi_pasid *p)
 {
-    struct pvi_pasid **link;
     int rc = pasid_switch(dev, p->pasid, p->ctx, NULL);
 
     if (rc == 0) {
-        pasid_leave(dev, p->ctx);
+        pvi_context_leave(p->ctx, dev->unit);
     }
-    for (link = &dev->pasids; *link != p; link = &(*link)->next) {
-    }
-    *link = p->next;
-    pvi_host_mem_free(d->host, p, sizeof(*p));
-    d->nr_pasids--;
+    pasid_forget(d, dev, p);
     return rc;
 }
 
-/* The old context keeps its id on the unit until the PASID has arrived: the way back needs nothing. */
-static int pasid_move(struct pvi_device *dev, struct pvi_pasid *p, struct pvi_context *to)
+/*
+ * The old context keeps its id on the unit until the PASID has arrived: the way back needs nothing. After EHW it is not the device's any
+ * more; then too the unit has forgotten one of the two, or has never met it.
+ */
+static int pasid_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_pasid *p, struct pvi_context *to)
 {
-    struct pvi_context *from = p->ctx;
-    int rc = pasid_join(dev, to), err;
+    struct pvi_context *from = p->ctx, *clean = to;
+    int rc = pvi_context_join(to, dev->unit);
 
     if (rc != 0) {
         return rc;
@@ -121,17 +118,20 @@ static int pasid_move(struct pvi_device *dev, struct pvi_pasid *p, struct pvi_co
     rc = pasid_switch(dev, p->pasid, from, NULL);
     if (rc == 0) {
         rc = pasid_switch(dev, p->pasid, NULL, to);
-        if (rc != 0 && rc != -PVI_EHW) {
-            err = pasid_switch(dev, p->pasid, NULL, from);
-            rc = err != 0 ? -PVI_EHW : rc;
+        if (rc == 0 || rc == -PVI_EHW) {
+            clean = from;
+        } else if (pasid_switch(dev, p->pasid, NULL, from) != 0) {
+            rc = -PVI_EHW;
         }
     }
-    if (rc == 0) {
-        pasid_leave(dev, from);
+    if (rc == -PVI_EHW) {
+        pasid_forget(d, dev, p);
+    } else if (rc == 0) {
+        from->nr_pasids--;
+        to->nr_pasids++;
         p->ctx = to;
-    } else if (rc != -PVI_EHW) {
-        pasid_leave(dev, to);
     }
+    pvi_context_leave(clean, dev->unit);
     return rc;
 }
 
@@ -145,7 +145,7 @@ int pvi_pasids_drop(struct pvi_domain *d, struct pvi_device *dev, const struct p
         if (!of || p->ctx == of) {
             err = pasid_detach(d, dev, p);
             rc = err != 0 ? err : rc;
-            rc = next && pvi_checkpoint(g) != 0 ? -PVI_EPREEMPTED : rc;
+            rc = pvi_checkpoint(g) != 0 ? -PVI_EPREEMPTED : rc; /* after one that has gone: whoever comes back is further */
         }
     }
     return rc;
@@ -173,6 +173,9 @@ static int attach(struct pvi_domain *d, struct pvi_op *op, bool move)
     if (pasid >> d->pasid_bits != 0) {
         return -PVI_ERANGE;
     }
+    if (dev->unit->broken) { /* an entry that could not be taken away may be there */
+        return -PVI_EHW;
+    }
     p = pasid_find(dev, pasid);
     if (ctx->tx || (p && p->ctx->tx)) {
         return -PVI_EBUSY;
@@ -180,7 +183,7 @@ static int attach(struct pvi_domain *d, struct pvi_op *op, bool move)
     if (!move) {
         return p ? -PVI_EEXIST : pasid_attach(d, dev, pasid, ctx);
     }
-    return !p ? -PVI_ENOENT : p->ctx == ctx ? 0 : pasid_move(dev, p, ctx);
+    return !p ? -PVI_ENOENT : p->ctx == ctx ? 0 : pasid_move(d, dev, p, ctx);
 }
 
 static int detach(struct pvi_domain *d, struct pvi_op *op)

@@ -151,7 +151,7 @@ int pvi_share_stop(struct pvi_domain *d)
     if (rc != 0) {
         return rc;
     }
-    if (ctx->nr_devices != 0 || ctx->tx) { /* a device may be on its way back */
+    if (ctx->nr_devices + ctx->nr_pasids != 0 || pvi_nested_reached(ctx) || ctx->tx) { /* a device may be on its way back */
         rc = -PVI_EBUSY;
     } else {
         ctx->shared_root = none;

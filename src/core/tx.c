@@ -242,7 +242,7 @@ static int tx_run_op(struct pvi_domain *d, struct pvi_domain *caller, struct pvi
     if (op->code == PVI_OP_REATTACH_DEVICE) {
         return tx_reattach(d, caller, op, g);
     }
-    if (tx_takes_away(op) && op->ctx != 0 && op_ranged(op)) {
+    if (tx_takes_away(op) && op->ctx != 0 && op_ranged(op) && ctx->nested == 0) { /* else the operation will say so */
         rc = tx_log_op(d, ctx, op, g);
         if (rc != 0) {
             return rc;

@@ -95,6 +95,11 @@ static void unit_null(struct fx *f, struct fx_unit *u)
     caps->write_buffer = f->cfg.write_buffer;
     caps->page_selective = !f->cfg.no_pages;
     caps->snoop = true;
+    caps->guest_levels = f->cfg.guest_levels;
+    caps->guest_depth = f->cfg.guest_depth;
+    caps->guest_flags = f->cfg.guest_flags;
+    caps->pasid_bits = f->cfg.pasid_bits;
+    caps->parent_rw = f->cfg.parent_rw;
     caps->nr_holes = 2;
     caps->hole[0] = (struct pvi_range){FX_MSI_FIRST, FX_MSI_LAST};
     caps->hole[1] = (struct pvi_range){FX_HT_FIRST, FX_HT_LAST};
@@ -209,6 +214,8 @@ struct pvi_domain_cfg fx_domain_cfg(struct fx *f)
         .iova_bits = f->cfg.iova_bits,
         .default_identity = f->cfg.default_identity,
         .trim = f->cfg.trim,
+        .nested = f->cfg.nested,
+        .max_pasids = f->cfg.max_pasids,
     };
 
     return dc;
@@ -261,6 +268,14 @@ static void oracle_up(struct fx *f, const struct pvi_domain_cfg *dc)
     memcpy(o->identity, identity_runs, sizeof(identity_runs));
     memset(o->identity_prot, PVI_RW, 3);
     o->default_identity = dc->default_identity;
+    o->may_nest = dc->nested;
+    o->max_pasids = dc->max_pasids;
+    if (dc->nested && caps->guest_levels != 0) {
+        o->guest_levels = caps->guest_levels;
+        o->guest_depth = caps->guest_depth;
+        o->guest_flags = caps->guest_flags;
+    }
+    o->pasid_bits = caps->pasid_bits;
 }
 
 void fx_domain(struct fx *f, const struct pvi_domain_cfg *dc)

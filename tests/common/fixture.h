@@ -53,6 +53,10 @@ struct fx_cfg {
     uint32_t contexts, pages;        /* of the init; 0: 8 and 2000 */
     uint32_t context_pages;
     unsigned devices;                /* 0: 2; device i is on unit i % units; more by fx_device() */
+    uint8_t guest_levels, guest_depth, guest_flags, pasid_bits; /* FX_NULL: as in struct pvi_unit_caps */
+    bool parent_rw;                  /* FX_NULL: as there */
+    bool nested;                     /* of the domain */
+    uint32_t max_pasids;             /* of the domain */
 };
 
 struct fx_unit {
@@ -125,6 +129,11 @@ struct pvi_op *fx_free(struct fx *f, unsigned ctx, unsigned flags);
 struct pvi_op *fx_window(struct fx *f, unsigned ctx, uint64_t dfn, uint64_t nr, unsigned shift, uint64_t sizes);
 struct pvi_op *fx_window_op(struct fx *f, unsigned code, unsigned ctx, unsigned index);
 struct pvi_op *fx_reattach(struct fx *f, unsigned ctx, unsigned dev);
+/* A nested context of the lowest levels and, where there is one, least depth that there are, and its flush: of one PASID or, with flags, of all. */
+struct pvi_op *fx_nested(struct fx *f, unsigned parent, uint64_t root);
+struct pvi_op *fx_flush_nested(struct fx *f, unsigned ctx, uint32_t pasid, uint64_t first, uint64_t nr);
+struct pvi_op *fx_attach_pasid(struct fx *f, unsigned ctx, unsigned dev, uint32_t pasid, unsigned flags);
+struct pvi_op *fx_detach_pasid(struct fx *f, unsigned dev, uint32_t pasid);
 
 /* pvi_submit() until it is done, without any check. */
 int fx_submit(struct fx *f);
@@ -146,12 +155,14 @@ unsigned fx_context(struct fx *f, unsigned dev);
 /* Walker for the tables of the domain. */
 bool fx_visit(struct fx *f, uint64_t root, const struct hwm_visitor *v, struct hwm_visit *out);
 uint64_t fx_root(struct fx *f, unsigned ctx);
+/* What a unit without hardware has of a PASID; NULL: blocked. */
+const struct pvi_dev_entry *fx_pasid_entry(struct fx *f, unsigned unit, uint16_t rid, uint32_t pasid);
 /* Faults that the units have recorded, taken out. */
 unsigned fx_faults(struct fx *f);
 
 /* Counters of one unit, whatever it is: invalidations by kind since fx_told_reset(), and waits. */
 struct fx_told {
-    uint64_t pages, domain, device, all, wait, wbuf;
+    uint64_t pages, domain, device, all, wait, wbuf, guest, pasid; /* the last two: units without hardware */
 };
 struct fx_told fx_told(struct fx *f, unsigned unit);
 void fx_told_reset(struct fx *f);

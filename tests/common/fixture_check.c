@@ -114,6 +114,64 @@ static void check_frames(struct fx *f, unsigned ctx)
 
 /* --- devices -------------------------------------------------------------------------------------- */
 
+const struct pvi_dev_entry *fx_pasid_entry(struct fx *f, unsigned unit, uint16_t rid, uint32_t pasid)
+{
+    const struct pvi_posix_null *n = &f->unit[unit].null;
+
+    for (size_t i = 0; i < n->nr_pasids; i++) {
+        if (n->pasid[i].rid == rid && n->pasid[i].entry.pasid == pasid && n->pasid[i].entry.translate) {
+            return &n->pasid[i].entry;
+        }
+    }
+    return NULL;
+}
+
+/* The parent's root below what the guest has, or the context's own root, under an id that is the context's. */
+static void check_entry(struct fx *f, const struct fx_unit *u, const struct pvi_dev_entry *e, unsigned ctx)
+{
+    const struct orc_ctx *c = &f->orc.ctx[ctx];
+    const struct pvi_context *lib = ctx == 0 ? &f->dom.default_ctx : f->dom.slot[ctx - 1];
+
+    CHECK(e && e->translate);
+    CHECK_EQ(e->root.a, fx_root(f, c->nested ? c->parent : ctx));
+    CHECK_EQ(e->levels, f->cfg.levels);
+    CHECK(e->did != 0 && u->null.did_used[e->did]);
+    CHECK_EQ(e->did, lib->did[u->unit->index]);
+    CHECK_EQ(e->guest.levels, c->nested ? c->guest.levels : 0);
+    if (c->nested) {
+        CHECK_EQ(e->guest.root, c->guest.root);
+        CHECK_EQ(e->guest.depth, c->guest.depth);
+        CHECK_EQ(e->guest.flags, c->guest.flags);
+    }
+}
+
+/* Every PASID's entry is there for each requester id of its device, and there are no others. */
+static void check_pasids(struct fx *f)
+{
+    unsigned want[FX_UNITS] = {0};
+
+    for (unsigned i = 0; i < f->orc.nr_pasids; i++) {
+        const struct orc_pasid *p = &f->orc.pasid[i];
+        unsigned unit = p->dev->unit->index;
+
+        for (unsigned k = 0; k < p->dev->nr_rids; k++, want[unit]++) {
+            const struct pvi_dev_entry *e = fx_pasid_entry(f, unit, p->dev->rid[k], p->pasid);
+
+            check_entry(f, &f->unit[unit], e, p->ctx);
+        }
+    }
+    for (unsigned u = 0; u < f->nr_units; u++) {
+        const struct pvi_posix_null *n = &f->unit[u].null;
+        unsigned there = 0;
+
+        for (size_t i = 0; i < n->nr_pasids; i++) {
+            there += n->pasid[i].entry.translate;
+        }
+        CHECK_EQ(there, want[u]);
+    }
+    CHECK_EQ(f->dom.nr_pasids, f->orc.nr_pasids);
+}
+
 static void check_entries(struct fx *f, const struct pvi_device *dev, const struct orc_dev *od)
 {
     struct fx_unit *u = unit_of(f, dev->unit);
@@ -123,9 +181,7 @@ static void check_entries(struct fx *f, const struct pvi_device *dev, const stru
 
         CHECK_EQ(e->translate, od != NULL);
         if (od) {
-            CHECK_EQ(e->root.a, fx_root(f, od->ctx));
-            CHECK_EQ(e->levels, f->cfg.levels);
-            CHECK(e->did != 0 && u->null.did_used[e->did]);
+            check_entry(f, u, e, od->ctx);
         }
     }
 }
@@ -160,6 +216,9 @@ void fx_check(struct fx *f)
     uint32_t used = 0;
 
     check_devices(f);
+    if (f->cfg.kind == FX_NULL) {
+        check_pasids(f);
+    }
     for (unsigned c = 0; c < ORC_CONTEXTS; c++) {
         struct pvi_context_usage usage;
 
@@ -266,6 +325,8 @@ struct fx_told fx_told(struct fx *f, unsigned unit)
         t.device = u->null.nr_inv[PVI_INV_DEVICE];
         t.wbuf = u->null.nr_inv[PVI_INV_WBUF];
         t.all = u->null.nr_inv[PVI_INV_ALL];
+        t.guest = u->null.nr_inv[PVI_INV_GUEST];
+        t.pasid = u->null.nr_inv[PVI_INV_PASID];
         t.wait = u->null.nr_wait;
     } else {
         t.pages = hwm_log_count(u->model, HWM_TLB_PAGE);

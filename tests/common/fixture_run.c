@@ -111,6 +111,45 @@ struct pvi_op *fx_reattach(struct fx *f, unsigned ctx, unsigned dev)
     return op;
 }
 
+struct pvi_op *fx_nested(struct fx *f, unsigned parent, uint64_t root)
+{
+    struct pvi_op *op = fx_op(f, PVI_OP_ALLOC_NESTED, 0);
+
+    op->u.nested.root.f = root;
+    op->u.nested.parent = (uint16_t)parent;
+    op->u.nested.levels = f->cfg.guest_levels != 0 ? (uint8_t)__builtin_ctz(f->cfg.guest_levels) : 4;
+    op->u.nested.depth = f->cfg.guest_depth != 0;
+    return op;
+}
+
+struct pvi_op *fx_flush_nested(struct fx *f, unsigned ctx, uint32_t pasid, uint64_t first, uint64_t nr)
+{
+    struct pvi_op *op = fx_op(f, PVI_OP_FLUSH_NESTED, ctx);
+
+    op->u.guest.first = first;
+    op->u.guest.nr = nr;
+    op->u.guest.pasid = pasid;
+    return op;
+}
+
+struct pvi_op *fx_attach_pasid(struct fx *f, unsigned ctx, unsigned dev, uint32_t pasid, unsigned flags)
+{
+    struct pvi_op *op = fx_op(f, PVI_OP_ATTACH_PASID, ctx);
+
+    op->flags = flags;
+    op->u.pasid.sbdf = f->dev[dev].sbdf;
+    op->u.pasid.pasid = pasid;
+    return op;
+}
+
+struct pvi_op *fx_detach_pasid(struct fx *f, unsigned dev, uint32_t pasid)
+{
+    struct pvi_op *op = fx_attach_pasid(f, 0, dev, pasid, 0);
+
+    op->code = PVI_OP_DETACH_PASID;
+    return op;
+}
+
 /* --- running -------------------------------------------------------------------------------------- */
 
 void fx_touch(struct fx *f, uint64_t dfn)

@@ -163,6 +163,9 @@ static void region_out(struct orc *o, unsigned ctx, const struct pvi_region *r)
 
 static int device_in(struct orc *o, unsigned ctx, const struct pvi_device *dev)
 {
+    if (o->ctx[ctx].nested && dev->nr_regions != 0) {
+        return -PVI_ERESERVED;
+    }
     for (unsigned i = 0; i < dev->nr_regions; i++) {
         int rc = region_in(o, ctx, &dev->region[i]);
 
@@ -244,6 +247,7 @@ void orc_remove(struct orc *o, const struct pvi_device *dev)
     struct orc_dev *d = orc_dev(o, dev->sbdf.v);
 
     CHECK(d);
+    orc_drop_pasids(o, 0, dev);
     device_out(o, d->ctx, dev);
     d->present = false;
 }

@@ -14,6 +14,7 @@
 #define ORC_DEVICES 8u
 #define ORC_REGIONS 16u
 #define ORC_WINDOWS 8u
+#define ORC_PASIDS 512u
 
 /* Answers that depend on the host or the hardware; what the operation then did is taken from its `done`. */
 #define ORC_TOLERATE_MEMORY 0x1u   /* ENOMEM, EQUOTA */
@@ -42,12 +43,21 @@ struct orc_ctx {
     struct orc_window window[ORC_WINDOWS];
     struct flat *map;
     struct orc_region region[ORC_REGIONS];
+    bool nested; /* maps nothing: a guest's tables on those of parent */
+    unsigned parent;
+    struct pvi_guest_tables guest;
 };
 
 struct orc_dev {
     bool present;
     unsigned ctx;
     const struct pvi_device *dev; /* description only: sbdf, group, regions */
+};
+
+struct orc_pasid {
+    const struct pvi_device *dev;
+    uint32_t pasid;
+    unsigned ctx;
 };
 
 struct orc {
@@ -65,6 +75,10 @@ struct orc {
     bool default_identity;
     struct orc_ctx ctx[ORC_CONTEXTS];
     struct orc_dev dev[ORC_DEVICES];
+    bool may_nest;
+    uint8_t guest_levels, guest_depth, guest_flags, pasid_bits;
+    uint32_t max_pasids, nr_pasids;
+    struct orc_pasid pasid[ORC_PASIDS];
 };
 
 void orc_init(struct orc *o);
@@ -101,9 +115,19 @@ uint64_t orc_window(const struct orc *o, unsigned ctx, uint64_t dfn, uint64_t nr
 uint64_t orc_window_page(const struct orc *o, unsigned ctx, uint64_t dfn);
 /* ENOCTX and EDEFAULT. */
 int orc_context_error(const struct orc *o, const struct pvi_op *op);
+/* The same for what works on a table of the context's own: ENESTED. */
+int orc_table_error(const struct orc *o, const struct pvi_op *op);
 bool orc_tolerated(int status, unsigned tolerate);
 /* May there be such a leaf? */
 bool orc_window_leaf(const struct orc *o, unsigned ctx, uint64_t dfn, unsigned lg2);
 const char *orc_judge_window(struct orc *o, const struct pvi_op *op, const struct pvi_op *got, unsigned tolerate);
+
+/* --- oracle_nested.c */
+const char *orc_judge_nested(struct orc *o, const struct pvi_op *op, const struct pvi_op *got, unsigned tolerate);
+/* Has the context nested ones, or PASIDs of dev (NULL: any)? */
+bool orc_is_parent(const struct orc *o, unsigned ctx);
+bool orc_has_pasids(const struct orc *o, unsigned ctx, const struct pvi_device *dev);
+/* Blocks the PASIDs that translate through the context, or (dev) those of a device. */
+void orc_drop_pasids(struct orc *o, unsigned ctx, const struct pvi_device *dev);
 
 #endif

@@ -48,6 +48,13 @@ int orc_context_error(const struct orc *o, const struct pvi_op *op)
     return 0;
 }
 
+int orc_table_error(const struct orc *o, const struct pvi_op *op)
+{
+    int status = orc_context_error(o, op);
+
+    return status == 0 && o->ctx[op->ctx].nested ? -PVI_ENESTED : status;
+}
+
 static int range_error(const struct orc *o, unsigned ctx, uint64_t dfn, uint64_t nr, uint64_t *at, bool whole)
 {
     const uint64_t frames = 1ull << 52;
@@ -105,7 +112,7 @@ static void map_reach(const struct orc *o, const struct pvi_op *op, struct verdi
 
 static struct verdict map_verdict(const struct orc *o, const struct pvi_op *op)
 {
-    struct verdict v = {.status = orc_context_error(o, op)};
+    struct verdict v = {.status = orc_table_error(o, op)};
 
     if (v.status == 0 && ((op->flags & ~(PVI_RW | PVI_MAP_NO_FLUSH)) != 0 || (op->flags & PVI_RW) == 0)) {
         v.status = -PVI_EFLAGS;
@@ -142,7 +149,7 @@ static void map_apply(struct orc *o, const struct pvi_op *op, uint64_t done)
 
 static struct verdict unmap_verdict(const struct orc *o, const struct pvi_op *op)
 {
-    struct verdict v = {.status = orc_context_error(o, op)};
+    struct verdict v = {.status = orc_table_error(o, op)};
     uint64_t hole, region;
 
     if (v.status == 0 && op->flags != 0) {
@@ -278,7 +285,7 @@ static void rights_reach(const struct orc *o, const struct pvi_op *op, struct ve
 
 static const char *judge_rights(struct orc *o, const struct pvi_op *op, const struct pvi_op *got, unsigned tolerate)
 {
-    struct verdict v = {.status = orc_context_error(o, op)};
+    struct verdict v = {.status = orc_table_error(o, op)};
     const char *why;
     uint64_t region;
 
@@ -319,7 +326,7 @@ static bool frame_is(uint64_t gfn, uint64_t pa)
 
 static const char *judge_lookup(const struct orc *o, const struct pvi_op *op, const struct pvi_op *got)
 {
-    int status = orc_context_error(o, op);
+    int status = orc_table_error(o, op);
     uint64_t pfn = op->u.lookup.dfn.f, at = 0, pa, pages, back;
     struct flat_run run;
 
@@ -337,7 +344,7 @@ static const char *judge_lookup(const struct orc *o, const struct pvi_op *op, co
         return "another status";
     }
     if (status != 0) { /* of a page larger than 4 KiB any part */
-        return status != -PVI_EDEFAULT && status != -PVI_ENOCTX && status != -PVI_EFLAGS &&
+        return status != -PVI_EDEFAULT && status != -PVI_ENOCTX && status != -PVI_EFLAGS && status != -PVI_ENESTED &&
                        got->fault / o->page != pfn / o->page
                    ? "fault is not the address asked for"
                    : NULL;
@@ -359,7 +366,7 @@ static const char *judge_lookup(const struct orc *o, const struct pvi_op *op, co
 static const char *judge_flush(const struct orc *o, const struct pvi_op *op, const struct pvi_op *got,
                                unsigned tolerate)
 {
-    int status = orc_context_error(o, op);
+    int status = orc_table_error(o, op);
     uint64_t at = 0;
 
     status = status == 0 && op->flags != 0 ? -PVI_EFLAGS : status;
@@ -398,7 +405,7 @@ static const char *judge_alloc(struct orc *o, const struct pvi_op *op, const str
         return "a number that is not free";
     }
     o->ctx[got->ctx].live = true;
-    o->ctx[got->ctx].identity = false;
+    o->ctx[got->ctx].identity = o->ctx[got->ctx].nested = false;
     orc_window_init(&o->ctx[got->ctx]);
     if ((op->flags & PVI_ALLOC_IDENTITY) != 0) {
         orc_build(o, got->ctx);
@@ -426,12 +433,17 @@ static const char *judge_free(struct orc *o, const struct pvi_op *op, const stru
     for (unsigned i = 0; i < ORC_DEVICES; i++) {
         attached |= o->dev[i].present && o->dev[i].ctx == op->ctx;
     }
-    if (status == 0 && attached && (op->flags & PVI_FREE_REATTACH) == 0) {
+    attached |= orc_has_pasids(o, op->ctx, NULL);
+    if (status == 0 && (orc_is_parent(o, op->ctx) || (attached && (op->flags & PVI_FREE_REATTACH) == 0))) {
         status = -PVI_EBUSY;
     }
     if (status == 0 && got->status != 0 && orc_tolerated(got->status, tolerate)) {
+        orc_drop_pasids(o, op->ctx, NULL); /* they go first, and only hardware can keep them */
         follow_devices(o, op->ctx);
         return NULL;
+    }
+    if (status == 0) {
+        orc_drop_pasids(o, op->ctx, NULL);
     }
     for (unsigned i = 0; i < ORC_DEVICES && status == 0; i++) {
         status = o->dev[i].present && o->dev[i].ctx == op->ctx ? orc_move(o, &o->dev[i], 0) : 0;
@@ -502,6 +514,10 @@ static const char *judge_caps(const struct orc *o, const struct pvi_op *op, cons
            : got->u.caps.nr_contexts != (o->inited ? o->nr_contexts : o->max_contexts) ? "nr_contexts"
            : got->u.caps.flags != flags                                                  ? "flags"
            : got->u.caps.free_pages > got->u.caps.nr_pages                               ? "free_pages"
+           : got->u.caps.guest_levels != o->guest_levels                                 ? "guest_levels"
+           : got->u.caps.guest_depth != o->guest_depth                                   ? "guest_depth"
+           : got->u.caps.guest_flags != o->guest_flags                                   ? "guest_flags"
+           : got->u.caps.pasid_bits != (o->max_pasids != 0 ? o->pasid_bits : 0)          ? "pasid_bits"
                                                                                          : NULL;
 }
 
@@ -539,6 +555,11 @@ const char *orc_judge(struct orc *o, const struct pvi_op *sent, const struct pvi
         return judge_lookup(o, sent, got);
     case PVI_OP_FLUSH:
         return judge_flush(o, sent, got, tolerate);
+    case PVI_OP_ALLOC_NESTED:
+    case PVI_OP_FLUSH_NESTED:
+    case PVI_OP_ATTACH_PASID:
+    case PVI_OP_DETACH_PASID:
+        return orc_judge_nested(o, sent, got, tolerate);
     default:
         return orc_judge_window(o, sent, got, tolerate);
     }

@@ -329,7 +329,7 @@ static const char *judge_figures(const struct orc *o, const struct pvi_op *op, c
 
 const char *orc_judge_window(struct orc *o, const struct pvi_op *op, const struct pvi_op *got, unsigned tolerate)
 {
-    int status = op->flags != 0 ? -PVI_EFLAGS : orc_context_error(o, op);
+    int status = op->flags != 0 ? -PVI_EFLAGS : orc_table_error(o, op);
 
     if (op->code == PVI_OP_QUERY_USAGE || op->code == PVI_OP_READ_FAULT) {
         return judge_figures(o, op, got);

@@ -256,7 +256,64 @@ static void batch_inherited(struct fx *f)
     fx_reattach(f, 3, 2);
 }
 
+/* --- nested contexts and PASIDs ------------------------------------------------------------------- */
+
+/* Nested on 1: 3, with device 1, and 4; on the default one: 5. Device 2 has two requester ids and PASIDs in three contexts. */
+static void prepare_nested(struct fx *f)
+{
+    two_contexts(f);
+    (void)fx_device(f, 2, 0);
+    f->dev[2].nr_rids = 2;
+    f->dev[2].rid[1] = 0x777;
+    CHECK_EQ(fx_add(f, 2), 0);
+    map_before(f, 0x1000, GUEST_SCATTER, 40);
+    map_before(f, 0x40000, GUEST_PV, 0x200);
+    fx_begin(f);
+    fx_nested(f, 1, 0x1000);
+    fx_nested(f, 1, 0x1001);
+    fx_nested(f, 0, 0x1000);
+    fx_reattach(f, 3, 1);
+    fx_attach_pasid(f, 4, 2, 1, 0);
+    fx_attach_pasid(f, 4, 2, 2, 0);
+    fx_attach_pasid(f, 2, 2, 3, 0);
+    fx_attach_pasid(f, 4, 0, 1, 0);
+    fx_expect(f, 0);
+}
+
+static void batch_nested(struct fx *f)
+{
+    fx_begin(f);
+    fx_unmap(f, 1, 0x1010, 9);
+    fx_reattach(f, 3, 0);
+    fx_unmap(f, 1, 0x40080, 1);
+    fx_flush_nested(f, 3, 0, 5, 9);
+    fx_nested(f, 2, 0x2000);
+    fx_reattach(f, 5, 1);
+    fx_free(f, 1, 0); /* something is nested on it */
+    fx_map(f, 1, 0x1010, GUEST_HVM, 9, PVI_RW);
+    fx_reattach(f, 0, 0);
+    fx_free(f, 3, 0);
+    fx_alloc(f, 0);
+    fx_reattach(f, 1, 1);
+}
+
+static void batch_pasids(struct fx *f)
+{
+    fx_begin(f);
+    fx_attach_pasid(f, 3, 2, 9, 0);
+    fx_unmap(f, 1, 0x1010, 9);
+    fx_attach_pasid(f, 3, 2, 3, PVI_PASID_MOVE);
+    fx_detach_pasid(f, 2, 9);
+    fx_attach_pasid(f, 0, 2, 9, 0);
+    fx_free(f, 4, 0); /* PASIDs are in it */
+    fx_free(f, 4, PVI_FREE_REATTACH);
+    fx_free(f, 3, PVI_FREE_REATTACH); /* one PASID and a device */
+    fx_attach_pasid(f, 5, 1, 1, 0);
+    fx_attach_pasid(f, 2, 1, 1, PVI_PASID_MOVE);
+}
+
 #define NULL_UNIT .kind = FX_NULL
+#define NESTED_UNIT .kind = FX_NULL, .units = 2, .nested = true, .guest_levels = 1u << 4, .pasid_bits = 8, .max_pasids = 8
 const struct scenario scenarios[] = {
     {"map", {NULL_UNIT}, two_contexts, batch_map, false},
     {"map, absence cached, AMD format", {NULL_UNIT, .format = &pvi_amdvi_v1_ops, .np_cache = true}, two_contexts,
@@ -277,6 +334,11 @@ const struct scenario scenarios[] = {
     {"windows of an identity", {NULL_UNIT}, prepare_inherited, batch_inherited, true},
     {"windows on VT-d", {.kind = FX_VTD, .np_cache = true}, prepare_windows, batch_windows, false},
     {"windows of an identity on AMD-Vi", {.kind = FX_AMD}, prepare_inherited, batch_inherited, true},
+    {"nested", {NESTED_UNIT}, prepare_nested, batch_nested, false},
+    {"nested, absence cached", {NESTED_UNIT, .np_cache = true, .contexts = 5}, prepare_nested, batch_nested, false},
+    {"PASIDs", {NESTED_UNIT}, prepare_nested, batch_pasids, false},
+    {"PASIDs, absence cached", {NESTED_UNIT, .format = &pvi_amdvi_v1_ops, .guest_depth = 1, .np_cache = true}, prepare_nested,
+     batch_pasids, false},
     {"free on VT-d", {.kind = FX_VTD, .np_cache = true}, prepare_free, batch_free, false},
     {"splits on AMD-Vi", {.kind = FX_AMD}, prepare_large, batch_split, false},
 };

@@ -34,7 +34,7 @@ static void note(void *opaque, struct pvi_posix_null *u, const struct pvi_inv *i
     struct flat **set;
 
     (void)u;
-    if (inv->kind == PVI_INV_DEVICE) {
+    if (inv->kind == PVI_INV_DEVICE || inv->kind == PVI_INV_PASID) {
         recording->device[unit]++;
         return;
     }

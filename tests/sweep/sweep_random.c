@@ -110,7 +110,7 @@ static uint64_t some_mapped(unsigned ctx, uint64_t *left)
 
 static unsigned some_ctx(void)
 {
-    return (unsigned)(one_in(12) ? below(10) : 1 + below(3));
+    return (unsigned)(one_in(12) ? below(10) : 1 + below(fx.cfg.nested ? 7 : 3));
 }
 
 /* Mostly into some window of the context, and its pages; the smallest of them. */
@@ -180,7 +180,7 @@ static void spoil(struct pvi_op *op)
         op->u.map.gfn.f = rnd_next(&rnd);
         break;
     default:
-        op->code = (uint16_t)below(20);
+        op->code = (uint16_t)below(PVI_OP_NR + 3u);
         break;
     }
 }
@@ -232,12 +232,67 @@ static void some_window(unsigned ctx)
     }
 }
 
+/* Some context that is nested, if there is one. */
+static unsigned some_nested_ctx(void)
+{
+    unsigned ctx = (unsigned)below(8), i = 0;
+
+    while (i++ < 8 && !(fx.orc.ctx[ctx].live && fx.orc.ctx[ctx].nested)) {
+        ctx = (ctx + 1) % 8;
+    }
+    return one_in(20) ? some_ctx() : ctx;
+}
+
+static void some_flush(void)
+{
+    uint64_t whole = below(3), nr = whole == 0 ? 0 : one_in(4) ? rnd_next(&rnd) >> below(64) : 1 + below(600);
+    struct pvi_op *op = fx_flush_nested(&fx, some_nested_ctx(), one_in(2) ? 0 : (uint32_t)below(12), nr != 0 ? rnd_next(&rnd) >> (13 + below(51)) : 0, nr);
+
+    if (whole == 2 && one_in(2)) {
+        memset(&op->u, 0, sizeof(op->u));
+        op->flags = PVI_FLUSH_ALL_PASIDS;
+    }
+}
+
+/* What a guest with tables of its own does. */
+static void some_nested(unsigned ctx)
+{
+    uint64_t pick = below(20);
+    unsigned dev = (unsigned)below(fx.nr_devs);
+    uint32_t pasid = 1 + (uint32_t)below(12);
+    const struct orc_pasid *known = &fx.orc.pasid[below(fx.orc.nr_pasids + 1u)];
+    struct pvi_op *op;
+
+    if (pick < 2) {
+        op = fx_nested(&fx, one_in(3) ? 0 : ctx, one_in(9) ? rnd_next(&rnd) >> below(64) : some_dfn());
+        op->flags = one_in(3) ? (uint32_t)below(4) : 0;
+        op->u.nested.levels = one_in(3) ? (uint8_t)(3 + below(4)) : op->u.nested.levels;
+        op->u.nested.depth = one_in(6) ? (uint8_t)below(4) : op->u.nested.depth;
+    } else if (pick < 4) {
+        fx_free(&fx, some_nested_ctx(), one_in(3) ? 0 : PVI_FREE_REATTACH);
+    } else if (pick < 7) {
+        some_flush();
+    } else if (pick < 11) {
+        fx_reattach(&fx, some_nested_ctx(), dev);
+    } else if (pick < 16) {
+        fx_attach_pasid(&fx, one_in(2) ? ctx : some_nested_ctx(), dev, one_in(30) ? (uint32_t)rnd_next(&rnd) : pasid, one_in(3) ? PVI_PASID_MOVE : 0);
+    } else {
+        op = fx_detach_pasid(&fx, dev, pasid);
+        if (known < &fx.orc.pasid[fx.orc.nr_pasids] && !one_in(4)) {
+            op->u.pasid.sbdf = known->dev->sbdf;
+            op->u.pasid.pasid = known->pasid;
+        }
+    }
+}
+
 static void some_op(void)
 {
     unsigned ctx = some_ctx();
     uint64_t pick = below(100), left;
 
-    if (one_in(25)) {
+    if (fx.cfg.nested && one_in(4)) {
+        some_nested(ctx);
+    } else if (one_in(25)) {
         some_window(one_in(5) ? ctx : 3); /* the others keep the one over all */
     } else if (pick < 38) {
         some_range(fx_op(&fx, PVI_OP_MAP, ctx), true);
@@ -271,7 +326,7 @@ static void some_atomic(void)
 {
     while (fx.nr_ops < 5) {
         uint64_t pick = below(10);
-        unsigned ctx = 1 + (unsigned)below(3);
+        unsigned ctx = 1 + (unsigned)below(fx.cfg.nested ? 6 : 3);
 
         if (pick < 4) {
             some_range(fx_op(&fx, PVI_OP_MAP, ctx), true);
@@ -346,7 +401,7 @@ static void machine(const struct fx_cfg *cfg, const char *name)
     check_case("%s, seed %llu", name, (unsigned long long)seed);
     rnd.state = seed * 7919 + 1;
     own.devices = 1;
-    own.contexts = 4;
+    own.contexts = cfg->nested ? 7 : 4;
     own.pages = 3900;
     fx_up(&fx, &own);
     devices();
@@ -423,17 +478,24 @@ MACHINE(amd_np_cache, .kind = FX_AMD, .np_cache = true, .units = 3)
 MACHINE(amd_np_cache_5_levels, .kind = FX_AMD, .np_cache = true, .levels = 5, .iova_bits = 57)
 MACHINE(amd_identity, .kind = FX_AMD, .default_identity = true)
 MACHINE(null_unit, .kind = FX_NULL, .units = 2)
+MACHINE(nested, .kind = FX_NULL, .units = 2, .nested = true, .guest_levels = 1u << 4 | 1u << 5, .guest_flags = 3, .pasid_bits = 20, .max_pasids = 14)
+MACHINE(nested_np_cache, .kind = FX_NULL, .format = &pvi_amdvi_v1_ops, .np_cache = true, .trim = true, .nested = true, .guest_levels = 1u << 4,
+        .guest_depth = 3, .pasid_bits = 4, .max_pasids = 30)
 
 /* Both sides of every operation were met often: the machines have not been idling at errors. */
 static void nothing_is_rare(void **state)
 {
     static const char *const name[PVI_OP_NR] = {"noop",     "query", "init",  "alloc",  "free",
                                                 "reattach", "map",   "unmap", "lookup", "flush",  "rights",
-                                                "window create", "window remove", "window query", "window reset", "usage", "read fault"};
+                                                "window create", "window remove", "window query", "window reset", "usage", "read fault",
+                                                "nested", "flush nested", "attach PASID", "detach PASID"};
 
     (void)state;
     check_case("how often");
-    for (unsigned i = PVI_OP_ALLOC_CONTEXT; i < PVI_OP_READ_FAULT; i++) { /* no unit is asked for faults here */
+    for (unsigned i = PVI_OP_ALLOC_CONTEXT; i < PVI_OP_NR; i++) {
+        if (i == PVI_OP_READ_FAULT) {
+            continue; /* no unit is asked for faults here */
+        }
         print_message("%s: %llu done, %llu refused\n", name[i], (unsigned long long)right[i],
                       (unsigned long long)refused[i]);
         CHECK(right[i] * 5 >= refused[i] && refused[i] * 50 >= right[i]);
@@ -451,6 +513,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(amd_3_levels_trim),   cmocka_unit_test(amd_6_levels),
         cmocka_unit_test(amd_np_cache),        cmocka_unit_test(amd_np_cache_5_levels),
         cmocka_unit_test(amd_identity),        cmocka_unit_test(null_unit),
+        cmocka_unit_test(nested),              cmocka_unit_test(nested_np_cache),
         cmocka_unit_test(nothing_is_rare),
     };
 
