@@ -188,30 +188,51 @@ int pvi_host_frame_gfn(struct pvi_host *h, struct pvi_hdom *hdom, pvi_pa pa,
     return 0;
 }
 
-/* Runs of RAM that are the domain's, by machine frame (PV); a translated guest's by its p2m. */
-int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *hdom,
-                           pvi_gfn from, struct pvi_identity_run *run)
+/* The first run of a translated guest's own RAM: as its p2m has it, whole entries at a time. */
+static int identity_hvm(struct domain *d, unsigned long at,
+                        struct pvi_identity_run *run)
 {
-    struct domain *d = shim_d(hdom);
-    unsigned long at = from.f, end;
+    unsigned long end = domain_get_maximum_gpfn(d) + 1;
 
-    if ( !is_pv_domain(d) )
+    for ( ; at < end; )
     {
-        end = domain_get_maximum_gpfn(d) + 1;
-        if ( at >= end )
-            return -PVI_ENOENT;
-        run->first.f = at;
-        run->nr = min(end - at, (unsigned long)FRAMES_AT_ONCE);
-        run->prot = PVI_RW;
-        return 0;
+        p2m_type_t type;
+        p2m_access_t access;
+        unsigned int order;
+        mfn_t mfn = get_gfn_type_access(p2m_get_hostp2m(d), at, &type, &access,
+                                        0, &order);
+        unsigned long next = (at | ((1UL << order) - 1)) + 1;
+
+        put_gfn(d, at);
+        if ( mfn_valid(mfn) && type == p2m_ram_rw )
+        {
+            run->first.f = at;
+            run->nr = min(next - at, FRAMES_AT_ONCE + 0UL);
+            run->prot = PVI_RW;
+            return 0;
+        }
+        at = next;
     }
 
-    for ( ; at < max_page; at++ )
-        if ( mfn_valid(_mfn(at)) && page_get_owner(mfn_to_page(_mfn(at))) == d )
-            break;
-    for ( end = at; end < max_page && end - at < FRAMES_AT_ONCE; end++ )
-        if ( !mfn_valid(_mfn(end)) || page_get_owner(mfn_to_page(_mfn(end))) != d )
-            break;
+    return -PVI_ENOENT;
+}
+
+static bool is_own(const struct domain *d, unsigned long mfn)
+{
+    return mfn_valid(_mfn(mfn)) && page_get_owner(mfn_to_page(_mfn(mfn))) == d;
+}
+
+/* The first run of a PV guest's own RAM, by machine frame. */
+static int identity_pv(const struct domain *d, unsigned long at,
+                       struct pvi_identity_run *run)
+{
+    unsigned long end;
+
+    for ( ; at < max_page && !is_own(d, at); at++ )
+        ;
+    for ( end = at; end < max_page && end - at < FRAMES_AT_ONCE &&
+                    is_own(d, end); end++ )
+        ;
     if ( end == at )
         return -PVI_ENOENT;
     run->first.f = at;
@@ -219,6 +240,15 @@ int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *hdom,
     run->prot = PVI_RW;
 
     return 0;
+}
+
+int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *hdom,
+                           pvi_gfn from, struct pvi_identity_run *run)
+{
+    struct domain *d = shim_d(hdom);
+
+    return is_pv_domain(d) ? identity_pv(d, from.f, run)
+                           : identity_hvm(d, from.f, run);
 }
 
 /* --- the caller's memory -------------------------------------------------- */
