@@ -136,6 +136,7 @@ struct rec_binding {
     uint32_t nr_rids;    /* requester ids that translate through it now */
     uint32_t nr_leaving; /* dues of device entries that name it */
     uint16_t did;
+    bool forgotten; /* no requester is left, and the unit has forgotten all of the id after the last one's entry */
     bool nested; /* entries have a guest's own tables first: no invalidation of pages here helps */
 };
 

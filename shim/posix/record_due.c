@@ -57,6 +57,7 @@ struct rec_binding *rec_bind(struct pvi_host *h, struct rec_unit *ru, uint16_t d
         ru->by_did[did] = b;
     }
     b->nr_rids++;
+    b->forgotten = false;
     rec_table_sync(h, t);
     return b;
 }
@@ -422,6 +423,7 @@ static void complete_binding(struct pvi_host *h, struct rec_binding *b)
     while (b->nr_dues != 0 && all_forgotten(b, final)) {
         due_drop(h, b, 0);
     }
+    b->forgotten = b->forgotten || all_forgotten(b, final);
     if (b->nr_dues != before) {
         rec_table_settle(h, b->table);
         rec_binding_settle(h, b);
@@ -443,6 +445,11 @@ static void complete_devices(struct pvi_host *h, struct rec_unit *ru)
         h->rec->outstanding--;
         if (b) {
             b->nr_leaving--;
+            /* Another thread may have waited for the id first: what has changed in the table since is forgotten, too. */
+            while (b->forgotten && b->nr_leaving == 0 && b->nr_dues != 0) {
+                due_drop(h, b, 0);
+            }
+            rec_table_settle(h, b->table);
             rec_binding_settle(h, b);
         }
     }

@@ -246,7 +246,8 @@ static unsigned some_nested_ctx(void)
 static void some_flush(void)
 {
     uint64_t whole = below(3), nr = whole == 0 ? 0 : one_in(4) ? rnd_next(&rnd) >> below(64) : 1 + below(600);
-    struct pvi_op *op = fx_flush_nested(&fx, some_nested_ctx(), one_in(2) ? 0 : (uint32_t)below(12), nr != 0 ? rnd_next(&rnd) >> (13 + below(51)) : 0, nr);
+    uint64_t first = nr != 0 ? rnd_next(&rnd) >> (13 + below(51)) : 0;
+    struct pvi_op *op = fx_flush_nested(&fx, some_nested_ctx(), one_in(2) ? 0 : (uint32_t)below(12), first, nr);
 
     if (whole == 2 && one_in(2)) {
         memset(&op->u, 0, sizeof(op->u));

@@ -31,8 +31,8 @@ static bool given_back(uint64_t root)
 }
 
 /*
- * `parent` (0: the default one) with a mapping, `child` nested on it, device 1 there, on a unit of its own that then fails. The order of their
- * numbers is the order in which a domain that ends takes them down.
+ * `parent` (0: the default one) with a mapping, `child` nested on it, device 1 there, on a unit of its own that then fails. The order of
+ * their numbers is the order in which a domain that ends takes them down.
  */
 static void family(bool child_first, bool default_parent, unsigned *parent, unsigned *child)
 {
@@ -62,8 +62,8 @@ static void fail_unit(enum failure how)
 }
 
 /*
- * The device is taken out of the nested context, and its unit does not forget: the nested context is lost, and with it its parent's root, whether the guest
- * frees them or the domain ends, whichever comes first.
+ * The device is taken out of the nested context, and its unit does not forget: the nested context is lost, and with it its parent's root,
+ * whether the guest frees them or the domain ends, whichever comes first.
  */
 static void roots_stay(void **state)
 {

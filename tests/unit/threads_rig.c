@@ -66,7 +66,7 @@ uint64_t threads_pa(uint64_t gfn)
     return gfn - TH_GFN_ANY < TH_NR_ANY ? PA_ANY + ((gfn - TH_GFN_ANY) << 12) : PA_PV + (gfn << 12);
 }
 
-static int run(struct threads_rig *r, struct pvi_op *op)
+int threads_run(struct threads_rig *r, struct pvi_op *op)
 {
     struct pvi_batch batch = {.ops = op, .nr = 1};
 
@@ -84,7 +84,7 @@ int threads_map(struct threads_rig *r, unsigned ctx, uint64_t dfn, uint64_t gfn,
                         .ctx = (uint16_t)ctx,
                         .flags = PVI_RW,
                         .u.map = {.dfn = {dfn}, .gfn = {gfn}, .nr = nr}};
-    int rc = run(r, &op);
+    int rc = threads_run(r, &op);
 
     if (done) {
         *done = op.done;
@@ -96,7 +96,7 @@ int threads_unmap(struct threads_rig *r, unsigned ctx, uint64_t dfn, uint64_t nr
 {
     struct pvi_op op = {
         .code = PVI_OP_UNMAP, .ctx = (uint16_t)ctx, .u.unmap = {.dfn = {dfn}, .nr = nr}};
-    int rc = run(r, &op);
+    int rc = threads_run(r, &op);
 
     if (done) {
         *done = op.done;
@@ -107,7 +107,7 @@ int threads_unmap(struct threads_rig *r, unsigned ctx, uint64_t dfn, uint64_t nr
 int threads_lookup(struct threads_rig *r, unsigned ctx, uint64_t dfn, uint64_t *gfn)
 {
     struct pvi_op op = {.code = PVI_OP_LOOKUP, .ctx = (uint16_t)ctx, .u.lookup = {.dfn = {dfn}}};
-    int rc = run(r, &op);
+    int rc = threads_run(r, &op);
 
     *gfn = op.u.lookup.gfn.f;
     return rc;
@@ -117,17 +117,17 @@ int threads_renew(struct threads_rig *r, unsigned ctx)
 {
     struct pvi_op op = {
         .code = PVI_OP_FREE_CONTEXT, .ctx = (uint16_t)ctx, .flags = PVI_FREE_REATTACH};
-    int rc = run(r, &op);
+    int rc = threads_run(r, &op);
 
     if (rc == 0) {
         op = (struct pvi_op){.code = PVI_OP_ALLOC_CONTEXT};
-        rc = run(r, &op);
+        rc = threads_run(r, &op);
     }
     if (rc == 0) {
         op = (struct pvi_op){.code = PVI_OP_REATTACH_DEVICE,
                              .ctx = (uint16_t)ctx,
                              .u.reattach = {.sbdf = r->dev[ctx - 1].sbdf}};
-        rc = run(r, &op);
+        rc = threads_run(r, &op);
     }
     return rc;
 }
@@ -161,6 +161,8 @@ static void make_unit(struct threads_rig *r)
     caps->np_cache = r->cfg.np_cache;
     caps->coherent = r->cfg.coherent;
     caps->page_selective = true;
+    caps->guest_levels = r->cfg.nested ? 1u << 4 : 0;
+    caps->pasid_bits = r->cfg.nested ? 8 : 0;
     assert_int_equal(pvi_posix_add_null(r->host, &r->unit), 0);
     assert_int_equal(pvi_system_add_unit(&r->system, &r->unit.unit), 0);
 }
@@ -168,10 +170,10 @@ static void make_unit(struct threads_rig *r)
 static void make_contexts(struct threads_rig *r)
 {
     struct pvi_op op = {.code = PVI_OP_INIT,
-                        .u.init = {.nr_contexts = 2, .nr_pages = r->cfg.pages}};
+                        .u.init = {.nr_contexts = r->cfg.nested ? 6 : 2, .nr_pages = r->cfg.pages}};
     unsigned i;
 
-    assert_int_equal(run(r, &op), 0);
+    assert_int_equal(threads_run(r, &op), 0);
     for (i = 0; i < 2; i++) {
         struct pvi_device *dev = &r->dev[i];
 
@@ -181,12 +183,12 @@ static void make_contexts(struct threads_rig *r)
         dev->nr_rids = 1;
         assert_int_equal(pvi_device_add(&r->guest, dev), 0);
         op = (struct pvi_op){.code = PVI_OP_ALLOC_CONTEXT};
-        assert_int_equal(run(r, &op), 0);
+        assert_int_equal(threads_run(r, &op), 0);
         assert_int_equal(op.ctx, i + 1);
         op = (struct pvi_op){.code = PVI_OP_REATTACH_DEVICE,
                              .ctx = (uint16_t)(i + 1),
                              .u.reattach = {.sbdf = dev->sbdf}};
-        assert_int_equal(run(r, &op), 0);
+        assert_int_equal(threads_run(r, &op), 0);
     }
 }
 
@@ -194,7 +196,7 @@ void threads_up(struct threads_rig *r, const struct threads_cfg *cfg)
 {
     struct pvi_posix_cfg memory = {.pa = 0x100000000ull, .size = 8 << 20};
     struct pvi_domain_cfg domain = {
-        .max_contexts = 2, .max_pages = cfg->pages + 8, .trim = cfg->trim};
+        .max_contexts = 6, .max_pages = cfg->pages + 8, .trim = cfg->trim};
 
     memset(r, 0, sizeof(*r));
     r->cfg = *cfg;
@@ -204,6 +206,8 @@ void threads_up(struct threads_rig *r, const struct threads_cfg *cfg)
     make_unit(r);
     domain.hdom = r->owner;
     domain.system = &r->system;
+    domain.nested = cfg->nested;
+    domain.max_pasids = cfg->nested ? 8 : 0;
     assert_int_equal(pvi_domain_init(&r->guest, r->host, &domain), 0);
     assert_int_equal(pvi_domain_start(&r->guest), 0);
     make_contexts(r);
@@ -218,7 +222,7 @@ void threads_down(struct threads_rig *r)
         struct pvi_op op = {
             .code = PVI_OP_FREE_CONTEXT, .ctx = (uint16_t)(i + 1), .flags = PVI_FREE_REATTACH};
 
-        assert_int_equal(run(r, &op), 0);
+        assert_int_equal(threads_run(r, &op), 0);
     }
     assert_true(pvi_posix_hdom_balanced(r->owner));
     for (i = 0; i < 2; i++) {

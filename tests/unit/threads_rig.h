@@ -37,6 +37,7 @@ struct threads_cfg {
     unsigned levels;
     uint64_t sizes;
     bool trim, np_cache, coherent;
+    bool nested; /* units and domain have nested contexts, four of them beside the two, and PASIDs */
     uint32_t pages;
 };
 
@@ -57,6 +58,8 @@ void threads_up(struct threads_rig *r, const struct threads_cfg *cfg);
 /* Frees both contexts, ends the guest: every frame and page must be back. */
 void threads_down(struct threads_rig *r);
 
+/* Any operation of the guest's own, run to its end; returns its status. */
+int threads_run(struct threads_rig *r, struct pvi_op *op);
 /* One operation, run to its end; returns its status, *done (may be NULL) its progress in pages. */
 int threads_map(struct threads_rig *r, unsigned ctx, uint64_t dfn, uint64_t gfn, uint64_t nr,
                 uint64_t *done);
