@@ -193,7 +193,7 @@ static const char *judge_pasid(struct orc *o, const struct pvi_op *op, const str
 
 const char *orc_judge_nested(struct orc *o, const struct pvi_op *op, const struct pvi_op *got, unsigned tolerate)
 {
-    if (got->done != 0) {
+    if (got->done != 0 && op->code != PVI_OP_ALLOC_NESTED) { /* there it is a token */
         return "done, of an operation that counts nothing";
     }
     if (op->code == PVI_OP_ALLOC_NESTED) {
