@@ -3,6 +3,7 @@
 #ifndef DOM0_H
 #define DOM0_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,8 @@ void xen_start(void *info);
 void xen_exit(unsigned failed) __attribute__((noreturn));
 /* %s %d %u %x %llx; a line at most. */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same into `to`, without an end; @return how much. */
+unsigned format_text(char *to, unsigned room, const char *format, va_list args);
 /* The frame, as devices and hypercalls name it, of a page of this program, or of memory that it was given. */
 uint64_t frame_of(const void *page);
 /* Memory beyond this program: `nr` pages from page number `at` on, as numbers for frame_at(). */

@@ -2,10 +2,6 @@
 /* The report: one line for each test, the plan at the end. */
 #include "dom0.h"
 
-#include <stdarg.h>
-
-unsigned format_text(char *to, unsigned room, const char *format, va_list args);
-
 static unsigned done, bad;
 
 static void report(bool good, const char *what, va_list args)

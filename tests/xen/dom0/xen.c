@@ -2,8 +2,6 @@
 /* Hypercalls, console, memory and exit of the test dom0. Numbers: Xen's public headers. */
 #include "dom0.h"
 
-#include <stdarg.h>
-
 #define XEN_UPDATE_VA_MAPPING 14
 #define XEN_CONSOLE_IO 18
 #define XEN_SCHED_OP 29
