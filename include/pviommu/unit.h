@@ -119,6 +119,8 @@ struct pvi_fault {
     uint16_t rid;
     uint16_t code;    /**< VT-d: fault reason; AMD-Vi: event code << 12 | flags */
     uint16_t did;     /**< AMD-Vi: domain id; VT-d: 0 */
+    bool has_pasid;   /**< the request had a PASID */
+    uint32_t pasid;   /**< which; AMD-Vi: as far as the event tells */
     bool write;
     bool translation; /**< a DMA translation fault (else an error of the unit or its rings) */
 };

@@ -112,6 +112,8 @@
 #define VTD_FRCD_FI      ((uint64_t)0xfffffffffffff000)     /* hwspec 5.1, low 63:12 */
 #define VTD_FRCD_SID(hi) ((uint16_t)((hi)&0xffffu))         /* hwspec 5.1, high 15:0 */
 #define VTD_FRCD_T2      VTD_BIT(28)                        /* hwspec 5.1 */
+#define VTD_FRCD_PP      VTD_BIT(31)                        /* hwspec 5.1 */
+#define VTD_FRCD_PV(hi)  ((uint32_t)((hi) >> 40) & 0xfffffu) /* hwspec 5.1, high 59:40 */
 #define VTD_FRCD_FR(hi)  ((uint16_t)(((hi) >> 32) & 0xffu)) /* hwspec 5.1, high 39:32 */
 #define VTD_FRCD_T1      VTD_BIT(62)                        /* hwspec 5.1 */
 #define VTD_FRCD_F       VTD_BIT(63)                        /* hwspec 5.1, RW1C */
