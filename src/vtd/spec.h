@@ -100,10 +100,11 @@
 #define VTD_PMEN_EPM VTD_BIT32(31) /* hwspec 1.9 */
 #define VTD_PMEN_PRS VTD_BIT32(0)  /* hwspec 1.9, RO */
 
-/* Invalidation queue (hwspec 1.10): IQA = base | width | size, both zero here: 128 bits, 4 KiB */
-#define VTD_QUEUE_SLOTS    256u /* hwspec 1.10: 2^(QS+8) */
-#define VTD_QUEUE_SLOT_LG2 4u   /* hwspec 1.10: IQH, IQT are byte offsets, 18:4 */
-#define VTD_IQH_SLOT(iqh)  ((unsigned)((iqh) >> 4) & 0x7fffu) /* hwspec 1.10, 18:4 */
+/* Invalidation queue (hwspec 1.10): IQA = base | width | size; the size is zero here: 4 KiB */
+#define VTD_QUEUE_LG2      12u  /* hwspec 1.10: bytes, with QS 0 */
+#define VTD_QUEUE_SLOT_LG2 4u   /* hwspec 1.10: 128 bits; 256 with DW */
+#define VTD_IQA_DW         VTD_BIT(11)                   /* hwspec 1.10 */
+#define VTD_IQH_BYTE(iqh)  ((unsigned)(iqh) & 0x7fff0u)  /* hwspec 1.10: byte offset, 18:4 */
 #define VTD_IQERCD_SIDS    ((uint64_t)0xffffffff << 32)       /* hwspec 1.10: ICESID, ITESID */
 #define VTD_IQERCD_IQEI    0xfu                               /* hwspec 1.10, 3:0 */
 
@@ -121,6 +122,9 @@
 #define VTD_FRCD_TOP_F   VTD_BIT32(31) /* hwspec 5.1 */
 #define VTD_FR_IR_FIRST  0x20u         /* hwspec 5.3: interrupt remapping */
 #define VTD_FR_IR_LAST   0x2fu         /* hwspec 5.3 */
+
+/* RTADDR (hwspec 1.5) */
+#define VTD_RTADDR_SCALABLE VTD_BIT(10) /* hwspec 1.5, TTM 11:10 */
 
 /* Root entry (hwspec 2.1) */
 #define VTD_ROOT_P   VTD_BIT(0)                     /* hwspec 2.1 */
