@@ -54,6 +54,7 @@ PVIOMMU_VTD_SRCS += src/vtd/ss.c
 # VT-d: drives a unit; only for a host without a driver of its own.
 PVIOMMU_VTD_UNIT_SRCS :=
 PVIOMMU_VTD_UNIT_SRCS += src/vtd/queue.c
+PVIOMMU_VTD_UNIT_SRCS += src/vtd/scalable.c
 PVIOMMU_VTD_UNIT_SRCS += src/vtd/unit.c
 
 # AMD-Vi: format, entries, commands, events, firmware tables.

@@ -47,6 +47,8 @@ static void descriptors(struct fuzz_input *in)
     inv.rid = (uint16_t)fuzz_le(in, 2);
     inv.did = (uint16_t)fuzz_le(in, 2);
     inv.iova = fuzz_le(in, 8) & ~0xfffull;
+    nr = pvi_vtd_sm_encode_inv(cap, &inv, d);
+    need(nr <= PVI_VTD_INV_DESCS && (nr == 0) == (inv.kind == PVI_INV_WBUF));
     nr = pvi_vtd_encode_inv(cap, &inv, d);
     need(nr <= PVI_VTD_INV_DESCS && (nr == 0) == (inv.kind == PVI_INV_WBUF));
     for (i = 0; i < nr; i++) {

@@ -3,7 +3,7 @@
  * @file
  * VT-d: table entries of legacy mode (a second-stage table for each requester id) and of scalable
  * mode (PASID tables), invalidation descriptors, fault records, the DMAR table, and a driver for
- * one unit in legacy mode.
+ * one unit in either mode.
  *
  * The encoders, the decoders and the DMAR iterator are pure functions for hosts with a driver of
  * their own. The unit driver wants pvi_host_mmio_*(), pvi_host_page_alloc() and pvi_host_poll().
@@ -150,6 +150,15 @@ PVI_MUST_CHECK int pvi_vtd_pasid_nested(const struct pvi_vtd_sm_caps *caps,
                                         const struct pvi_pt *parent,
                                         const struct pvi_vtd_guest_table *guest, uint16_t did,
                                         struct pvi_vtd_pasid_entry *out);
+/**
+ * The present entry for what a device entry names: a second-stage table, or a guest's own before
+ * it. A directory says which PASID; to->pasid and to->translate are not looked at.
+ * @return 0, or -PVI_EOPNOTSUPP (domain id, levels, root or guest tables that the unit cannot
+ *         take).
+ */
+PVI_MUST_CHECK int pvi_vtd_pasid_of(const struct pvi_vtd_sm_caps *caps,
+                                    const struct pvi_dev_entry *to,
+                                    struct pvi_vtd_pasid_entry *out);
 /** The entry that lets requests pass. @return 0, -PVI_EINVAL (domain id), -PVI_EOPNOTSUPP. */
 PVI_MUST_CHECK int pvi_vtd_pasid_pass(const struct pvi_vtd_sm_caps *caps, uint16_t did,
                                       struct pvi_vtd_pasid_entry *out);
@@ -295,19 +304,22 @@ struct pvi_vtd_desc pvi_vtd_desc_devtlb_pasid(const struct pvi_vtd_devtlb *dev, 
                                               uint64_t iova, unsigned lg2);
 
 /** Descriptors that one struct pvi_inv can need. */
-#define PVI_VTD_INV_DESCS 2u
+#define PVI_VTD_INV_DESCS 3u
 
 /**
- * Descriptors for one invalidation. Whatever the unit cannot do as asked is widened, never
- * narrowed: pages without CAP.PSI, beyond CAP.MAMV or not aligned become the whole domain.
+ * Descriptors for one invalidation in legacy mode. Whatever the unit cannot do as asked is widened,
+ * never narrowed: pages without CAP.PSI, beyond CAP.MAMV or not aligned become the whole domain.
  * @return how many: 0 for PVI_INV_WBUF, which is a register's business (GCMD.WBF). A context-cache
- *         descriptor comes before the IOTLB's, and what follows it must not start before it has
- *         completed: put a fence between.
+ *         descriptor comes before the PASID cache's, that before the IOTLB's, and what follows one
+ *         must not start before it has completed: put a fence between.
  */
 unsigned pvi_vtd_encode_inv(uint64_t cap, const struct pvi_inv *inv,
                             struct pvi_vtd_desc out[PVI_VTD_INV_DESCS]);
-/** Is it a context-cache descriptor? */
-bool pvi_vtd_desc_is_context(const struct pvi_vtd_desc *d);
+/** As pvi_vtd_encode_inv() in scalable mode; pages of a guest widen to all of its PASID. */
+unsigned pvi_vtd_sm_encode_inv(uint64_t cap, const struct pvi_inv *inv,
+                               struct pvi_vtd_desc out[PVI_VTD_INV_DESCS]);
+/** Does it name entries, of the context or PASID cache, so that a fence has to follow? */
+bool pvi_vtd_desc_needs_fence(const struct pvi_vtd_desc *d);
 
 /* Faults (hwspec 5) ---------------------------------------------------------------------------- */
 
@@ -417,6 +429,7 @@ struct pvi_vtd_unit {
     pvi_pa queue;  /**< invalidation queue, one page */
     pvi_pa status; /**< page of the words that wait descriptors write */
     pvi_env_lock lock;
+    struct pvi_vtd_sm_caps sm; /**< with scalable */
     uint32_t seq;      /**< of the last wait descriptor queued */
     uint16_t tail;     /**< slot that comes next */
     uint16_t rung;     /**< tail that the unit knows of */
@@ -424,6 +437,7 @@ struct pvi_vtd_unit {
     uint16_t fault_at; /**< record that comes next */
     bool fault_drain;  /**< records were pending at the last look */
     bool enabled;
+    bool scalable; /**< scalable mode, else legacy mode */
 };
 
 /**
@@ -452,10 +466,15 @@ PVI_MUST_CHECK int pvi_vtd_unit_enable(struct pvi_vtd_unit *u);
 PVI_MUST_CHECK int pvi_vtd_unit_disable(struct pvi_vtd_unit *u);
 /**
  * For pvi_host_dev_switch(): makes rid translate through `to`, by one 128-bit store. No
- * invalidation is sent.
+ * invalidation is sent for the caller. In scalable mode a requester has two PASID directories, and
+ * the one that is not in use is written before the context entry names it: the unit is made to
+ * forget what it once held there, and waited for, unless the directory holds what is wanted. An
+ * entry of a PASID is set only where none is present; what an absent one still holds is scrubbed
+ * then, since the invalidation of its end has completed.
  * @param[out] was_absent no entry was present before.
- * @return 0; on an error nothing changed: -PVI_EOPNOTSUPP (levels, domain id or root that the unit
- *         cannot take), -PVI_ENOMEM (no page for a context table), -PVI_EHW (a broken unit takes
+ * @return 0; on an error no translation changed: -PVI_EOPNOTSUPP (levels, domain id, root, PASID or
+ *         guest tables that the unit cannot take), -PVI_ENOMEM (no page for a context table, a
+ *         directory or a PASID table), -PVI_EHW (a broken unit takes
  *         no new translation, blocking still works; or somebody else has written the entry),
  *         -PVI_ENOTINIT (not enabled).
  */

@@ -59,7 +59,7 @@ int pvi_vtd_context_of(const struct pvi_unit_caps *caps, const struct pvi_dev_en
     struct pvi_vtd_context c;
 
     if (to->translate &&
-        (to->levels >= 8 || (caps->levels_mask >> to->levels & 1u) == 0 || to->did == 0 ||
+        (to->pasid != 0 || to->guest.levels != 0 || to->levels >= 8 || (caps->levels_mask >> to->levels & 1u) == 0 || to->did == 0 ||
          to->did >= caps->nr_dids || (to->root.a & PVI_PAGE_MASK) != 0 ||
          to->root.a >> caps->pa_bits != 0)) {
         return -PVI_EOPNOTSUPP;

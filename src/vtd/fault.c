@@ -23,6 +23,8 @@ bool pvi_vtd_fault_decode(uint64_t lo, uint64_t hi, struct pvi_fault *out)
     out->rid = VTD_FRCD_SID(hi);
     out->code = code;
     out->did = 0;
+    out->has_pasid = (hi & VTD_FRCD_PP) != 0;
+    out->pasid = out->has_pasid ? VTD_FRCD_PV(hi) : 0; /* else the field means nothing */
     /*
      * {T1, T2}: 00 write, 01 page request, 10 read, 11 atomic operation, which needs write access
      * too.

@@ -141,25 +141,39 @@ struct pvi_vtd_desc pvi_vtd_desc_devtlb_pasid(const struct pvi_vtd_devtlb *dev, 
     return desc(w0, lg2 > PVI_PAGE_LG2 ? w1 | VTD_PDEVTLB_S : w1);
 }
 
-bool pvi_vtd_desc_is_context(const struct pvi_vtd_desc *d)
+bool pvi_vtd_desc_needs_fence(const struct pvi_vtd_desc *d)
 {
-    return (d->w[0] & VTD_DESC_TYPE) == VTD_DESC_CONTEXT;
+    uint64_t type = d->w[0] & VTD_DESC_TYPE;
+
+    return type == VTD_DESC_CONTEXT || type == VTD_DESC_PASID;
 }
 
-/* Pages, or the domain where the unit cannot name exactly these pages. */
+/*
+ * Can the unit name exactly these pages? What AM means for an address that is not aligned to it is
+ * not certain (hwspec 13 item 9).
+ */
+static bool exact(uint64_t cap, const struct pvi_inv *inv)
+{
+    return (cap & VTD_CAP_PSI) && inv->lg2 >= PVI_PAGE_LG2 && inv->lg2 <= 63 &&
+           inv->lg2 - PVI_PAGE_LG2 <= VTD_CAP_MAMV(cap) && !(inv->iova & (VTD_BIT(inv->lg2) - 1));
+}
+
 static struct pvi_vtd_desc encode_pages(uint64_t cap, const struct pvi_inv *inv)
 {
-    unsigned am;
+    if (!exact(cap, inv)) {
+        return pvi_vtd_desc_iotlb_domain(cap, inv->did);
+    }
+    return pvi_vtd_desc_iotlb_pages(cap, inv->did, inv->iova, inv->lg2 - PVI_PAGE_LG2,
+                                    inv->leaf_only);
+}
 
-    if (!(cap & VTD_CAP_PSI) || inv->lg2 < PVI_PAGE_LG2) {
-        return pvi_vtd_desc_iotlb_domain(cap, inv->did);
+static struct pvi_vtd_desc encode_guest(uint64_t cap, const struct pvi_inv *inv)
+{
+    if (!exact(cap, inv)) {
+        return pvi_vtd_desc_piotlb_all(inv->did, inv->pasid);
     }
-    am = inv->lg2 - PVI_PAGE_LG2;
-    /* What AM means for an address that is not aligned to it is not certain (hwspec 13 item 9). */
-    if (am > VTD_CAP_MAMV(cap) || inv->lg2 > 63 || inv->iova & (VTD_BIT(inv->lg2) - 1)) {
-        return pvi_vtd_desc_iotlb_domain(cap, inv->did);
-    }
-    return pvi_vtd_desc_iotlb_pages(cap, inv->did, inv->iova, am, inv->leaf_only);
+    return pvi_vtd_desc_piotlb_pages(inv->did, inv->pasid, inv->iova, inv->lg2 - PVI_PAGE_LG2,
+                                     inv->leaf_only);
 }
 
 unsigned pvi_vtd_encode_inv(uint64_t cap, const struct pvi_inv *inv,
@@ -189,5 +203,56 @@ unsigned pvi_vtd_encode_inv(uint64_t cap, const struct pvi_inv *inv,
         out[0] = pvi_vtd_desc_context_global();
         out[1] = pvi_vtd_desc_iotlb_global(cap);
         return 2;
+    }
+}
+
+/*
+ * A context entry leads to PASID entries of any id, so with it goes all that the PASID cache holds:
+ * moves are rare. In caching mode what met an absent entry was cached under id 0 (hwspec 4.2).
+ */
+static unsigned encode_sm_device(uint64_t cap, const struct pvi_inv *inv, struct pvi_vtd_desc *out)
+{
+    out[0] = pvi_vtd_desc_context_device(inv->was_absent ? 0 : inv->did, inv->rid);
+    out[1] = pvi_vtd_desc_pasid_global();
+    if (!inv->was_absent || !(cap & VTD_CAP_CM)) {
+        return 2;
+    }
+    out[2] = pvi_vtd_desc_iotlb_domain(cap, 0);
+    return 3;
+}
+
+/* As above; what the entry's own id still tags is of a time before it had that id. */
+static unsigned encode_sm_pasid(uint64_t cap, const struct pvi_inv *inv, struct pvi_vtd_desc *out)
+{
+    out[0] = pvi_vtd_desc_pasid_one(inv->did, inv->pasid);
+    if (!inv->was_absent || !(cap & VTD_CAP_CM)) {
+        return 1;
+    }
+    out[1] = pvi_vtd_desc_pasid_one(0, inv->pasid);
+    out[2] = pvi_vtd_desc_piotlb_all(inv->did, inv->pasid);
+    return 3;
+}
+
+unsigned pvi_vtd_sm_encode_inv(uint64_t cap, const struct pvi_inv *inv,
+                               struct pvi_vtd_desc out[PVI_VTD_INV_DESCS])
+{
+    switch (inv->kind) {
+    case PVI_INV_PAGES:
+    case PVI_INV_DOMAIN:
+    case PVI_INV_WBUF:
+        return pvi_vtd_encode_inv(cap, inv, out);
+    case PVI_INV_GUEST:
+        out[0] = encode_guest(cap, inv);
+        return 1;
+    case PVI_INV_DEVICE:
+        return encode_sm_device(cap, inv, out);
+    case PVI_INV_PASID:
+        return encode_sm_pasid(cap, inv, out);
+    default:
+        /* In this order, for the reason given above. */
+        out[0] = pvi_vtd_desc_context_global();
+        out[1] = pvi_vtd_desc_pasid_global();
+        out[2] = pvi_vtd_desc_iotlb_global(cap);
+        return 3;
     }
 }

@@ -3,7 +3,7 @@
  * Scalable mode: PASID entries and context entries made from the tables that they name, the PASID
  * directory, and how entries come and go. VT-d 6.2.3.1, 6.5.3.3; hwspec 2.1, 2.3 to 2.5, 4.3.
  */
-#include <pviommu/vtd.h>
+#include "scalable.h"
 
 #include "spec.h"
 
@@ -96,17 +96,44 @@ static uint64_t did_word(const struct pvi_vtd_sm_caps *caps, uint16_t did)
     return did | (caps->walk_snoop ? VTD_PTE_PWSNP : 0);
 }
 
+static void second_stage_words(const struct pvi_vtd_sm_caps *caps, pvi_pa root, unsigned levels,
+                               uint16_t did, struct pvi_vtd_pasid_entry *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->w[0] = root.a | width_code(levels) | VTD_PTE_P;
+    out->w[1] = did_word(caps, did);
+}
+
 static int second_stage(const struct pvi_vtd_sm_caps *caps, const struct pvi_pt *pt, uint16_t did,
                         struct pvi_vtd_pasid_entry *out)
 {
-    memset(out, 0, sizeof(*out));
+    second_stage_words(caps, pt->root->pa, pt->cfg.levels, did, out);
     if (!table_fits(caps, pt, caps->ss_levels, caps->ss_sizes) || (pt->cfg.dirty && !caps->dirty)) {
         return -PVI_EOPNOTSUPP;
     }
-    out->w[0] = pt->root->pa.a | width_code(pt->cfg.levels) | VTD_PTE_P;
     out->w[0] |= pt->cfg.dirty ? VTD_PTE_SSADE : 0;
-    out->w[1] = did_word(caps, did) | (pt->cfg.snoop ? VTD_PTE_PGSNP : 0);
+    out->w[1] |= pt->cfg.snoop ? VTD_PTE_PGSNP : 0;
     return 0;
+}
+
+static bool guest_fits(const struct pvi_vtd_sm_caps *caps, const struct pvi_vtd_guest_table *guest)
+{
+    return caps->nested && guest->levels < 8 && (caps->fs_levels >> guest->levels & 1u) != 0 &&
+           (!guest->supervisor || caps->supervisor);
+}
+
+/* Address bits of w2 above the host's width are reserved, whatever the parent reaches. */
+static bool guest_in_reach(const struct pvi_vtd_sm_caps *caps, uint64_t root, unsigned bits)
+{
+    return (bits > 63 || root >> bits == 0) && root >> caps->pa_bits == 0;
+}
+
+static void guest_words(const struct pvi_vtd_guest_table *guest, struct pvi_vtd_pasid_entry *out)
+{
+    out->w[0] |= VTD_PTE_PGTT_NEST;
+    out->w[2] = guest->root | (guest->levels == 5 ? VTD_PTE_FSPM_5LEVEL : 0);
+    out->w[2] |= guest->supervisor ? VTD_PTE_SRE : 0;
+    out->w[2] |= guest->write_protect ? VTD_PTE_WPE : 0;
 }
 
 static int first_stage(const struct pvi_vtd_sm_caps *caps, const struct pvi_pt *pt, uint16_t did,
@@ -150,21 +177,44 @@ int pvi_vtd_pasid_nested(const struct pvi_vtd_sm_caps *caps, const struct pvi_pt
     if (!did_ok(caps, did) || (guest->root & PVI_PAGE_MASK) != 0) {
         return -PVI_EINVAL;
     }
-    if (!caps->nested || parent->cfg.ops != &pvi_vtd_ss_ops || guest->levels >= 8 ||
-        (caps->fs_levels >> guest->levels & 1u) == 0 || (guest->supervisor && !caps->supervisor) ||
+    if (!guest_fits(caps, guest) || parent->cfg.ops != &pvi_vtd_ss_ops ||
         (caps->parent_rw && !parent->cfg.no_read_only)) {
         return -PVI_EOPNOTSUPP;
     }
-    /* Address bits of w2 above the host's width are reserved, whatever the parent reaches. */
-    if (guest->root >> parent->cfg.iova_bits != 0 || guest->root >> caps->pa_bits != 0) {
+    if (!guest_in_reach(caps, guest->root, parent->cfg.iova_bits)) {
         return -PVI_ERANGE;
     }
     rc = second_stage(caps, parent, did, out);
-    out->w[0] |= VTD_PTE_PGTT_NEST;
-    out->w[2] = guest->root | (guest->levels == 5 ? VTD_PTE_FSPM_5LEVEL : 0);
-    out->w[2] |= guest->supervisor ? VTD_PTE_SRE : 0;
-    out->w[2] |= guest->write_protect ? VTD_PTE_WPE : 0;
+    guest_words(guest, out);
     return rc;
+}
+
+int pvi_vtd_pasid_of(const struct pvi_vtd_sm_caps *caps, const struct pvi_dev_entry *to,
+                     struct pvi_vtd_pasid_entry *out)
+{
+    struct pvi_vtd_guest_table guest = {
+        .root = to->guest.root,
+        .levels = to->guest.levels,
+        .supervisor = (to->guest.flags & PVI_GUEST_SUPERVISOR) != 0,
+        .write_protect = (to->guest.flags & PVI_GUEST_WRITE_PROTECT) != 0};
+
+    if (!caps->second_stage || !did_ok(caps, to->did) || to->levels >= 8 ||
+        (caps->ss_levels >> to->levels & 1u) == 0 || (to->root.a & PVI_PAGE_MASK) != 0 ||
+        to->root.a >> caps->pa_bits != 0) {
+        return -PVI_EOPNOTSUPP;
+    }
+    second_stage_words(caps, to->root, to->levels, to->did, out);
+    if (to->guest.levels == 0) {
+        out->w[0] |= VTD_PTE_PGTT_SS;
+        return 0;
+    }
+    if (!guest_fits(caps, &guest) || to->guest.depth != 0 || (guest.root & PVI_PAGE_MASK) != 0 ||
+        (to->guest.flags & ~(PVI_GUEST_SUPERVISOR | PVI_GUEST_WRITE_PROTECT)) != 0 ||
+        !guest_in_reach(caps, guest.root, PVI_PAGE_LG2 + 9u * to->levels)) {
+        return -PVI_EOPNOTSUPP;
+    }
+    guest_words(&guest, out);
+    return 0;
 }
 
 int pvi_vtd_pasid_pass(const struct pvi_vtd_sm_caps *caps, uint16_t did,
@@ -332,8 +382,14 @@ int pvi_vtd_pasid_dir_add(struct pvi_host *h, const struct pvi_vtd_pasid_dir *di
     }
     /* 64 absent entries, written back, before the directory shows them (R2). */
     page_clear(h, dir->coherent, page);
-    dir_write(h, dir, pasid >> VTD_PASID_TABLE_LG2, (page.a & VTD_PDE_TABLE) | VTD_PDE_P);
+    pvi_vtd_pasid_dir_link(h, dir, pasid, page);
     return 0;
+}
+
+void pvi_vtd_pasid_dir_link(struct pvi_host *h, const struct pvi_vtd_pasid_dir *dir, uint32_t pasid,
+                            pvi_pa page)
+{
+    dir_write(h, dir, pasid >> VTD_PASID_TABLE_LG2, (page.a & VTD_PDE_TABLE) | VTD_PDE_P);
 }
 
 bool pvi_vtd_pasid_dir_take(struct pvi_host *h, const struct pvi_vtd_pasid_dir *dir, uint32_t *at,

@@ -104,28 +104,45 @@ static int flush_write_buffer(struct pvi_vtd_unit *u)
     return rc ? pvi_vtd_fail(u) : 0;
 }
 
+/* Slots of 128 bits, or of 256 in scalable mode, whose upper half nobody ever writes (hwspec 1.10). */
+static unsigned slot_lg2(const struct pvi_vtd_unit *u)
+{
+    return VTD_QUEUE_SLOT_LG2 + u->scalable;
+}
+
+static unsigned nr_slots(const struct pvi_vtd_unit *u)
+{
+    return 1u << (VTD_QUEUE_LG2 - slot_lg2(u));
+}
+
+static struct pvi_vtd_desc *slot_at(const struct pvi_vtd_unit *u, struct pvi_vtd_desc *slots,
+                                    unsigned n)
+{
+    return &slots[n << u->scalable];
+}
+
 /* Slots that can be filled. One stays free: a full ring would look like an empty one. */
 static unsigned room(const struct pvi_vtd_unit *u)
 {
-    return ((unsigned)u->head - u->tail - 1u) & (VTD_QUEUE_SLOTS - 1);
+    return ((unsigned)u->head - u->tail - 1u) & (nr_slots(u) - 1);
 }
 
 /* Shows the unit what was put. The lock is held. */
 static void ring(struct pvi_vtd_unit *u, struct pvi_vtd_desc *slots)
 {
-    unsigned first = u->rung, end = u->tail < u->rung ? VTD_QUEUE_SLOTS : u->tail;
+    unsigned first = u->rung, end = u->tail < u->rung ? nr_slots(u) : u->tail;
 
     if (u->rung == u->tail) {
         return;
     }
-    if (!u->unit.caps.coherent) {
-        pvi_env_writeback(u->unit.host, &slots[first], (end - first) * sizeof(*slots));
+    if (!vtd_snoops(u)) {
+        pvi_env_writeback(u->unit.host, slot_at(u, slots, first), (end - first) << slot_lg2(u));
         if (end != u->tail && u->tail != 0) {
-            pvi_env_writeback(u->unit.host, slots, u->tail * sizeof(*slots));
+            pvi_env_writeback(u->unit.host, slots, (unsigned)u->tail << slot_lg2(u));
         }
     }
     pvi_env_mb();
-    vtd_write64(u, VTD_REG_IQT, (uint64_t)u->tail << VTD_QUEUE_SLOT_LG2);
+    vtd_write64(u, VTD_REG_IQT, (uint64_t)u->tail << slot_lg2(u));
     u->rung = u->tail;
 }
 
@@ -141,8 +158,8 @@ static int make_room(struct pvi_vtd_unit *u, struct pvi_vtd_desc *slots, unsigne
     bool go = true;
 
     while (room(u) < nr) {
-        head = VTD_IQH_SLOT(vtd_read64(u, VTD_REG_IQH));
-        if (!go || head >= VTD_QUEUE_SLOTS) {
+        head = VTD_IQH_BYTE(vtd_read64(u, VTD_REG_IQH)) >> slot_lg2(u);
+        if (!go || head >= nr_slots(u)) {
             return pvi_vtd_fail(u);
         }
         if (check_queue(u)) {
@@ -162,16 +179,16 @@ static int make_room(struct pvi_vtd_unit *u, struct pvi_vtd_desc *slots, unsigne
 
 static void put(struct pvi_vtd_unit *u, struct pvi_vtd_desc *slots, const struct pvi_vtd_desc *d)
 {
-    struct pvi_vtd_desc *slot = &slots[u->tail];
+    struct pvi_vtd_desc *slot = slot_at(u, slots, u->tail);
 
     pvi_env_write64(u->unit.host, &slot->w[0], d->w[0]);
     pvi_env_write64(u->unit.host, &slot->w[1], d->w[1]);
-    u->tail = (uint16_t)((u->tail + 1u) & (VTD_QUEUE_SLOTS - 1));
+    u->tail = (uint16_t)((u->tail + 1u) & (nr_slots(u) - 1));
 }
 
 /*
  * The unit may work on several descriptors at once, and an IOTLB invalidation that overtakes the
- * context cache's would leave room for a fill through the old context entry (hwspec 4.2, recalled,
+ * context or PASID cache's would leave room for a fill through the old entry (hwspec 4.2, recalled,
  * unconfirmed). The fence writes a word that nobody reads, because emulated units refuse a wait
  * descriptor that tells nobody.
  */
@@ -193,12 +210,12 @@ static int submit_one(struct pvi_vtd_unit *u, struct pvi_vtd_desc *slots, const 
     if (inv->kind == PVI_INV_WBUF) {
         return u->unit.caps.write_buffer ? flush_write_buffer(u) : 0;
     }
-    nr = pvi_vtd_encode_inv(u->cap, inv, d);
+    nr = u->scalable ? pvi_vtd_sm_encode_inv(u->cap, inv, d) : pvi_vtd_encode_inv(u->cap, inv, d);
     /* Each may want a fence behind it. */
     rc = make_room(u, slots, 2 * nr);
     for (i = 0; i < nr && !rc; i++) {
         put(u, slots, &d[i]);
-        if (pvi_vtd_desc_is_context(&d[i])) {
+        if (pvi_vtd_desc_needs_fence(&d[i])) {
             put_fence(u, slots);
         }
     }
@@ -286,7 +303,7 @@ int pvi_vtd_queue_off(const struct pvi_vtd_unit *u)
     if (!(vtd_read32(u, VTD_REG_GSTS) & VTD_GCMD_QIE)) {
         return 0;
     }
-    while (VTD_IQH_SLOT(vtd_read64(u, VTD_REG_IQH)) != VTD_IQH_SLOT(vtd_read64(u, VTD_REG_IQT)) &&
+    while (VTD_IQH_BYTE(vtd_read64(u, VTD_REG_IQH)) != VTD_IQH_BYTE(vtd_read64(u, VTD_REG_IQT)) &&
            !(vtd_read32(u, VTD_REG_FSTS) & VTD_FSTS_QUEUE) && pvi_host_poll(u->unit.host, turns)) {
         turns++;
     }
@@ -306,6 +323,6 @@ int pvi_vtd_queue_on(struct pvi_vtd_unit *u)
     vtd_write32(u, VTD_REG_FSTS, VTD_FSTS_QUEUE);
     pvi_env_mb();
     vtd_write64(u, VTD_REG_IQT, 0);
-    vtd_write64(u, VTD_REG_IQA, u->queue.a);
+    vtd_write64(u, VTD_REG_IQA, u->queue.a | (u->scalable ? VTD_IQA_DW : 0));
     return pvi_vtd_command(u, VTD_GCMD_QIE, true, true);
 }

@@ -42,6 +42,12 @@ static inline void vtd_unlock(struct pvi_vtd_unit *u)
     pvi_env_release(u->unit.host, &u->lock);
 }
 
+/* Does the unit snoop where it reads contexts, PASID entries and the queue (hwspec 9.2)? */
+static inline bool vtd_snoops(const struct pvi_vtd_unit *u)
+{
+    return (u->ecap & VTD_ECAP_C) != 0;
+}
+
 /*
  * Marks the unit broken and tells why, once. The lock is held, or nobody else uses the unit.
  * @return -PVI_EHW.

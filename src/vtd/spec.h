@@ -100,10 +100,11 @@
 #define VTD_PMEN_EPM VTD_BIT32(31) /* hwspec 1.9 */
 #define VTD_PMEN_PRS VTD_BIT32(0)  /* hwspec 1.9, RO */
 
-/* Invalidation queue (hwspec 1.10): IQA = base | width | size, both zero here: 128 bits, 4 KiB */
-#define VTD_QUEUE_SLOTS    256u /* hwspec 1.10: 2^(QS+8) */
-#define VTD_QUEUE_SLOT_LG2 4u   /* hwspec 1.10: IQH, IQT are byte offsets, 18:4 */
-#define VTD_IQH_SLOT(iqh)  ((unsigned)((iqh) >> 4) & 0x7fffu) /* hwspec 1.10, 18:4 */
+/* Invalidation queue (hwspec 1.10): IQA = base | width | size; the size is zero here: 4 KiB */
+#define VTD_QUEUE_LG2      12u  /* hwspec 1.10: bytes, with QS 0 */
+#define VTD_QUEUE_SLOT_LG2 4u   /* hwspec 1.10: 128 bits; 256 with DW */
+#define VTD_IQA_DW         VTD_BIT(11)                   /* hwspec 1.10 */
+#define VTD_IQH_BYTE(iqh)  ((unsigned)(iqh) & 0x7fff0u)  /* hwspec 1.10: byte offset, 18:4 */
 #define VTD_IQERCD_SIDS    ((uint64_t)0xffffffff << 32)       /* hwspec 1.10: ICESID, ITESID */
 #define VTD_IQERCD_IQEI    0xfu                               /* hwspec 1.10, 3:0 */
 
@@ -112,6 +113,8 @@
 #define VTD_FRCD_FI      ((uint64_t)0xfffffffffffff000)     /* hwspec 5.1, low 63:12 */
 #define VTD_FRCD_SID(hi) ((uint16_t)((hi)&0xffffu))         /* hwspec 5.1, high 15:0 */
 #define VTD_FRCD_T2      VTD_BIT(28)                        /* hwspec 5.1 */
+#define VTD_FRCD_PP      VTD_BIT(31)                        /* hwspec 5.1 */
+#define VTD_FRCD_PV(hi)  ((uint32_t)((hi) >> 40) & 0xfffffu) /* hwspec 5.1, high 59:40 */
 #define VTD_FRCD_FR(hi)  ((uint16_t)(((hi) >> 32) & 0xffu)) /* hwspec 5.1, high 39:32 */
 #define VTD_FRCD_T1      VTD_BIT(62)                        /* hwspec 5.1 */
 #define VTD_FRCD_F       VTD_BIT(63)                        /* hwspec 5.1, RW1C */
@@ -119,6 +122,9 @@
 #define VTD_FRCD_TOP_F   VTD_BIT32(31) /* hwspec 5.1 */
 #define VTD_FR_IR_FIRST  0x20u         /* hwspec 5.3: interrupt remapping */
 #define VTD_FR_IR_LAST   0x2fu         /* hwspec 5.3 */
+
+/* RTADDR (hwspec 1.5) */
+#define VTD_RTADDR_SCALABLE VTD_BIT(10) /* hwspec 1.5, TTM 11:10 */
 
 /* Root entry (hwspec 2.1) */
 #define VTD_ROOT_P   VTD_BIT(0)                     /* hwspec 2.1 */

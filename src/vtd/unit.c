@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One VT-d unit in legacy mode, driven by its registers: up and down, requesters, faults, domain
- * ids. Bring-up hwspec 1.11, GCMD 1.4 (VT-d 10.4.4), faults 5.2 (VT-d 7).
+ * One VT-d unit, driven by its registers: up and down, requesters of legacy mode (scalable.c has
+ * those of scalable mode), faults, domain ids. Bring-up hwspec 1.11, GCMD 1.4 (VT-d 10.4.4), faults 5.2 (VT-d 7).
  */
 
 #include "context.h"
 #include "queue.h"
+#include "scalable.h"
 
 int pvi_vtd_unit_init(struct pvi_vtd_unit *u, struct pvi_host *h, const struct pvi_vtd_cfg *cfg)
 {
@@ -20,6 +21,9 @@ int pvi_vtd_unit_init(struct pvi_vtd_unit *u, struct pvi_host *h, const struct p
     u->cap = vtd_read64(u, VTD_REG_CAP);
     u->ecap = vtd_read64(u, VTD_REG_ECAP);
     rc = pvi_vtd_caps(u->cap, u->ecap, cfg->haw_bits, cfg->quirks, &u->unit.caps);
+    if (!rc && cfg->scalable) {
+        rc = pvi_vtd_sm_init(u, cfg);
+    }
     if (rc) {
         return rc;
     }
@@ -42,30 +46,30 @@ int pvi_vtd_unit_wait(struct pvi_vtd_unit *u)
 
 /* Pages ---------------------------------------------------------------------------------------- */
 
-static void page_clear(const struct pvi_vtd_unit *u, pvi_pa pa)
+void pvi_vtd_page_clear(const struct pvi_vtd_unit *u, pvi_pa pa)
 {
     void *page = pvi_env_map(u->unit.host, pa);
 
     memset(page, 0, PVI_PAGE_SIZE);
-    if (!u->unit.caps.coherent) {
+    if (!vtd_snoops(u)) {
         pvi_env_writeback(u->unit.host, page, PVI_PAGE_SIZE);
     }
     pvi_env_unmap(u->unit.host, page);
 }
 
-static int page_get(const struct pvi_vtd_unit *u, pvi_pa *pa)
+int pvi_vtd_page_get(const struct pvi_vtd_unit *u, pvi_pa *pa)
 {
     int rc = pvi_host_page_alloc(u->unit.host, pa);
 
     if (!rc) {
-        page_clear(u, *pa);
+        pvi_vtd_page_clear(u, *pa);
     }
     return rc;
 }
 
-static void page_put(const struct pvi_vtd_unit *u, pvi_pa pa)
+void pvi_vtd_page_put(const struct pvi_vtd_unit *u, pvi_pa pa)
 {
-    page_clear(u, pa);
+    pvi_vtd_page_clear(u, pa);
     pvi_host_page_free(u->unit.host, pa);
 }
 
@@ -76,21 +80,21 @@ static int take_pages(struct pvi_vtd_unit *u)
     if (rc) {
         return rc;
     }
-    rc = page_get(u, &u->root);
+    rc = pvi_vtd_page_get(u, &u->root);
     if (rc) {
         goto no_root;
     }
-    rc = page_get(u, &u->queue);
+    rc = pvi_vtd_page_get(u, &u->queue);
     if (rc) {
         goto no_queue;
     }
-    rc = page_get(u, &u->status);
+    rc = pvi_vtd_page_get(u, &u->status);
     if (!rc) {
         return 0;
     }
-    page_put(u, u->queue);
+    pvi_vtd_page_put(u, u->queue);
 no_queue:
-    page_put(u, u->root);
+    pvi_vtd_page_put(u, u->root);
 no_root:
     pvi_did_fini(u->unit.host, &u->dids);
     return rc;
@@ -106,16 +110,20 @@ static void give_pages(struct pvi_vtd_unit *u, bool reachable)
     struct pvi_vtd_entry e;
     uint64_t lost = 3;
     pvi_pa table;
-    unsigned bus;
+    unsigned i;
 
-    for (bus = 0; bus < 256; bus++) {
-        pvi_vtd_entry_read(&root[bus], &e);
+    for (i = 0; i < 512; i++) {
+        pvi_vtd_entry_read(&root[i / 2], &e);
+        e.lo = i & 1 ? e.hi : e.lo; /* upper half of a bus, which legacy mode leaves zero */
         if (!pvi_vtd_root_decode(&e, &table)) {
             continue;
         }
         lost++;
+        if (u->scalable) {
+            lost += pvi_vtd_sm_give(u, table, reachable);
+        }
         if (!reachable) {
-            page_put(u, table);
+            pvi_vtd_page_put(u, table);
         }
     }
     pvi_env_unmap(u->unit.host, root);
@@ -124,9 +132,9 @@ static void give_pages(struct pvi_vtd_unit *u, bool reachable)
         pvi_host_event(u->unit.host, PVI_EVENT_FLUSH_FAILED, u->unit.index, lost);
         return;
     }
-    page_put(u, u->status);
-    page_put(u, u->queue);
-    page_put(u, u->root);
+    pvi_vtd_page_put(u, u->status);
+    pvi_vtd_page_put(u, u->queue);
+    pvi_vtd_page_put(u, u->root);
 }
 
 /* Up and down ---------------------------------------------------------------------------------- */
@@ -204,7 +212,7 @@ static int bring_up(struct pvi_vtd_unit *u)
     if (u->unit.caps.write_buffer && pvi_vtd_command(u, VTD_GCMD_WBF, true, false)) {
         return -PVI_EHW;
     }
-    vtd_write64(u, VTD_REG_RTADDR, u->root.a);
+    vtd_write64(u, VTD_REG_RTADDR, u->root.a | (u->scalable ? VTD_RTADDR_SCALABLE : 0));
     if (pvi_vtd_command(u, VTD_GCMD_SRTP, true, true)) {
         return -PVI_EHW;
     }
@@ -276,44 +284,68 @@ static bool can_translate(const struct pvi_unit_caps *caps, const struct pvi_dev
 {
     return to->levels < 8 && (caps->levels_mask >> to->levels & 1) && to->did != 0 &&
            to->did < caps->nr_dids && !(to->root.a & PVI_PAGE_MASK) &&
-           !(to->root.a >> caps->pa_bits);
+           !(to->root.a >> caps->pa_bits) && to->guest.levels == 0;
 }
 
-/* The context table of a bus. The lock is held. @return false when there is none. */
-static bool find_table(const struct pvi_vtd_unit *u, unsigned bus, pvi_pa *table)
+/* The half of a root entry that links the context table of rid (hwspec 2.1). */
+static bool upper_half(const struct pvi_vtd_unit *u, uint16_t rid)
+{
+    return u->scalable && (rid & 0xff) > VTD_SMCTX_DEVFN;
+}
+
+static void read_root(const struct pvi_vtd_unit *u, uint16_t rid, struct pvi_vtd_entry *e)
 {
     struct pvi_vtd_entry *root = pvi_env_map(u->unit.host, u->root);
+
+    pvi_vtd_entry_read(&root[rid >> 8], e);
+    pvi_env_unmap(u->unit.host, root);
+}
+
+bool pvi_vtd_find_table(const struct pvi_vtd_unit *u, uint16_t rid, pvi_pa *table)
+{
     struct pvi_vtd_entry e;
 
-    pvi_vtd_entry_read(&root[bus], &e);
-    pvi_env_unmap(u->unit.host, root);
+    read_root(u, rid, &e);
+    e.lo = upper_half(u, rid) ? e.hi : e.lo;
     return pvi_vtd_root_decode(&e, table);
 }
 
-/* Finds or links the context table of a bus. The lock is held, and dropped for the allocation. */
-static int get_table(struct pvi_vtd_unit *u, unsigned bus, pvi_pa *table)
+/* Links a context table: 4 KiB of absent entries, written back, before the root shows them (R2). */
+static bool link_table(const struct pvi_vtd_unit *u, uint16_t rid, pvi_pa table)
 {
-    static const struct pvi_vtd_entry absent = {0, 0};
-    struct pvi_vtd_entry *root, e;
+    struct pvi_vtd_entry *root, old, e, link = pvi_vtd_root_encode(table);
+    bool ok;
+
+    read_root(u, rid, &old);
+    e = old;
+    if (upper_half(u, rid)) {
+        e.hi = link.lo;
+    } else {
+        e.lo = link.lo;
+    }
+    root = pvi_env_map(u->unit.host, u->root);
+    ok = pvi_vtd_entry_switch(u->unit.host, vtd_snoops(u), &root[rid >> 8], &old, &e);
+    pvi_env_unmap(u->unit.host, root);
+    return ok;
+}
+
+int pvi_vtd_get_table(struct pvi_vtd_unit *u, uint16_t rid, pvi_pa *table)
+{
     pvi_pa fresh;
     bool linked = false;
     int rc;
 
-    if (find_table(u, bus, table)) {
+    if (pvi_vtd_find_table(u, rid, table)) {
         return 0;
     }
     vtd_unlock(u);
-    rc = page_get(u, &fresh);
+    rc = pvi_vtd_page_get(u, &fresh);
     vtd_lock(u);
     if (rc) {
         return rc;
     }
-    if (!find_table(u, bus, table)) {
-        /* 256 absent entries, written back, before the root entry shows them (R2). */
-        root = pvi_env_map(u->unit.host, u->root);
-        e = pvi_vtd_root_encode(fresh);
-        linked = pvi_vtd_entry_switch(u->unit.host, u->unit.caps.coherent, &root[bus], &absent, &e);
-        pvi_env_unmap(u->unit.host, root);
+    if (!pvi_vtd_find_table(u, rid, table)) {
+        linked = link_table(u, rid, fresh);
         rc = linked ? 0 : -PVI_EHW;
         *table = fresh;
     }
@@ -333,7 +365,7 @@ static int switch_entry(struct pvi_vtd_unit *u, pvi_pa table, uint16_t rid,
     bool ok;
 
     pvi_vtd_entry_read(&slot[rid & 0xff], &old);
-    ok = pvi_vtd_entry_switch(u->unit.host, u->unit.caps.coherent, &slot[rid & 0xff], &old, e);
+    ok = pvi_vtd_entry_switch(u->unit.host, vtd_snoops(u), &slot[rid & 0xff], &old, e);
     pvi_env_unmap(u->unit.host, slot);
     if (!ok) {
         return -PVI_EHW;
@@ -357,13 +389,16 @@ int pvi_vtd_unit_switch(struct pvi_vtd_unit *u, uint16_t rid, const struct pvi_d
     if (!u->enabled) {
         return -PVI_ENOTINIT;
     }
-    if (to->translate && !can_translate(&u->unit.caps, to)) {
+    if (u->scalable) {
+        return pvi_vtd_sm_switch(u, rid, to, was_absent);
+    }
+    if (to->pasid != 0 || (to->translate && !can_translate(&u->unit.caps, to))) {
         return -PVI_EOPNOTSUPP;
     }
     vtd_lock(u);
     if (to->translate) {
-        rc = u->unit.broken ? -PVI_EHW : get_table(u, rid >> 8, &table);
-    } else if (!find_table(u, rid >> 8, &table)) {
+        rc = u->unit.broken ? -PVI_EHW : pvi_vtd_get_table(u, rid, &table);
+    } else if (!pvi_vtd_find_table(u, rid, &table)) {
         goto absent;
     }
     if (!rc) {

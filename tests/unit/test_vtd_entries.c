@@ -162,7 +162,7 @@ static void inv_device(void **state)
     (void)state;
     assert_int_equal(encode(QEMU_CAP, inv, d), 1);
     assert_desc(d[0], 0x0000031000420031, 0);
-    assert_true(pvi_vtd_desc_is_context(&d[0]));
+    assert_true(pvi_vtd_desc_needs_fence(&d[0]));
     inv.was_absent = true;
     assert_int_equal(encode(QEMU_CAP, inv, d), 1);
     assert_desc(d[0], 0x0000031000000031, 0);
@@ -176,7 +176,7 @@ static void inv_other_kinds(void **state)
     (void)state;
     assert_int_equal(encode(QEMU_CAP, inv, d), 1);
     assert_desc(d[0], 0x00000000004200e2, 0);
-    assert_false(pvi_vtd_desc_is_context(&d[0]));
+    assert_false(pvi_vtd_desc_needs_fence(&d[0]));
     inv.kind = PVI_INV_WBUF;
     assert_int_equal(encode(QEMU_CAP, inv, d), 0);
     inv.kind = PVI_INV_ALL;

@@ -125,6 +125,7 @@ int rig_init(struct vtd_rig *rig, unsigned haw_bits, uint64_t reg_size)
     struct pvi_vtd_cfg cfg = {
         .reg_pa = RIG_REGS, .reg_size = reg_size, .haw_bits = (uint8_t)haw_bits};
 
+    cfg.scalable = rig->cfg.smts;
     memset(&rig->unit, 0xff, sizeof(rig->unit));
     return pvi_vtd_unit_init(&rig->unit, rig->host, &cfg);
 }
@@ -332,6 +333,7 @@ unsigned rig_events(struct vtd_rig *rig, enum pvi_event what, uint64_t *b)
 
 static const char rig_letters[HWM_KINDS] = {
     [HWM_CTX_GLOBAL] = 'C', [HWM_CTX_DOMAIN] = 'c', [HWM_CTX_DEVICE] = 'd',
+    [HWM_PASID_GLOBAL] = 'P', [HWM_PASID_ONE] = 'e',   [HWM_PTLB_PASID] = 'g', [HWM_PTLB_PAGE] = 'q',
     [HWM_TLB_GLOBAL] = 'T', [HWM_TLB_DOMAIN] = 't', [HWM_TLB_PAGE] = 'p',
     [HWM_WAIT] = 'w',       [HWM_WBF] = 'b',        [HWM_SET_ROOT] = 'R',
 };
