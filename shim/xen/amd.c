@@ -112,7 +112,6 @@ static int unit_make(struct amd_iommu *iommu)
 
     u->vendor = &amd_vendor;
     u->hw = iommu;
-    u->did_map = iommu->domid_map;
     caps = &u->unit.caps;
     caps->format = &pvi_amdvi_v1_ops;
     caps->page_sizes = pvi_amdvi_v1_ops.page_sizes;
@@ -132,7 +131,7 @@ static int unit_make(struct amd_iommu *iommu)
     caps->hole[1] = (struct pvi_range){ 0xfd00000000UL, 0xffffffffffUL };
     caps->nr_holes = 2;
 
-    return shim_unit_add(u);
+    return shim_unit_add(u, iommu->domid_map);
 }
 
 int shim_amd_units(void)

@@ -5,6 +5,9 @@
  */
 #include "shim.h"
 
+#include <xen/init.h>
+#include <xen/pviommu.h>
+
 #include <pviommu/amdvi.h>
 #include <pviommu/vtd.h>
 
@@ -29,7 +32,6 @@ struct shim_domain *shim_domain_find(const struct domain *d)
     return sd;
 }
 
-/* pcidevs_lock is held: devices neither come nor go. */
 struct shim_device *shim_device_find(const struct shim_unit *u, uint16_t rid)
 {
     struct shim_domain *sd;
@@ -159,34 +161,87 @@ static struct shim_device *device_make(struct pci_dev *pdev)
     return NULL;
 }
 
-static void devices_add(struct shim_domain *sd)
+/* To the list, or from it. */
+static void device_list(struct shim_domain *sd, struct shim_device *dev,
+                        bool add)
 {
-    struct shim_device *dev;
-    struct pci_dev *pdev;
-    int rc;
+    struct shim_device **link;
 
-    pcidevs_lock();
-    for_each_pdev ( sd->d, pdev )
+    spin_lock(&domains_lock);
+    if ( add )
     {
-        dev = device_make(pdev);
-        if ( !dev )
-            continue;
-        spin_lock(&domains_lock);
         dev->next = sd->devices;
         sd->devices = dev;
-        spin_unlock(&domains_lock);
-        rc = pvi_device_add(&sd->dom, &dev->dev);
-        if ( rc )
-        {
-            printk(XENLOG_WARNING "pviommu: %pd: %pp stays out: %s\n", sd->d,
-                   &pdev->sbdf, pvi_strerror(rc));
-            spin_lock(&domains_lock);
-            sd->devices = dev->next;
-            spin_unlock(&domains_lock);
-            xvfree(dev);
-        }
     }
-    pcidevs_unlock();
+    else
+    {
+        for ( link = &sd->devices; *link != dev; link = &(*link)->next )
+            ;
+        *link = dev->next;
+    }
+    spin_unlock(&domains_lock);
+}
+
+/* What the library answers while another CPU is at the domain's devices: it is out of there soon. */
+static bool again(int rc)
+{
+    if ( rc != -PVI_EPREEMPTED )
+        return false;
+    cpu_relax();
+
+    return true;
+}
+
+/* A device that the library cannot have stays with Xen, as if there were no library. */
+static void device_add(struct shim_domain *sd, struct pci_dev *pdev)
+{
+    struct shim_device *dev = device_make(pdev);
+    int rc;
+
+    if ( !dev )
+        return;
+    device_list(sd, dev, true);
+    do {
+        rc = pvi_device_add(&sd->dom, &dev->dev);
+    } while ( again(rc) );
+    if ( rc )
+    {
+        printk(XENLOG_WARNING "pviommu: %pd: %pp stays out: %s\n", sd->d,
+               &pdev->sbdf, pvi_strerror(rc));
+        device_list(sd, dev, false);
+        xvfree(dev);
+    }
+}
+
+void pviommu_device_new(struct domain *d, struct pci_dev *pdev)
+{
+    struct shim_domain *sd = shim_domain_find(d);
+
+    ASSERT(pcidevs_locked());
+    if ( sd )
+        device_add(sd, pdev);
+}
+
+void pviommu_device_gone(struct pci_dev *pdev)
+{
+    struct shim_domain *sd = shim_domain_find(pdev->domain);
+    struct shim_device *dev;
+    int rc;
+
+    ASSERT(pcidevs_locked());
+    for ( dev = sd ? sd->devices : NULL; dev && dev->pdev != pdev;
+          dev = dev->next )
+        ;
+    if ( !dev )
+        return;
+    do {
+        rc = pvi_device_remove(&sd->dom, &dev->dev);
+    } while ( again(rc) );
+    if ( rc )
+        printk(XENLOG_ERR "pviommu: %pd: %pp: %s\n", sd->d, &pdev->sbdf,
+               pvi_strerror(rc));
+    device_list(sd, dev, false);
+    xvfree(dev);
 }
 
 /* --- domains -------------------------------------------------------------- */
@@ -198,6 +253,7 @@ static int units_find(void)
 
     if ( !done )
     {
+        pcidevs_lock();
         result = !iommu_enabled ? -ENODEV :
                  boot_cpu_data.vendor & (X86_VENDOR_AMD | X86_VENDOR_HYGON)
                  ? shim_amd_units() : shim_vtd_units();
@@ -206,6 +262,7 @@ static int units_find(void)
             result = shim_vtd_units();
         if ( !result && !shim_system.nr_units )
             result = shim_amd_units();
+        pcidevs_unlock();
         done = true;
     }
 
@@ -238,6 +295,7 @@ struct shim_domain *shim_domain_get(struct domain *d, int *rc)
     static DEFINE_SPINLOCK(make_lock);
     struct shim_domain *sd = shim_domain_find(d);
     struct pvi_domain_cfg cfg;
+    struct pci_dev *pdev;
 
     *rc = 0;
     if ( sd )
@@ -247,7 +305,9 @@ struct shim_domain *shim_domain_get(struct domain *d, int *rc)
     sd = shim_domain_find(d);
     if ( !sd )
     {
-        *rc = is_iommu_enabled(d) ? units_find() : -ENODEV;
+        /* Frames that are paged out, shared or populated on demand are none that a device could use. */
+        *rc = !is_iommu_enabled(d) ? -ENODEV :
+              !arch_iommu_use_permitted(d) ? -EXDEV : units_find();
         sd = *rc ? NULL : xvzalloc(struct shim_domain);
         if ( sd )
         {
@@ -270,10 +330,81 @@ struct shim_domain *shim_domain_get(struct domain *d, int *rc)
             sd->next = domains;
             domains = sd;
             spin_unlock(&domains_lock);
-            devices_add(sd);
+            pcidevs_lock();
+            for_each_pdev ( d, pdev )
+                device_add(sd, pdev);
+            pcidevs_unlock();
         }
     }
     spin_unlock(&make_lock);
 
     return sd;
 }
+
+/* --- the end of a domain ---------------------------------------------------- */
+
+int pviommu_relinquish(struct domain *d)
+{
+    struct shim_domain *sd = shim_domain_find(d), **link;
+    int rc;
+
+    if ( !sd )
+        return 0;
+    ASSERT(!sd->devices);
+    pvi_domain_kill(&sd->dom);
+    rc = pvi_domain_destroy(&sd->dom);
+    if ( rc == -PVI_EPREEMPTED )
+        return -ERESTART;
+    if ( rc )
+    {
+        printk(XENLOG_ERR "pviommu: %pd: %s\n", d, pvi_strerror(rc));
+        return 0; /* what a unit may still reach is never used again */
+    }
+
+    spin_lock(&domains_lock);
+    for ( link = &domains; *link != sd; link = &(*link)->next )
+        ;
+    *link = sd->next;
+    spin_unlock(&domains_lock);
+    xvfree(sd);
+
+    return 0;
+}
+
+/* --- what there is ---------------------------------------------------------- */
+
+static void cf_check dump(unsigned char key)
+{
+    struct shim_domain *sd;
+    struct shim_device *dev;
+    unsigned int i;
+
+    printk("pviommu: %u units\n", shim_system.nr_units);
+    spin_lock(&domains_lock);
+    for ( sd = domains; sd; sd = sd->next )
+    {
+        printk("%pd: %u contexts at most, %u pages, %u free\n", sd->d,
+               sd->dom.nr_contexts, sd->dom.pool.nr_pages, sd->dom.pool.nr_free);
+        for ( i = 0; i < sd->dom.nr_slots; i++ )
+        {
+            const struct pvi_context *ctx = sd->dom.slot[i];
+
+            if ( ctx->state != PVI_CTX_FREE )
+                printk("  context %u: state %u, root %#lx, %u devices\n",
+                       ctx->id, ctx->state,
+                       ctx->pt.root ? ctx->pt.root->pa.a : 0, ctx->nr_devices);
+        }
+        for ( dev = sd->devices; dev; dev = dev->next )
+            printk("  %pp: context %u\n", &dev->pdev->sbdf,
+                   dev->dev.ctx ? dev->dev.ctx->id : 0);
+    }
+    spin_unlock(&domains_lock);
+}
+
+static int __init cf_check dump_init(void)
+{
+    register_keyhandler('U', dump, "dump IOMMU contexts of guests", 1);
+
+    return 0;
+}
+__initcall(dump_init);

@@ -24,8 +24,9 @@ struct shim_unit {
     struct pvi_unit unit;
     const struct shim_vendor *vendor;
     void *hw;               /* struct vtd_iommu or amd_iommu */
-    unsigned long *did_map; /* ids above those of Xen's domains */
-    bool did_map_own;       /* not Xen's: it has none without quarantine */
+    spinlock_t lock;        /* ids */
+    domid_t *did;           /* those taken out of Xen's map: free ones first */
+    unsigned int nr_did, nr_free;
     /*
      * A default context is Xen's own table of a domain, under Xen's own id:
      * which id the library has for it, and which one the hardware.
@@ -79,8 +80,8 @@ extern struct pvi_system shim_system;
 /* Fills shim_system from what Xen has found. 0, or an error of Xen's. */
 int shim_vtd_units(void);
 int shim_amd_units(void);
-/* Makes a unit known. */
-int shim_unit_add(struct shim_unit *u);
+/* Makes a unit known; did_map: Xen's, of pseudo domain ids. pcidevs_lock is held. */
+int shim_unit_add(struct shim_unit *u, unsigned long *did_map);
 struct shim_unit *shim_unit_of(struct pvi_unit *u);
 /* The unit of a device, and its requester ids; NULL: none that the library can have. */
 struct shim_unit *shim_vtd_unit_of(const struct pci_dev *pdev);
@@ -93,6 +94,7 @@ struct shim_domain *shim_domain_get(struct domain *d, int *rc);
 struct shim_domain *shim_domain_find(const struct domain *d);
 /* What a device entry that names the domain's default context names. */
 #define SHIM_HOME_ROOT PAGE_SIZE
+/* Of any domain; the device stays as long as its domain is claimed. */
 struct shim_device *shim_device_find(const struct shim_unit *u, uint16_t rid);
 
 #endif /* PVIOMMU_XEN_SHIM_H */

@@ -11,18 +11,30 @@ struct shim_unit *shim_unit_of(struct pvi_unit *u)
     return container_of(u, struct shim_unit, unit);
 }
 
-int shim_unit_add(struct shim_unit *u)
+/*
+ * Ids for contexts, per unit. They come from Xen's map of pseudo domain ids, all at once, since that is guarded by a lock that
+ * nothing below may wait for. Without quarantine Xen has none, and all of them are free.
+ */
+#define UNIT_DIDS 4096u
+
+int shim_unit_add(struct shim_unit *u, unsigned long *did_map)
 {
-    /* A placeholder stands for a map where there is no quarantine. */
-    if ( u->did_map == ZERO_BLOCK_PTR || !u->did_map )
+    bool none = !did_map || did_map == ZERO_BLOCK_PTR;
+    unsigned int i;
+
+    u->did = xvmalloc_array(domid_t, UNIT_DIDS);
+    if ( !u->did )
+        return -ENOMEM;
+    for ( i = 0; i < UNIT_DIDS; i++ )
     {
-        u->did_map = xvzalloc_array(unsigned long,
-                                    BITS_TO_LONGS(UINT16_MAX - DOMID_MASK));
-        if ( !u->did_map )
-            return -ENOMEM;
-        __set_bit(DOMID_INVALID & DOMID_MASK, u->did_map);
-        u->did_map_own = true;
+        domid_t did = none ? DOMID_MASK + 1 + i : iommu_alloc_domid(did_map);
+
+        if ( did == DOMID_INVALID )
+            break;
+        u->did[i] = did;
     }
+    u->nr_did = u->nr_free = i;
+    spin_lock_init(&u->lock);
 
     return pvi_system_add_unit(&shim_system, &u->unit) ? -ENOSPC : 0;
 }
@@ -32,16 +44,17 @@ int shim_unit_add(struct shim_unit *u)
 int pvi_host_did_alloc(struct pvi_host *h, struct pvi_unit *unit, uint16_t *did)
 {
     struct shim_unit *u = shim_unit_of(unit);
-    domid_t id;
+    int rc = -PVI_ENOSPC;
 
-    pcidevs_lock();
-    id = iommu_alloc_domid(u->did_map);
-    pcidevs_unlock();
-    if ( id == DOMID_INVALID )
-        return -PVI_ENOSPC;
-    *did = id;
+    spin_lock(&u->lock);
+    if ( u->nr_free )
+    {
+        *did = u->did[--u->nr_free];
+        rc = 0;
+    }
+    spin_unlock(&u->lock);
 
-    return 0;
+    return rc;
 }
 
 void pvi_host_did_free(struct pvi_host *h, struct pvi_unit *unit, uint16_t did)
@@ -49,41 +62,51 @@ void pvi_host_did_free(struct pvi_host *h, struct pvi_unit *unit, uint16_t did)
     struct shim_unit *u = shim_unit_of(unit);
     unsigned int i;
 
-    pcidevs_lock();
+    spin_lock(&u->lock);
     for ( i = 0; i < u->nr_home; i++ )
         if ( u->home[i].lib == did )
             u->home[i] = u->home[--u->nr_home];
-    iommu_free_domid(did, u->did_map);
-    pcidevs_unlock();
+    u->did[u->nr_free++] = did;
+    spin_unlock(&u->lock);
 }
 
-/* The id as the hardware has it. pcidevs_lock is held. */
-static uint16_t did_of(const struct shim_unit *u, uint16_t did)
+/* The id as the hardware has it. */
+static uint16_t did_of(struct shim_unit *u, uint16_t did)
 {
+    uint16_t hw = u->vendor->hw_did(u, did);
     unsigned int i;
 
+    spin_lock(&u->lock);
     for ( i = 0; i < u->nr_home; i++ )
         if ( u->home[i].lib == did )
-            return u->home[i].hw;
+            hw = u->home[i].hw;
+    spin_unlock(&u->lock);
 
-    return u->vendor->hw_did(u, did);
+    return hw;
 }
 
 /* The default context's id of a domain is the one that Xen's entry has. */
 static int home_note(struct shim_unit *u, uint16_t lib, uint16_t hw)
 {
     unsigned int i;
+    int rc = 0;
 
-    for ( i = 0; i < u->nr_home; i++ )
-        if ( u->home[i].lib == lib )
-            return u->home[i].hw == hw ? 0 : -PVI_EOPNOTSUPP;
-    if ( i == ARRAY_SIZE(u->home) )
-        return -PVI_ENOSPC;
-    u->home[i].lib = lib;
-    u->home[i].hw = hw;
-    u->nr_home++;
+    spin_lock(&u->lock);
+    for ( i = 0; i < u->nr_home && u->home[i].lib != lib; i++ )
+        ;
+    if ( i < u->nr_home )
+        rc = u->home[i].hw == hw ? 0 : -PVI_EOPNOTSUPP;
+    else if ( i == ARRAY_SIZE(u->home) )
+        rc = -PVI_ENOSPC;
+    else
+    {
+        u->home[i].lib = lib;
+        u->home[i].hw = hw;
+        u->nr_home++;
+    }
+    spin_unlock(&u->lock);
 
-    return 0;
+    return rc;
 }
 
 /* --- entries -------------------------------------------------------------- */
@@ -99,6 +122,8 @@ static struct shim_rid *rid_find(struct shim_device *dev, uint16_t rid)
 }
 
 /*
+ * No lock of Xen's passthrough layer is taken but the unit's own: whoever holds pcidevs_lock may wait for a hypercall that is here.
+ *
  * To the default context, or away from the library: back to what Xen had there. The entry is Xen's own, so Xen finds it as it
  * left it when it takes the device elsewhere.
  */
@@ -109,35 +134,29 @@ int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *unit, uint16_t rid,
     struct shim_device *dev;
     struct shim_rid *r;
     uint64_t old[2], e[2];
-    int rc = -PVI_EHW;
+    int rc;
 
     *was_absent = false;
     if ( to->pasid || to->guest.levels )
         return -PVI_EOPNOTSUPP;
 
-    pcidevs_lock();
     dev = shim_device_find(u, rid);
     if ( !dev || !u->vendor->read(u, rid, old) )
-        goto out;
+        return -PVI_EHW;
 
     r = rid_find(dev, rid);
     if ( !to->translate || to->root.a == SHIM_HOME_ROOT )
     {
         rc = to->translate ? home_note(u, to->did, u->vendor->did(r->home)) : 0;
         if ( rc )
-            goto out;
+            return rc;
         memcpy(e, r->home, sizeof(e));
     }
     else
         u->vendor->encode(u, to, u->vendor->hw_did(u, to->did), old, e);
 
-    rc = (e[0] == old[0] && e[1] == old[1]) ||
-         u->vendor->write(u, rid, old, e) ? 0 : -PVI_EHW;
-
- out:
-    pcidevs_unlock();
-
-    return rc;
+    return (e[0] == old[0] && e[1] == old[1]) ||
+           u->vendor->write(u, rid, old, e) ? 0 : -PVI_EHW;
 }
 
 int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *unit,
@@ -147,10 +166,8 @@ int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *unit,
     unsigned int i;
     int rc = 0;
 
-    pcidevs_lock();
     for ( i = 0; i < nr && !rc; i++ )
         rc = u->vendor->invalidate(u, &inv[i], did_of(u, inv[i].did));
-    pcidevs_unlock();
 
     return rc ? -PVI_EHW : 0;
 }

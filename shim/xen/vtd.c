@@ -150,7 +150,6 @@ static int unit_make(struct vtd_iommu *iommu)
 
     u->vendor = &vtd_vendor;
     u->hw = iommu;
-    u->did_map = iommu->pseudo_domid_map;
     rc = pvi_vtd_caps(iommu->cap, iommu->ecap, paddr_bits, 0, &u->unit.caps);
     if ( !rc && cap_ndoms(iommu->cap) <= UINT16_MAX )
         rc = -PVI_EOPNOTSUPP; /* Xen's own ids already have to share what there is */
@@ -162,7 +161,7 @@ static int unit_make(struct vtd_iommu *iommu)
     u->unit.caps.levels_mask = 1U << iommu->nr_pt_levels;
     u->unit.caps.shares = true; /* Xen's own table of a domain, as it is */
 
-    return shim_unit_add(u);
+    return shim_unit_add(u, iommu->pseudo_domid_map);
 }
 
 int shim_vtd_units(void)
