@@ -159,7 +159,7 @@ static void noise(void **state)
             }
             CHECK_EQ(fx_submit(&fx), 0);
             for (unsigned n = 0; n < 4; n++) {
-                CHECK(fx.op[n].status <= 0 && fx.op[n].status >= -PVI_EFORMAT);
+                CHECK(fx.op[n].status <= 0 && fx.op[n].status >= -PVI_ENESTED);
                 CHECK(fx.op[n].status != -PVI_EPREEMPTED && fx.op[n].status != -PVI_EHW);
             }
             if (i % 64 == 0) {
