@@ -293,7 +293,7 @@ static bool interfered(const struct scenario *s, unsigned what)
         pvi_posix_checkpoint(fx.host);
     }
     for (unsigned i = 0; i < fx.nr_ops; i++) {
-        CHECK(fx.op[i].status <= 0 && fx.op[i].status >= -PVI_EFORMAT);
+        CHECK(fx.op[i].status <= 0 && fx.op[i].status >= -PVI_ENESTED);
         CHECK(fx.op[i].status != -PVI_EPREEMPTED && fx.op[i].status != -PVI_EHW);
         CHECK(fx.op[i].code != PVI_OP_MAP || fx.op[i].done <= fx.op[i].u.map.nr);
         CHECK(fx.op[i].code != PVI_OP_UNMAP || fx.op[i].done <= fx.op[i].u.unmap.nr);

@@ -424,6 +424,9 @@ static void machine(const struct fx_cfg *cfg, const char *name)
             const struct orc_dev *od = orc_dev(&fx.orc, fx.dev[i].sbdf.v);
             int rc = od ? fx_remove(&fx, i) : fx_add(&fx, i);
 
+            while (od && rc == -PVI_EPREEMPTED) { /* between two of its PASIDs */
+                rc = fx_remove(&fx, i);
+            }
             CHECK(rc == 0 || (!od && rc == -PVI_EEXIST)); /* its region may be in a mapping's way */
         }
         fx_begin(&fx);
