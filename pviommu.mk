@@ -77,6 +77,7 @@ PVIOMMU_ABI_SRCS :=
 PVIOMMU_ABI_SRCS += src/abi/native.c
 PVIOMMU_ABI_SRCS += src/abi/single.c
 PVIOMMU_ABI_SRCS += src/abi/xen43.c
+PVIOMMU_ABI_SRCS += src/abi/xen43_range.c
 PVIOMMU_ABI_SRCS += src/abi/xen43_v3.c
 PVIOMMU_ABI_SRCS += src/abi/xen_bus.c
 PVIOMMU_ABI_SRCS += src/abi/xen_errno.c

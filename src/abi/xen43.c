@@ -6,19 +6,12 @@
  * built as identity) the upper bits of the first argument name it. Both are the guest's to forge, and both only say where a call
  * begins.
  */
-#include <pviommu/abi/xen43.h>
-
-#include "single.h"
+#include "xen43.h"
 
 #define WORD_SUBOP 0xffu
 #define WORD_CTX_SHIFT 8u    /* alloc: number of the context under way ... */
 #define WORD_CTX 0xfffu
 #define WORD_TOKEN_SHIFT 20u /* ... and which of its lives (struct pvi_op, done) */
-
-/* Leaves that are looked at, at most to the end of a page, before pages larger than a frame are unmapped in one piece. */
-#define UNMAP_LOOKS 512u
-
-#define LARGEST_PAGE ((uint64_t)1 << 21) /* a page that is half done when the CPU is wanted is finished first */
 
 /* Where a structure lies in the caller's memory, and how. */
 struct wire {
@@ -53,18 +46,9 @@ _Static_assert(sizeof(struct pvi_xen43_capabilities) == 24 && sizeof(struct pvi_
                    sizeof(struct pvi_xen43_flush_pages) == 24 && sizeof(struct pvi_xen43_lookup_page) == 24,
                "published sizes");
 
-/* A call: the sub-operation, whose domain it is for, and what the upper bits of the word say. */
-struct call {
-    struct pvi_abi_call *abi;
-    uint64_t arg;
-    uint32_t subop;
-    uint32_t state; /* of the word, above the sub-operation; in and out */
-    uint16_t domid;
-};
-
 /* --- the caller's structure ---------------------------------------------------------------------- */
 
-static int copy_in(struct call *c)
+static int copy_in(struct xen43_call *c)
 {
     const struct wire *w = &wires[c->subop];
     unsigned char *bytes = c->abi->wire.bytes;
@@ -83,7 +67,7 @@ static int copy_in(struct call *c)
     return 0;
 }
 
-static int copy_out(struct call *c)
+static int copy_out(struct xen43_call *c)
 {
     const struct wire *w = &wires[c->subop];
     unsigned char *bytes = c->abi->wire.bytes;
@@ -96,8 +80,7 @@ static int copy_out(struct call *c)
     return pvi_host_copy_out(caller->host, caller->cfg.hdom, c->arg, bytes, size) != 0 ? -PVI_XEN_EFAULT : 0;
 }
 
-/* The answer goes out; where it does not that is what the call answers. */
-static int answer(struct call *c, int rc)
+int pvi_xen43_answer(struct xen43_call *c, int rc)
 {
     int fault = copy_out(c);
 
@@ -106,22 +89,11 @@ static int answer(struct call *c, int rc)
 
 /* --- operations of the core ---------------------------------------------------------------------- */
 
-static struct pvi_op *op_begin(struct call *c, unsigned code, uint16_t ctx)
+uint64_t pvi_xen43_caps(struct xen43_call *c, uint32_t *flags)
 {
-    return pvi_abi_op(c->abi, code, c->domid, ctx);
-}
+    struct pvi_op *op = xen43_op(c, PVI_OP_QUERY_CAPS, 0);
 
-static int op_run(struct call *c, struct pvi_op *op)
-{
-    return pvi_abi_run(c->abi, op);
-}
-
-/* Sizes of pages, 0: no IOMMU; the flags of the capabilities. */
-static uint64_t capabilities(struct call *c, uint32_t *flags)
-{
-    struct pvi_op *op = op_begin(c, PVI_OP_QUERY_CAPS, 0);
-
-    if (op_run(c, op) != 0) {
+    if (xen43_run(c, op) != 0) {
         memset(&op->u, 0, sizeof(op->u));
     }
     *flags = op->u.caps.flags;
@@ -129,12 +101,12 @@ static uint64_t capabilities(struct call *c, uint32_t *flags)
 }
 
 /* Who has no IOMMU, or may not initialise and for whom nobody has, has no interface: that comes before every other error. */
-static bool no_interface(struct call *c)
+static bool no_interface(struct xen43_call *c)
 {
     struct pvi_domain *d = c->abi->caller;
     uint32_t flags;
 
-    if (capabilities(c, &flags) == 0) {
+    if (pvi_xen43_caps(c, &flags) == 0) {
         return c->abi->op[0].status == 0; /* a domain that dies has other errors */
     }
     return (flags & PVI_CAP_INITED) == 0 && c->domid == PVI_DOMID_SELF && !pvi_host_may_init(d->host, d->cfg.hdom);
@@ -142,17 +114,11 @@ static bool no_interface(struct call *c)
 
 /* --- what there is ------------------------------------------------------------------------------- */
 
-/* Page sizes that a caller can name. */
-static uint32_t page_mask(uint64_t page_sizes)
-{
-    return (uint32_t)(page_sizes & (2 * LARGEST_PAGE - 1));
-}
-
-static ABI_NOINLINE int query_capabilities(struct call *c)
+static ABI_NOINLINE int query_capabilities(struct xen43_call *c)
 {
     struct pvi_xen43_capabilities *cap = (void *)c->abi->wire.bytes;
-    struct pvi_op *op = op_begin(c, PVI_OP_QUERY_CAPS, 0);
-    int rc = op_run(c, op);
+    struct pvi_op *op = xen43_op(c, PVI_OP_QUERY_CAPS, 0);
+    int rc = xen43_run(c, op);
 
     if (rc != 0) {
         return pvi_xen_error(rc);
@@ -160,7 +126,7 @@ static ABI_NOINLINE int query_capabilities(struct call *c)
     memset(cap, 0, sizeof(*cap));
     if (op->u.caps.page_sizes != 0) {
         cap->max_iova_addr = op->u.caps.max_iova;
-        cap->pgsize_mask = page_mask(op->u.caps.page_sizes);
+        cap->pgsize_mask = xen43_page_mask(op->u.caps.page_sizes);
         cap->cap_flags = PVI_XEN43_CAP_IDENTITY | PVI_XEN43_CAP_DEFERRED_FLUSH | PVI_XEN43_CAP_LOOKUP;
         cap->cap_flags |= (op->u.caps.flags & PVI_CAP_DEFAULT_IDENTITY) != 0 ? PVI_XEN43_CAP_DEFAULT_IDENTITY : 0u;
         cap->cap_flags |= (op->u.caps.flags & PVI_CAP_SNOOP) != 0 ? PVI_XEN43_CAP_CACHE : 0u;
@@ -169,13 +135,13 @@ static ABI_NOINLINE int query_capabilities(struct call *c)
         cap->max_pasid = ((uint32_t)1 << op->u.caps.pasid_bits) - 1;
         cap->max_ctx_no = (op->u.caps.flags & PVI_CAP_INITED) != 0 ? (uint16_t)op->u.caps.nr_contexts : 0;
     }
-    return answer(c, 0);
+    return pvi_xen43_answer(c, 0);
 }
 
-static ABI_NOINLINE int init(struct call *c)
+static ABI_NOINLINE int init(struct xen43_call *c)
 {
     const struct pvi_xen43_init *in = (void *)c->abi->wire.bytes;
-    struct pvi_op *op = op_begin(c, PVI_OP_INIT, 0);
+    struct pvi_op *op = xen43_op(c, PVI_OP_INIT, 0);
     uint32_t nr = in->max_ctx_no, order = in->arena_order, flags;
     int rc;
 
@@ -184,9 +150,9 @@ static ABI_NOINLINE int init(struct call *c)
     }
     op->u.init.nr_contexts = nr;
     op->u.init.nr_pages = order < 32 ? (uint32_t)1 << order : UINT32_MAX;
-    rc = op_run(c, op);
+    rc = xen43_run(c, op);
     if (rc == -PVI_ELIMIT) {
-        (void)capabilities(c, &flags);
+        (void)pvi_xen43_caps(c, &flags);
         if ((flags & PVI_CAP_INITED) != 0) {
             rc = -PVI_EINITED;
         } else if (nr <= c->abi->op[0].u.caps.nr_contexts) {
@@ -205,86 +171,62 @@ static uint32_t word_state(const struct pvi_op *op)
 }
 
 /* The allocation that the upper bits of the word tell of, or a new one. */
-static int alloc_run(struct call *c, uint32_t flags)
+static int alloc_run(struct xen43_call *c, uint32_t flags)
 {
-    struct pvi_op *op = op_begin(c, PVI_OP_ALLOC_CONTEXT, 0);
+    struct pvi_op *op = xen43_op(c, PVI_OP_ALLOC_CONTEXT, 0);
     int rc;
 
     op->flags = flags != 0 ? PVI_ALLOC_IDENTITY : 0;
     op->ctx = (uint16_t)(c->state & WORD_CTX);
     op->done = c->state >> (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
-    rc = op_run(c, op);
+    rc = xen43_run(c, op);
     c->state = rc == 0 || rc == -PVI_EPREEMPTED ? word_state(op) : 0;
     return rc;
 }
 
 /* Nobody has learnt the number of the context under way: it goes, in as many calls as that takes, if it is that context still. */
-static int alloc_discard(struct call *c)
+static int alloc_discard(struct xen43_call *c)
 {
     int rc = alloc_run(c, 0);
 
     if (c->state != 0) {
-        rc = op_run(c, op_begin(c, PVI_OP_FREE_CONTEXT, (uint16_t)(c->state & WORD_CTX)));
+        rc = xen43_run(c, xen43_op(c, PVI_OP_FREE_CONTEXT, (uint16_t)(c->state & WORD_CTX)));
     }
     return rc == -PVI_EPREEMPTED ? -PVI_XEN_ERESTART : -PVI_XEN_EFAULT;
 }
 
-static ABI_NOINLINE int alloc_context(struct call *c)
+static ABI_NOINLINE int alloc_context(struct xen43_call *c)
 {
     struct pvi_xen43_alloc *alloc = (void *)c->abi->wire.bytes;
     int rc;
 
     alloc->pad = 0;
     if (c->state == 0 && (alloc->alloc_flags & ~PVI_XEN43_ALLOC_IDENTITY) != 0) { /* later they decide nothing any more */
-        return answer(c, -PVI_XEN_EINVAL);
+        return pvi_xen43_answer(c, -PVI_XEN_EINVAL);
     }
     rc = alloc_run(c, alloc->alloc_flags);
     if (rc == -PVI_EPREEMPTED) {
         return -PVI_XEN_ERESTART;
     }
     if (rc != 0) {
-        return answer(c, rc == -PVI_ENOTINIT ? -PVI_XEN_ENOSPC : pvi_xen_error(rc));
+        return pvi_xen43_answer(c, rc == -PVI_ENOTINIT ? -PVI_XEN_ENOSPC : pvi_xen_error(rc));
     }
     alloc->ctx_no = (uint16_t)(c->state & WORD_CTX);
     return copy_out(c) != 0 ? alloc_discard(c) : 0;
 }
 
-static ABI_NOINLINE int free_context(struct call *c)
+static ABI_NOINLINE int free_context(struct xen43_call *c)
 {
     const struct pvi_xen43_free *in = (void *)c->abi->wire.bytes;
-    struct pvi_op *op = op_begin(c, PVI_OP_FREE_CONTEXT, in->ctx_no);
+    struct pvi_op *op = xen43_op(c, PVI_OP_FREE_CONTEXT, in->ctx_no);
     int rc;
 
     if ((in->free_flags & ~PVI_XEN43_FREE_REATTACH_DEFAULT) != 0) {
         return -PVI_XEN_EINVAL;
     }
     op->flags = in->free_flags != 0 ? PVI_FREE_REATTACH : 0;
-    rc = in->ctx_no != 0 ? op_run(c, op) : -PVI_EDEFAULT;
+    rc = in->ctx_no != 0 ? xen43_run(c, op) : -PVI_EDEFAULT;
     return rc == -PVI_ENOTINIT ? -PVI_XEN_ENOENT : pvi_xen_error(rc);
-}
-
-/*
- * Is there such a context, and can all of a range be mapped in it as far as its address tells? Asked by an unmap that stands behind its
- * own end: there nothing is changed.
- */
-static int range_judge(struct call *c, uint16_t ctx, uint64_t dfn, uint64_t nr)
-{
-    struct pvi_op *op = op_begin(c, PVI_OP_UNMAP, ctx);
-    int rc;
-
-    op->u.unmap.dfn.f = dfn;
-    op->u.unmap.nr = nr;
-    op->done = nr;
-    rc = op_run(c, op);
-    return rc == -PVI_EINVAL ? 0 : rc;
-}
-
-/* Is there such a context, if only on its end? 0, or an enum pvi_err, negated. */
-static int context_judge(struct call *c, uint16_t ctx)
-{
-    int rc = range_judge(c, ctx, 0, 1);
-
-    return rc == -PVI_EALIGN || rc == -PVI_ERESERVED ? 0 : rc;
 }
 
 static pvi_sbdf device_of(const struct pvi_xen43_pci_device *dev)
@@ -296,41 +238,41 @@ static pvi_sbdf device_of(const struct pvi_xen43_pci_device *dev)
 }
 
 /* Is there no capability for it? */
-static bool lacks(struct call *c, uint32_t capability)
+static bool lacks(struct xen43_call *c, uint32_t capability)
 {
     const struct pvi_op *op = &c->abi->op[0];
     uint32_t flags;
 
-    (void)capabilities(c, &flags);
+    (void)pvi_xen43_caps(c, &flags);
     return op->status == 0 && (capability == PVI_XEN43_CAP_NESTED ? op->u.caps.guest_levels : op->u.caps.pasid_bits) == 0;
 }
 
 /* An operation that attaches to ctx, which may be on its end. */
-static int attach_run(struct call *c, struct pvi_op *op, uint16_t ctx)
+static int attach_run(struct xen43_call *c, struct pvi_op *op, uint16_t ctx)
 {
-    int rc = op_run(c, op);
+    int rc = xen43_run(c, op);
 
-    if (rc == -PVI_ENOCTX && context_judge(c, ctx) == 0) {
+    if (rc == -PVI_ENOCTX && pvi_xen43_context_judge(c, ctx) == 0) {
         return -PVI_EINVAL;
     }
     return rc == -PVI_ENOTINIT ? -PVI_ENOCTX : rc;
 }
 
-static int attach_pasid(struct call *c, const struct pvi_xen43_pci_device *dev, uint16_t ctx, uint32_t pasid, uint32_t flags)
+static int attach_pasid(struct xen43_call *c, const struct pvi_xen43_pci_device *dev, uint16_t ctx, uint32_t pasid, uint32_t flags)
 {
     struct pvi_op *op;
 
     if (lacks(c, PVI_XEN43_CAP_PASID)) {
         return -PVI_XEN_EOPNOTSUPP;
     }
-    op = op_begin(c, PVI_OP_ATTACH_PASID, ctx);
+    op = xen43_op(c, PVI_OP_ATTACH_PASID, ctx);
     op->flags = flags;
     op->u.pasid.sbdf = device_of(dev);
     op->u.pasid.pasid = pasid;
     return pvi_xen_error(attach_run(c, op, ctx));
 }
 
-static ABI_NOINLINE int reattach_device(struct call *c)
+static ABI_NOINLINE int reattach_device(struct xen43_call *c)
 {
     const struct pvi_xen43_reattach_device *in = (void *)c->abi->wire.bytes;
     struct pvi_op *op;
@@ -339,13 +281,13 @@ static ABI_NOINLINE int reattach_device(struct call *c)
     if (in->pasid != 0) {
         return attach_pasid(c, &in->dev, in->ctx_no, in->pasid, PVI_PASID_MOVE);
     }
-    op = op_begin(c, PVI_OP_REATTACH_DEVICE, in->ctx_no);
+    op = xen43_op(c, PVI_OP_REATTACH_DEVICE, in->ctx_no);
     op->u.reattach.sbdf = device_of(&in->dev);
     rc = attach_run(c, op, in->ctx_no);
     return rc == -PVI_EEXIST ? -PVI_XEN_EADDRINUSE : pvi_xen_error(rc);
 }
 
-static ABI_NOINLINE int detach_pasid(struct call *c)
+static ABI_NOINLINE int detach_pasid(struct xen43_call *c)
 {
     const struct pvi_xen43_detach_pasid *in = (void *)c->abi->wire.bytes;
     struct pvi_op *op;
@@ -353,15 +295,15 @@ static ABI_NOINLINE int detach_pasid(struct call *c)
     if (lacks(c, PVI_XEN43_CAP_PASID)) {
         return -PVI_XEN_EOPNOTSUPP;
     }
-    op = op_begin(c, PVI_OP_DETACH_PASID, 0);
+    op = xen43_op(c, PVI_OP_DETACH_PASID, 0);
     op->u.pasid.sbdf = device_of(&in->dev);
     op->u.pasid.pasid = in->pasid;
-    return pvi_xen_error(op_run(c, op));
+    return pvi_xen_error(xen43_run(c, op));
 }
 
 /* --- contexts with a guest's own tables ------------------------------------------------------------ */
 
-static ABI_NOINLINE int alloc_nested(struct call *c)
+static ABI_NOINLINE int alloc_nested(struct xen43_call *c)
 {
     struct pvi_xen43_alloc_nested *io = (void *)c->abi->wire.bytes;
     const uint64_t known = PVI_XEN43_NESTED_5LEVEL | PVI_XEN43_NESTED_DEPTH | PVI_XEN43_NESTED_SUPERVISOR |
@@ -375,21 +317,21 @@ static ABI_NOINLINE int alloc_nested(struct call *c)
     }
     memset(io->pad, 0, sizeof(io->pad));
     if ((flags & ~known) != 0) {
-        return answer(c, -PVI_XEN_EINVAL);
+        return pvi_xen43_answer(c, -PVI_XEN_EINVAL);
     }
-    op = op_begin(c, PVI_OP_ALLOC_NESTED, 0);
+    op = xen43_op(c, PVI_OP_ALLOC_NESTED, 0);
     op->flags = (flags & PVI_XEN43_NESTED_SUPERVISOR) != 0 ? PVI_NESTED_SUPERVISOR : 0;
     op->flags |= (flags & PVI_XEN43_NESTED_WRITE_PROTECT) != 0 ? PVI_NESTED_WRITE_PROTECT : 0;
     op->u.nested.root.f = io->pgtable_gfn;
     op->u.nested.parent = (uint16_t)(flags >> PVI_XEN43_NESTED_PARENT_SHIFT);
     op->u.nested.levels = (flags & PVI_XEN43_NESTED_5LEVEL) != 0 ? 5 : 4;
     op->u.nested.depth = (uint8_t)((flags & PVI_XEN43_NESTED_DEPTH) >> PVI_XEN43_NESTED_DEPTH_SHIFT);
-    rc = op_run(c, op);
+    rc = xen43_run(c, op);
     if (rc == -PVI_EPREEMPTED) {
         return -PVI_XEN_ERESTART;
     }
     if (rc != 0) {
-        return answer(c, rc == -PVI_ENOTINIT ? -PVI_XEN_ENOSPC : pvi_xen_error(rc));
+        return pvi_xen43_answer(c, rc == -PVI_ENOTINIT ? -PVI_XEN_ENOSPC : pvi_xen_error(rc));
     }
     io->ctx_no = op->ctx;
     c->state = word_state(op);
@@ -400,7 +342,7 @@ static ABI_NOINLINE int alloc_nested(struct call *c)
     return 0;
 }
 
-static ABI_NOINLINE int flush_nested(struct call *c)
+static ABI_NOINLINE int flush_nested(struct xen43_call *c)
 {
     const struct pvi_xen43_flush_nested *in = (void *)c->abi->wire.bytes;
     struct pvi_op *op;
@@ -411,199 +353,17 @@ static ABI_NOINLINE int flush_nested(struct call *c)
     if (in->reserved != 0 || (in->flags & ~PVI_XEN43_FLUSH_ALL_PASIDS) != 0) {
         return -PVI_XEN_EINVAL;
     }
-    op = op_begin(c, PVI_OP_FLUSH_NESTED, in->ctx_no);
+    op = xen43_op(c, PVI_OP_FLUSH_NESTED, in->ctx_no);
     op->flags = in->flags != 0 ? PVI_FLUSH_ALL_PASIDS : 0;
     op->u.guest.first = in->dfn;
     op->u.guest.nr = in->nr_pages;
     op->u.guest.pasid = in->pasid;
-    return pvi_xen_error(op_run(c, op));
-}
-
-/* --- ranges -------------------------------------------------------------------------------------- */
-
-/* Frames of a page that the caller named, if it can be named; 0: no. */
-static uint64_t page_frames(struct call *c, uint32_t pgsize)
-{
-    struct pvi_domain *d = c->abi->caller;
-    uint32_t flags;
-    uint64_t sizes = c->domid == PVI_DOMID_SELF ? d->table.page_sizes : capabilities(c, &flags);
-
-    return (pgsize & (pgsize - 1)) == 0 && (pgsize & page_mask(sizes)) != 0 ? pgsize >> PVI_PAGE_LG2 : 0;
-}
-
-/* Is a known flag without its capability asked for? */
-static int map_flags(struct call *c, uint32_t flags)
-{
-    const uint32_t known = PVI_XEN43_MAP_READABLE | PVI_XEN43_MAP_WRITEABLE | PVI_XEN43_MAP_CACHE | PVI_XEN43_MAP_NO_FLUSH;
-    uint32_t caps;
-
-    if ((flags & ~known) != 0 || (flags & (PVI_XEN43_MAP_READABLE | PVI_XEN43_MAP_WRITEABLE)) == 0) {
-        return -PVI_XEN_EINVAL;
-    }
-    if ((flags & PVI_XEN43_MAP_CACHE) != 0) {
-        (void)capabilities(c, &caps);
-        return (caps & PVI_CAP_SNOOP) != 0 ? 0 : -PVI_XEN_EOPNOTSUPP;
-    }
-    return 0;
-}
-
-/* Takes away what a page that failed half way has already got: leaves of this call, so nothing needs to be split. */
-static void unmap_rest(struct call *c, uint16_t ctx, uint64_t dfn, uint64_t nr)
-{
-    struct pvi_op *op = op_begin(c, PVI_OP_UNMAP, ctx);
-
-    op->u.unmap.dfn.f = dfn;
-    op->u.unmap.nr = nr;
-    while (op_run(c, op) == -PVI_EPREEMPTED) { /* less than one page */
-    }
-}
-
-static ABI_NOINLINE int map_pages(struct call *c)
-{
-    struct pvi_xen43_map_pages *m = (void *)c->abi->wire.bytes;
-    uint64_t frames = page_frames(c, m->pgsize), done;
-    struct pvi_op *op;
-    int rc = map_flags(c, m->map_flags);
-
-    memset(m->pad, 0, sizeof(m->pad));
-    if (rc == 0 && (frames == 0 || ((m->dfn | m->gfn) & (frames - 1)) != 0)) {
-        rc = -PVI_XEN_EINVAL;
-    }
-    if (rc != 0 || m->nr_pages == 0) {
-        return answer(c, rc != 0 ? rc : pvi_xen43_range_error(context_judge(c, m->ctx_no)));
-    }
-    op = op_begin(c, PVI_OP_MAP, m->ctx_no);
-    op->flags = (m->map_flags & PVI_XEN43_MAP_READABLE) != 0 ? PVI_MAP_READ : 0;
-    op->flags |= (m->map_flags & PVI_XEN43_MAP_WRITEABLE) != 0 ? PVI_MAP_WRITE : 0;
-    op->flags |= (m->map_flags & PVI_XEN43_MAP_NO_FLUSH) != 0 ? PVI_MAP_NO_FLUSH : 0;
-    op->u.map.dfn.f = m->dfn;
-    op->u.map.gfn.f = m->gfn;
-    op->u.map.nr = m->nr_pages * frames;
-    do {
-        rc = op_run(c, op);
-    } while (rc == -PVI_EPREEMPTED && (op->done & (frames - 1)) != 0);
-    done = op->done & ~(frames - 1);
-    if (op->done != done) {
-        unmap_rest(c, m->ctx_no, m->dfn + done, op->done - done);
-    }
-    m->mapped += (uint32_t)(done / frames);
-    if (rc == -PVI_EPREEMPTED) {
-        m->gfn += done;
-        m->dfn += done;
-        m->nr_pages -= (uint32_t)(done / frames);
-    }
-    return answer(c, pvi_xen43_range_error(rc));
-}
-
-/* How many of nr pages, from the first on, are mapped whole, as far as was looked; *why: what is wrong with the next. */
-static uint32_t mapped_pages(struct call *c, uint16_t ctx, uint64_t dfn, uint64_t frames, uint32_t nr, int *why)
-{
-    uint64_t at = dfn, end = dfn + nr * frames;
-    unsigned looks = 0;
-
-    *why = 0;
-    while (at < end && (looks++ < UNMAP_LOOKS || (at & (frames - 1)) != 0)) {
-        struct pvi_op *op = op_begin(c, PVI_OP_LOOKUP, ctx);
-
-        op->u.lookup.dfn.f = at;
-        *why = op_run(c, op);
-        if (*why != 0 && *why != -PVI_ENOFRAME) {
-            break; /* ENOFRAME: mapped, though the host no longer knows what */
-        }
-        at = (at | (((uint64_t)1 << (op->u.lookup.lg2 - PVI_PAGE_LG2)) - 1)) + 1;
-    }
-    return at >= end ? nr : (uint32_t)((at - dfn) / frames);
-}
-
-/* Unmaps whole pages; *done of them, exact whatever comes back. */
-static int unmap_some(struct call *c, const struct pvi_xen43_unmap_pages *m, uint64_t frames, uint32_t *done)
-{
-    uint32_t nr = m->nr_pages;
-    struct pvi_op *op;
-    int rc, why = 0;
-
-    if (frames > 1) {
-        rc = range_judge(c, m->ctx_no, m->dfn, nr * frames);
-        nr = rc == 0 ? mapped_pages(c, m->ctx_no, m->dfn, frames, nr, &why) : 0;
-        if (nr == 0) {
-            return rc != 0 ? rc : why;
-        }
-    }
-    op = op_begin(c, PVI_OP_UNMAP, m->ctx_no);
-    op->u.unmap.dfn.f = m->dfn;
-    op->u.unmap.nr = nr * frames;
-    do {
-        rc = op_run(c, op);
-    } while (rc == -PVI_EPREEMPTED && (op->done & (frames - 1)) != 0);
-    *done = (uint32_t)(op->done / frames);
-    return rc == 0 && nr < m->nr_pages ? -PVI_EPREEMPTED : rc;
-}
-
-static ABI_NOINLINE int unmap_pages(struct call *c)
-{
-    struct pvi_xen43_unmap_pages *m = (void *)c->abi->wire.bytes;
-    uint64_t frames = page_frames(c, m->pgsize);
-    uint32_t done = 0;
-    int rc;
-
-    memset(m->pad, 0, sizeof(m->pad));
-    m->pad1 = 0;
-    if (frames == 0 || (m->dfn & (frames - 1)) != 0) {
-        return answer(c, -PVI_XEN_EINVAL);
-    }
-    if (m->nr_pages == 0) {
-        return answer(c, pvi_xen43_range_error(context_judge(c, m->ctx_no)));
-    }
-    rc = unmap_some(c, m, frames, &done);
-    m->unmapped += done;
-    if (rc == -PVI_EPREEMPTED) {
-        m->dfn += done * frames;
-        m->nr_pages -= done;
-    }
-    return answer(c, pvi_xen43_range_error(rc));
-}
-
-static ABI_NOINLINE int flush_pages(struct call *c)
-{
-    const struct pvi_xen43_flush_pages *in = (void *)c->abi->wire.bytes;
-    uint64_t frames = page_frames(c, in->pgsize);
-    struct pvi_op *op;
-
-    if (frames == 0 || (in->dfn & (frames - 1)) != 0) {
-        return -PVI_XEN_EINVAL;
-    }
-    if (in->nr_pages == 0) {
-        return pvi_xen43_range_error(context_judge(c, in->ctx_no));
-    }
-    op = op_begin(c, PVI_OP_FLUSH, in->ctx_no);
-    op->u.unmap.dfn.f = in->dfn;
-    op->u.unmap.nr = in->nr_pages * frames;
-    return pvi_xen43_range_error(op_run(c, op));
-}
-
-static ABI_NOINLINE int lookup_page(struct call *c)
-{
-    struct pvi_xen43_lookup_page *io = (void *)c->abi->wire.bytes;
-    struct pvi_op *op = op_begin(c, PVI_OP_LOOKUP, io->ctx_no);
-    int rc;
-
-    if (io->reserved != 0) {
-        return -PVI_XEN_EINVAL;
-    }
-    op->u.lookup.dfn.f = io->dfn;
-    rc = op_run(c, op);
-    if (rc != 0) {
-        return pvi_xen43_range_error(rc);
-    }
-    io->gfn = op->u.lookup.gfn.f;
-    io->prot = (op->u.lookup.prot & PVI_READ) != 0 ? PVI_XEN43_MAP_READABLE : 0u;
-    io->prot |= (op->u.lookup.prot & PVI_WRITE) != 0 ? PVI_XEN43_MAP_WRITEABLE : 0u;
-    return answer(c, 0);
+    return pvi_xen_error(xen43_run(c, op));
 }
 
 /* --- the call ------------------------------------------------------------------------------------ */
 
-static int run(struct call *c)
+static int run(struct xen43_call *c)
 {
     const struct pvi_xen43_attach_pasid *pasid;
     int rc;
@@ -628,9 +388,9 @@ static int run(struct call *c)
     case PVI_XEN43_REATTACH_DEVICE:
         return reattach_device(c);
     case PVI_XEN43_MAP_PAGES:
-        return map_pages(c);
+        return pvi_xen43_map(c);
     case PVI_XEN43_UNMAP_PAGES:
-        return unmap_pages(c);
+        return pvi_xen43_unmap(c);
     case PVI_XEN43_ALLOC_NESTED:
         return alloc_nested(c);
     case PVI_XEN43_FLUSH_NESTED:
@@ -641,13 +401,13 @@ static int run(struct call *c)
     case PVI_XEN43_DETACH_PASID:
         return detach_pasid(c);
     case PVI_XEN43_FLUSH_PAGES:
-        return flush_pages(c);
+        return pvi_xen43_flush(c);
     default:
-        return lookup_page(c);
+        return pvi_xen43_lookup(c);
     }
 }
 
-static int dispatch(struct call *c)
+static int dispatch(struct xen43_call *c)
 {
     int rc;
 
@@ -665,7 +425,7 @@ static int dispatch(struct call *c)
 }
 
 /* The same for another domain; the structure is the caller's. */
-static int remote(struct call *c)
+static int remote(struct xen43_call *c)
 {
     const struct pvi_xen43_remote_cmd *in = (void *)c->abi->wire.bytes;
     int rc = copy_in(c);
@@ -676,7 +436,7 @@ static int remote(struct call *c)
     c->domid = in->domid;
     c->subop = in->subop;
     c->arg = in->arg;
-    rc = op_run(c, op_begin(c, PVI_OP_NOOP, 0)); /* whether there is such a domain, and the caller may act for it */
+    rc = xen43_run(c, xen43_op(c, PVI_OP_NOOP, 0)); /* whether there is such a domain, and the caller may act for it */
     if (rc != 0) {
         return rc == -PVI_ENODOM ? -PVI_XEN_ENOENT : pvi_xen_error(rc);
     }
@@ -685,7 +445,7 @@ static int remote(struct call *c)
 
 int pvi_xen43_call(struct pvi_abi_call *call, uint32_t *word, uint64_t arg)
 {
-    struct call c;
+    struct xen43_call c;
     int rc;
 
     c.abi = call;
