@@ -7,6 +7,7 @@
 #define EACCES (-13)
 #define EFAULT (-14)
 #define EBUSY (-16)
+#define ENOMEM (-12)
 #define ENODEV (-19)
 #define EINVAL (-22)
 #define ENOSPC (-28)
@@ -17,6 +18,9 @@
 
 #define DFN 0x123456ull /* where nothing of dom0 is */
 #define MANY 20000u
+#define CONTEXTS 16u
+#define ARENA 12u /* pages of tables, as a power of two */
+#define DOMID_SELF 0x7ff0u
 
 static unsigned char from[PAGE] __attribute__((aligned(4096)));
 static unsigned char to[2][PAGE] __attribute__((aligned(4096)));
@@ -116,6 +120,62 @@ static void test_many(uint16_t ctx)
     is(iommu_lookup(ctx, DFN + nr / 2, &gfn), ENOENT, "nothing is left");
 }
 
+/* A page in each 2 MiB takes a table: until the arena is empty. Then all of it comes back. */
+static void test_shortage(uint16_t ctx)
+{
+    uint32_t done, i, gone = 0;
+    long rc = 0;
+
+    for (i = 0; i < 2u << ARENA && rc == 0; i++) {
+        rc = iommu_map(ctx, DFN + i * 512u, frame_of(to[0]), 1, 3, &done);
+    }
+    is(rc, ENOMEM, "map until there is no page for a table");
+    ok(i > (1u << ARENA) - 64 && i <= 1u << ARENA, "%u pages, each with a table, of an arena of %u", i - 1, 1u << ARENA);
+    while (gone < i - 1 && iommu_unmap(ctx, DFN + gone * 512u, 1, &done) == 0) {
+        gone++;
+    }
+    is(gone, i - 1, "unmap all");
+    is(iommu_free(ctx, 0), 0, "free");
+    is(iommu_alloc(0, &ctx), 0, "alloc again");
+    is(iommu_map(ctx, DFN, frame_of(to[0]), 1, 3, &done), 0, "there are pages again");
+    is(iommu_free(ctx, 0), 0, "free with a page mapped");
+}
+
+static void test_all_contexts(void)
+{
+    uint16_t ctx[CONTEXTS], more;
+    unsigned i, bad = 0;
+
+    for (i = 0; i < CONTEXTS; i++) {
+        bad += iommu_alloc(0, &ctx[i]) != 0;
+    }
+    is(bad, 0, "all %u contexts", CONTEXTS);
+    is(iommu_alloc(0, &more), ENOSPC, "one more");
+    for (i = 0; i < CONTEXTS; i++) {
+        bad += iommu_free(ctx[i], 0) != 0;
+    }
+    is(bad, 0, "free all");
+}
+
+/* For itself, by way of the operation that acts for others. */
+static void test_remote(void)
+{
+    struct iommu_caps caps = {0};
+    struct {
+        uint16_t domid, subop;
+        uint32_t pad;
+        uint64_t arg;
+    } remote = {DOMID_SELF, 1, 0, (uint64_t)&caps};
+
+    is(iommu_raw(8, &remote), 0, "query for itself");
+    is(caps.max_ctx_no, CONTEXTS, "the same");
+    remote.subop = 8;
+    is(iommu_raw(8, &remote), EINVAL, "remote in remote");
+    remote.domid = 0x1234;
+    remote.subop = 1;
+    is(iommu_raw(8, &remote), ENOENT, "for a domain that there is not");
+}
+
 static void test_identity(void)
 {
     uint64_t self = frame_of(to[0]), gfn = 0;
@@ -149,14 +209,16 @@ void test_iommu43(void)
     is(caps.max_ctx_no, 0, "no contexts before init");
     ok((caps.pgsize_mask & PAGE) != 0 && caps.max_iova_addr >= 0x7fffffffffull, "pages of 4K, 39 bits or more");
     is(iommu_alloc(0, &ctx), ENOSPC, "no alloc before init");
-    is(iommu_init(16, 12), 0, "init");
+    is(iommu_init(CONTEXTS, ARENA), 0, "init");
     is(iommu_query(&caps), 0, "query capabilities");
-    is(caps.max_ctx_no, 16, "16 contexts");
+    is(caps.max_ctx_no, CONTEXTS, "%u contexts", CONTEXTS);
     is(iommu_alloc(0, &ctx), 0, "alloc");
     ok(ctx != 0, "context %u", ctx);
     test_errors(ctx);
     test_device(ctx);
     test_many(ctx);
-    is(iommu_free(ctx, 0), 0, "free");
+    test_shortage(ctx);
+    test_all_contexts();
+    test_remote();
     test_identity();
 }
