@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* AMD-Vi units as Xen drives them: entries of requester ids, invalidation. */
 #include "shim.h"
+#include "compat.h"
 
 #include "../../../amd/iommu.h"
 
@@ -87,7 +88,7 @@ static const struct shim_vendor amd_vendor = {
 
 struct shim_unit *shim_amd_unit_of(const struct pci_dev *pdev)
 {
-    const struct amd_iommu *iommu = find_iommu_for_device(pdev->sbdf);
+    const struct amd_iommu *iommu = shim_amd_iommu_of(pdev);
     unsigned int i;
 
     for ( i = 0; iommu && i < shim_system.nr_units; i++ )
@@ -104,7 +105,7 @@ unsigned int shim_amd_rid(const struct pci_dev *pdev, unsigned int devfn)
 
 static int unit_make(struct amd_iommu *iommu)
 {
-    struct shim_unit *u = xvzalloc(struct shim_unit);
+    struct shim_unit *u = xzalloc(struct shim_unit);
     struct pvi_unit_caps *caps;
 
     if ( !u )

@@ -133,7 +133,7 @@ static int cf_check region_add(xen_pfn_t start, xen_ulong_t nr, u32 id,
 /* A device that the library can have: Xen has entries for all of its ids, and it keeps no translations itself. */
 static struct shim_device *device_make(struct pci_dev *pdev)
 {
-    struct shim_device *dev = xvzalloc(struct shim_device);
+    struct shim_device *dev = xzalloc(struct shim_device);
     struct region_args args = { .dev = dev };
     const struct iommu_ops *ops = iommu_get_ops();
     int group;
@@ -156,7 +156,7 @@ static struct shim_device *device_make(struct pci_dev *pdev)
     return dev;
 
  fail:
-    xvfree(dev);
+    xfree(dev);
 
     return NULL;
 }
@@ -209,7 +209,7 @@ static void device_add(struct shim_domain *sd, struct pci_dev *pdev)
         printk(XENLOG_WARNING "pviommu: %pd: %pp stays out: %s\n", sd->d,
                &pdev->sbdf, pvi_strerror(rc));
         device_list(sd, dev, false);
-        xvfree(dev);
+        xfree(dev);
     }
 }
 
@@ -241,7 +241,7 @@ void pviommu_device_gone(struct pci_dev *pdev)
         printk(XENLOG_ERR "pviommu: %pd: %pp: %s\n", sd->d, &pdev->sbdf,
                pvi_strerror(rc));
     device_list(sd, dev, false);
-    xvfree(dev);
+    xfree(dev);
 }
 
 /* --- domains -------------------------------------------------------------- */
@@ -254,12 +254,7 @@ static int units_find(void)
     if ( !done )
     {
         pcidevs_lock();
-        result = !iommu_enabled ? -ENODEV :
-                 boot_cpu_data.vendor & (X86_VENDOR_AMD | X86_VENDOR_HYGON)
-                 ? shim_amd_units() : shim_vtd_units();
-        /* QEMU offers either unit with any processor. */
-        if ( !result && !shim_system.nr_units )
-            result = shim_vtd_units();
+        result = iommu_enabled ? shim_vtd_units() : -ENODEV;
         if ( !result && !shim_system.nr_units )
             result = shim_amd_units();
         pcidevs_unlock();
@@ -308,7 +303,7 @@ struct shim_domain *shim_domain_get(struct domain *d, int *rc)
         /* Frames that are paged out, shared or populated on demand are none that a device could use. */
         *rc = !is_iommu_enabled(d) ? -ENODEV :
               !arch_iommu_use_permitted(d) ? -EXDEV : units_find();
-        sd = *rc ? NULL : xvzalloc(struct shim_domain);
+        sd = *rc ? NULL : xzalloc(struct shim_domain);
         if ( sd )
         {
             sd->d = d;
@@ -317,7 +312,7 @@ struct shim_domain *shim_domain_get(struct domain *d, int *rc)
             if ( *rc )
             {
                 printk(XENLOG_WARNING "pviommu: %pd: %s\n", d, pvi_strerror(*rc));
-                xvfree(sd);
+                xfree(sd);
                 sd = NULL;
                 *rc = -ENODEV;
             }
@@ -366,7 +361,7 @@ int pviommu_relinquish(struct domain *d)
         ;
     *link = sd->next;
     spin_unlock(&domains_lock);
-    xvfree(sd);
+    xfree(sd);
 
     return 0;
 }

@@ -13,7 +13,7 @@
 
 int pvi_host_page_alloc(struct pvi_host *h, pvi_pa *pa)
 {
-    struct pvi_page *record = xvzalloc(struct pvi_page);
+    struct pvi_page *record = xzalloc(struct pvi_page);
     struct page_info *pg;
 
     if ( !record )
@@ -22,7 +22,7 @@ int pvi_host_page_alloc(struct pvi_host *h, pvi_pa *pa)
     pg = alloc_domheap_page(NULL, 0);
     if ( !pg )
     {
-        xvfree(record);
+        xfree(record);
         return -PVI_ENOMEM;
     }
 
@@ -39,17 +39,17 @@ void pvi_host_page_free(struct pvi_host *h, pvi_pa pa)
 
     pg->u.inuse.type_info = 0;
     free_domheap_page(pg);
-    xvfree(record);
+    xfree(record);
 }
 
 void *pvi_host_mem_alloc(struct pvi_host *h, size_t size)
 {
-    return xvzalloc_array(unsigned char, size);
+    return xzalloc_bytes(size);
 }
 
 void pvi_host_mem_free(struct pvi_host *h, void *p, size_t size)
 {
-    xvfree(p);
+    xfree(p);
 }
 
 bool pvi_host_preempt(struct pvi_host *h)

@@ -46,7 +46,7 @@ long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg)
 
     if ( !call )
     {
-        call = xvzalloc(struct pvi_abi_call);
+        call = xzalloc(struct pvi_abi_call);
         if ( !call )
             return -ENOMEM;
         this_cpu(shim_call) = call;

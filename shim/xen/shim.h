@@ -11,7 +11,7 @@
 #include <xen/param.h>
 #include <xen/pci.h>
 #include <xen/sched.h>
-#include <xen/xvmalloc.h>
+#include <xen/xmalloc.h>
 
 #include <pviommu/abi/guest.h>
 

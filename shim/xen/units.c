@@ -22,7 +22,7 @@ int shim_unit_add(struct shim_unit *u, unsigned long *did_map)
     bool none = !did_map || did_map == ZERO_BLOCK_PTR;
     unsigned int i;
 
-    u->did = xvmalloc_array(domid_t, UNIT_DIDS);
+    u->did = xmalloc_array(domid_t, UNIT_DIDS);
     if ( !u->did )
         return -ENOMEM;
     for ( i = 0; i < UNIT_DIDS; i++ )

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* VT-d units as Xen drives them: entries of requester ids, invalidation. */
 #include "shim.h"
+#include "compat.h"
 
 #include "../../../vtd/iommu.h"
 #include "../../../vtd/dmar.h"
@@ -106,13 +107,12 @@ static int cf_check vtd_invalidate(const struct shim_unit *u,
         break;
 
     case PVI_INV_PAGES:
-        rc = iommu->flush.iotlb(iommu, did, inv->iova,
-                                inv->lg2 - PAGE_SHIFT, DMA_TLB_PSI_FLUSH,
-                                false);
+        rc = shim_flush_iotlb(iommu, did, inv->iova, inv->lg2 - PAGE_SHIFT,
+                              DMA_TLB_PSI_FLUSH);
         break;
 
     default:
-        rc = iommu->flush.iotlb(iommu, did, 0, 0, DMA_TLB_DSI_FLUSH, false);
+        rc = shim_flush_iotlb(iommu, did, 0, 0, DMA_TLB_DSI_FLUSH);
         break;
     }
 
@@ -142,7 +142,7 @@ struct shim_unit *shim_vtd_unit_of(const struct pci_dev *pdev)
 
 static int unit_make(struct vtd_iommu *iommu)
 {
-    struct shim_unit *u = xvzalloc(struct shim_unit);
+    struct shim_unit *u = xzalloc(struct shim_unit);
     int rc;
 
     if ( !u )
@@ -155,7 +155,7 @@ static int unit_make(struct vtd_iommu *iommu)
         rc = -PVI_EOPNOTSUPP; /* Xen's own ids already have to share what there is */
     if ( rc )
     {
-        xvfree(u);
+        xfree(u);
         return -EOPNOTSUPP;
     }
     u->unit.caps.levels_mask = 1U << iommu->nr_pt_levels;

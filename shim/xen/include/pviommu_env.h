@@ -6,7 +6,6 @@
 #ifndef PVIOMMU_ENV_H
 #define PVIOMMU_ENV_H
 
-#include <xen/bug.h>
 #include <xen/domain_page.h>
 #include <xen/iommu.h>
 #include <xen/lib.h>

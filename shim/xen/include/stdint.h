@@ -1,3 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Xen has no C library: where the library's headers ask for this one. */
 #include <xen/types.h>
+
+/* Xen has these from 4.21 on. */
+#ifndef UINT64_MAX
+#define UINT64_MAX (~(uint64_t)0)
+#endif
