@@ -200,7 +200,7 @@ static void hook_after_the_end(void **state)
     if (child == 0) {
         int rc = pvi_share_flush(&sync, (pvi_dfn){5}, 1, false);
 
-        _exit(rc == 0 || rc == -PVI_EHW ? 0 : 1);
+        _exit(rc == -PVI_EHW && sync.kept.nr == 1 ? 0 : 1); /* the unit may go on walking the host's table */
     }
     CHECK_EQ(waitpid(child, &how, 0), child);
     fx_drop(&fx);
