@@ -527,9 +527,8 @@ static void caches_of_the_second_stage(void **state)
     goes(5, 0x1000, now);
     inv(0x37, 0);
     inv(0xd2, 0);
-    assert_int_equal(hwm_caches_page(h, now) | hwm_caches_page(h, page[0]) |
-                         hwm_caches_page(h, root),
-                     0);
+    assert_int_equal(
+        hwm_caches_page(h, now) | hwm_caches_page(h, page[0]) | hwm_caches_page(h, root), 0);
     assert_clean(h);
 }
 
