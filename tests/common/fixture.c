@@ -121,8 +121,14 @@ static void unit_vtd(struct fx *f, struct fx_unit *u)
     hw.cm = f->cfg.np_cache;
     hw.rwbf = f->cfg.write_buffer;
     hw.psi = !f->cfg.no_pages;
+    if (f->cfg.scalable) {
+        hw.smts = hw.ssts = hw.fsts = hw.nest = hw.fs5lp = true;
+        hw.smpwcs = hw.coherent;
+        hw.pss = 19;
+    }
     u->model = hwm_vtd_new(&hw, &mem);
     cfg.haw_bits = (uint8_t)hw.haw;
+    cfg.scalable = f->cfg.scalable;
     CHECK_EQ(pvi_vtd_unit_init(&u->vtd, f->host, &cfg), 0);
     CHECK_EQ(pvi_posix_add_vtd(f->host, &u->vtd), 0);
     CHECK_EQ(pvi_vtd_unit_enable(&u->vtd), 0);
@@ -175,7 +181,8 @@ static void unit_up(struct fx *f, unsigned i)
 
 void fx_machine(struct fx *f, const struct fx_cfg *cfg)
 {
-    struct pvi_posix_cfg pc = {.pa = GUEST_ARENA_PA, .size = GUEST_ARENA_SIZE};
+    struct pvi_posix_cfg pc = {
+        .pa = GUEST_ARENA_PA, .size = GUEST_ARENA_SIZE, .pages_first = GUEST_TABLES_NR << 12};
 
     memset(f, 0, sizeof(*f));
     f->cfg = *cfg;

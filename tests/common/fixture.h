@@ -57,6 +57,7 @@ struct fx_cfg {
     bool parent_rw;                  /* FX_NULL: as there */
     bool nested;                     /* of the domain */
     uint32_t max_pasids;             /* of the domain */
+    bool scalable;                   /* FX_VTD: units in scalable mode, with nested translation */
 };
 
 struct fx_unit {

@@ -262,7 +262,11 @@ static void dma(struct fx *f, struct fx_unit *u, uint16_t rid, const struct orc_
     if (orc_hole(&f->orc, pfn, 1, &at)) {
         return;
     }
-    if (od && flat_lookup(f->orc.ctx[od->ctx].map, pfn, &run, &want)) {
+    if (od && f->orc.ctx[od->ctx].nested) {
+        /* The guest's tables are the test's: what units have cached must be what the tables say now. */
+        allowed = hwm_walk(u->model, rid, iova, write, &want, NULL) == HWM_OK;
+        want &= ~0xfffull;
+    } else if (od && flat_lookup(f->orc.ctx[od->ctx].map, pfn, &run, &want)) {
         allowed = (run.perm & (write ? PVI_WRITE : PVI_READ)) != 0;
     }
     r = hwm_dma(u->model, rid, iova, write, &pa, NULL);

@@ -26,6 +26,8 @@
 #define GUEST_KEPT_NR 0x80000ull
 #define GUEST_SCATTER 0x5a0000ull /* no two neighbours are neighbours in host-physical memory */
 #define GUEST_SCATTER_NR 0x400ull
+#define GUEST_TABLES 0x5b0000ull /* lies in the arena, before the library's pages: what the guest writes there can be read */
+#define GUEST_TABLES_NR 0x40ull
 #define GUEST_NONE 0x600000ull /* nothing from here on */
 
 struct guest_frame {

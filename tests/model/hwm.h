@@ -47,7 +47,7 @@ struct hwm_vtd_cfg {
     bool sz_2m, sz_1g; /* second-stage large pages */
     bool cm, rwbf, psi, zlr, drain, plmr, phmr, esrtps;
     bool coherent, qi, dt, pt, sc;
-    bool smts, ssts, fsts, ssads, smpwcs, rps, adms; /* scalable mode */
+    bool smts, ssts, fsts, nest, ssads, smpwcs, rps, adms; /* scalable mode */
     bool fs1gp, fs5lp;
     unsigned pss;      /* ECAP.PSS: PASID width minus 1 */
     unsigned iro, fro; /* register offsets divided by 16 */

@@ -48,8 +48,8 @@ static uint64_t compose_ecap(const struct hwm_vtd_cfg *c)
     e |= (uint64_t)c->coherent | (uint64_t)c->qi << 1 | (uint64_t)c->dt << 2 | (uint64_t)c->pt << 6;
     e |= (uint64_t)c->sc << 7 | (uint64_t)c->iro << 8;
     if (c->smts) {
-        e |= (uint64_t)c->pss << 35 | UINT64_C(1) << 40 | UINT64_C(1) << 43 |
-             (uint64_t)c->ssads << 45;
+        e |= (uint64_t)c->nest << 26 | (uint64_t)c->pss << 35 | UINT64_C(1) << 40 |
+             UINT64_C(1) << 43 | (uint64_t)c->ssads << 45;
         e |= (uint64_t)c->ssts << 46 | (uint64_t)c->fsts << 47 | (uint64_t)c->smpwcs << 48 |
              (uint64_t)c->rps << 49;
     }

@@ -270,6 +270,7 @@ void hwm_vtd_drop_iotlb(struct hwm *h, unsigned gran, uint16_t did, uint64_t add
     }
     if (gran == 2) {
         hwm_drop_tag(h, HWM_TAG(did, 0, 0));
+        hwm_vtd_nest_drop_domain(h, did);
     } else if (page_range_ok(h, addr_word, did)) {
         hwm_drop_pages(h, HWM_TAG(did, 0, 0), &fmt, t.iova, t.lg2, t.leaf_only);
     }
@@ -341,8 +342,10 @@ static void exec_pasid_iotlb(struct hwm *h, const struct hwm_cmd *cmd)
     tag = HWM_TAG(t.did, t.pasid, 1);
     if (!pages) {
         hwm_drop_tag(h, tag);
+        hwm_vtd_nest_drop_pasid(h, tag);
     } else if (page_range_ok(h, cmd->w[1], t.did)) {
         hwm_drop_pages(h, tag, &fmt, t.iova, t.lg2, t.leaf_only);
+        hwm_vtd_nest_drop_pages(h, tag, t.iova, t.lg2, t.leaf_only);
     }
 }
 

@@ -87,12 +87,24 @@ struct vtd_where {
     bool fpd;        /* fault processing disable was read and set */
     bool translated; /* a translated request that may pass */
     bool first_stage;
-    bool nosnoop_ad; /* first stage: A/D updates are not possible */
+    bool nosnoop_ad; /* A/D updates are not possible: of the first stage, where there is one */
+    bool nested;     /* sp.root, and all that is found below, are addresses of host */
+    struct hwm_space host;
+    bool host_nosnoop_ad;
     uint64_t entry;
     const char *why;
 };
 void hwm_vtd_fail(struct vtd_where *w, unsigned reason, uint64_t entry, const char *why);
 void hwm_vtd_sm_where(struct hwm *h, const struct hwm_req *req, unsigned flags,
                       struct vtd_where *w);
+
+/* hwm_vtd_nest.c: fault reason, 0 when there is a page, which may still forbid the access */
+unsigned hwm_vtd_nested(struct hwm *h, const struct vtd_where *w, uint64_t iova, bool write,
+                        unsigned flags, struct hwm_hit *hit);
+/* tag: of the first stage of a domain id and PASID */
+void hwm_vtd_nest_drop_domain(struct hwm *h, uint16_t did);
+void hwm_vtd_nest_drop_pasid(struct hwm *h, uint64_t tag);
+void hwm_vtd_nest_drop_pages(struct hwm *h, uint64_t tag, uint64_t iova, unsigned lg2,
+                             bool leaf_only);
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hardware model: VT-d scalable mode (hwspec 2.3 to 2.5): context entry of 256 bits, PASID
- * directory, PASID entry. Second-stage, first-stage and pass-through entries; nested translation
- * is a capability that the unit does not report.
+ * directory, PASID entry. What nested entries add to it is in hwm_vtd_nest.c.
  */
 #include "hwm_vtd_regs.h"
 
@@ -10,9 +9,10 @@
 
 #define FIELD_51_12 UINT64_C(0x000ffffffffff000)
 
-#define PGTT_FS 1u
-#define PGTT_SS 2u
-#define PGTT_PT 4u
+#define PGTT_FS   1u
+#define PGTT_SS   2u
+#define PGTT_NEST 3u
+#define PGTT_PT   4u
 
 /* What was fetched for a request, or taken from a cache. */
 struct fetched {
@@ -131,6 +131,7 @@ static void check_pasid_entry(struct hwm *h, const uint64_t w[8], struct fetched
     const struct hwm_vtd_cfg *cfg = &h->vtd.cfg;
     unsigned pgtt = (unsigned)(w[0] >> 6 & 7), aw = (unsigned)(w[0] >> 2 & 7),
              fspm = (unsigned)(w[2] >> 2 & 3);
+    bool fs = pgtt == PGTT_FS || pgtt == PGTT_NEST;
     uint64_t rsvd0 = 0xc20 | beyond_haw(h) | (cfg->ssads ? 0 : 0x200);
     /* bits 24 and 23, PGSNP and PWSNP, depend on a capability each */
     uint64_t rsvd1 =
@@ -144,11 +145,11 @@ static void check_pasid_entry(struct hwm *h, const uint64_t w[8], struct fetched
                w[7] || !hwm_vtd_did_ok(h, (unsigned)(w[1] & 0xffff))) {
         fails(f, 0x5a, w[0], "reserved bit in the PASID entry");
     } else if (!((pgtt == PGTT_FS && cfg->fsts) || (pgtt == PGTT_SS && cfg->ssts) ||
-                 (pgtt == PGTT_PT && cfg->pt))) {
+                 (pgtt == PGTT_NEST && cfg->nest) || (pgtt == PGTT_PT && cfg->pt))) {
         fails(f, 0x5b, w[0], "translation type of the PASID entry not supported");
     } else if (pgtt != PGTT_FS && !width_ok(h, aw)) {
         fails(f, 0x5b, w[0], "address width of the PASID entry not supported");
-    } else if (pgtt == PGTT_FS && (fspm > 1 || (fspm == 1 && !cfg->fs5lp))) {
+    } else if (fs && (fspm > 1 || (fspm == 1 && !cfg->fs5lp))) {
         fails(f, 0x5b, w[0], "first-stage paging mode not supported");
     } else if (cfg->cm && !(w[1] & 0xffff)) {
         hwm_violate(h, "PASID entry with domain id 0 in caching mode");
@@ -210,10 +211,26 @@ static void find_pasid(struct hwm *h, uint16_t rid, uint32_t pasid, const struct
     }
     fetch_pasid(h, ctx, pasid, f);
     pgtt = (unsigned)(f->w[0] >> 6 & 7);
-    root = pgtt == PGTT_SS ? f->w[0] & FIELD_51_12 : pgtt == PGTT_FS ? f->w[2] & FIELD_51_12 : 0;
+    /* Where the first-stage root of a nested entry lies, this entry does not know. */
+    root = pgtt == PGTT_SS || pgtt == PGTT_NEST ? f->w[0] & FIELD_51_12
+           : pgtt == PGTT_FS                    ? f->w[2] & FIELD_51_12
+                                                : 0;
     if ((flags & HWM_F_FILL) && f->reason != 0x50 && f->reason != 0x58) {
         keep(h, &h->pasid, tag, f, (uint16_t)f->w[1], root);
     }
+}
+
+static void first_stage(const struct hwm *h, uint32_t pasid, const struct fetched *p, bool snoop,
+                        struct vtd_where *w)
+{
+    w->first_stage = true;
+    w->sp.tag = HWM_TAG(w->sp.did, pasid, 1);
+    w->sp.fmt = hwm_vtd_fs_fmt(h);
+    w->sp.root = p->w[2] & FIELD_51_12;
+    w->sp.levels = (p->w[2] >> 2 & 3) == 1 ? 5 : 4;
+    w->sp.bits = hwm_slot_lg2(w->sp.levels + 1);
+    w->sp.ad = w->sp.dirty = snoop;
+    w->nosnoop_ad = !snoop;
 }
 
 static void make_space(const struct hwm *h, uint32_t pasid, const struct fetched *p,
@@ -225,26 +242,28 @@ static void make_space(const struct hwm *h, uint32_t pasid, const struct fetched
     w->sp.did = (uint16_t)p->w[1];
     w->sp.r = w->sp.w = true;
     w->sp.mode = pgtt == PGTT_PT ? HWM_MODE_IDENTITY : HWM_MODE_WALK;
-    w->sp.tag = pgtt == PGTT_SS ? HWM_TAG(w->sp.did, 0, 0) : HWM_TAG(w->sp.did, pasid, 1);
     if (pgtt == PGTT_FS) {
-        w->first_stage = true;
-        w->sp.fmt = hwm_vtd_fs_fmt(h);
-        w->sp.root = p->w[2] & FIELD_51_12;
-        w->sp.levels = (p->w[2] >> 2 & 3) == 1 ? 5 : 4;
-        w->sp.bits = hwm_slot_lg2(w->sp.levels + 1);
-        w->sp.ad = w->sp.dirty = snoop;
-        w->nosnoop_ad = !snoop;
+        first_stage(h, pasid, p, snoop, w);
         return;
     }
+    w->sp.tag = pgtt == PGTT_PT ? HWM_TAG(w->sp.did, pasid, 1) : HWM_TAG(w->sp.did, 0, 0);
     w->sp.fmt = hwm_vtd_ss_fmt(h);
     w->sp.root = p->w[0] & FIELD_51_12;
     w->sp.levels = aw + 2;
     w->sp.bits = hwm_slot_lg2(w->sp.levels + 1);
     w->sp.bits = w->sp.bits < h->vtd.cfg.mgaw ? w->sp.bits : h->vtd.cfg.mgaw;
     w->sp.cache_absent = h->vtd.cfg.cm;
-    if (pgtt == PGTT_SS && (p->w[0] & 0x200)) {
+    if (pgtt != PGTT_PT && (p->w[0] & 0x200)) {
         w->sp.ad = w->sp.dirty = snoop;
         w->nosnoop_ad = !snoop;
+    }
+    if (pgtt == PGTT_NEST) {
+        w->nested = true;
+        w->host = w->sp;
+        w->host_nosnoop_ad = w->nosnoop_ad;
+        w->sp.cache_absent = false;
+        first_stage(h, pasid, p, snoop, w);
+        w->sp.fmt.pa_bits = 52; /* guest-physical: the second stage limits them */
     }
 }
 

@@ -348,11 +348,15 @@ void hwm_vtd_xlat(struct hwm *h, const struct hwm_req *req, unsigned flags, stru
         blocked(h, req, flags, &w, reason, NULL, x);
         return;
     }
-    hwm_translate(h, &w.sp, req->iova, req->write, flags, &hit);
-    found(x, &w, &hit);
-    if (!hit.leaf.present) {
-        reason = walk_reason(h, &w, &hit.leaf, req->write);
+    if (w.nested) {
+        reason = hwm_vtd_nested(h, &w, req->iova, req->write, flags, &hit);
     } else {
+        hwm_translate(h, &w.sp, req->iova, req->write, flags, &hit);
+    }
+    found(x, &w, &hit);
+    if (!reason && !hit.leaf.present) {
+        reason = walk_reason(h, &w, &hit.leaf, req->write);
+    } else if (!reason) {
         reason = leaf_reason(h, req, &w, &hit.leaf);
         if (!reason && w.nosnoop_ad && (!hit.leaf.accessed || (req->write && !hit.leaf.dirty))) {
             reason = w.first_stage ? 0x90 : 0x7c;
