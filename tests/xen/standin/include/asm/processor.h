@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Stands in for Xen's header of the same name, and declares only what the shim uses. */
+#ifndef STANDIN_ASM_PROCESSOR_H
+#define STANDIN_ASM_PROCESSOR_H
+
+#include <xen/types.h>
+
+#define X86_VENDOR_AMD 2
+#define X86_VENDOR_HYGON 32
+
+extern struct cpuinfo_x86 {
+    uint8_t vendor;
+} boot_cpu_data;
+extern unsigned int paddr_bits;
+
+#define cpu_relax() __asm__ __volatile__("pause" : : : "memory")
+
+#endif

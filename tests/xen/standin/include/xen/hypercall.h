@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Stands in for Xen's header of the same name, and declares only what the shim uses. */
+#ifndef STANDIN_XEN_HYPERCALL_H
+#define STANDIN_XEN_HYPERCALL_H
+
+#include <xen/guest_access.h>
+
+#define __HYPERVISOR_iommu_op 43
+
+unsigned long hypercall_create_continuation(unsigned int number, const char *format, ...);
+long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Stands in for Xen's header of the same name, and declares only what the shim uses. */
+#ifndef STANDIN_XEN_IOMMU_H
+#define STANDIN_XEN_IOMMU_H
+
+#include <xen/pci.h>
+#include <xen/types.h>
+
+struct domain;
+
+struct iommu_ops {
+    int (*get_device_group_id)(uint16_t seg, uint8_t bus, uint8_t devfn);
+};
+
+extern bool iommu_enabled;
+
+const struct iommu_ops *iommu_get_ops(void);
+void iommu_sync_cache(const void *p, unsigned int size);
+int iommu_get_reserved_device_memory(int (*each)(xen_pfn_t start, xen_ulong_t nr, uint32_t id, void *ctxt), void *ctxt);
+bool arch_iommu_use_permitted(const struct domain *d);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Stands in for Xen's header of the same name, and declares only what the shim uses. */
+#ifndef STANDIN_XEN_PARAM_H
+#define STANDIN_XEN_PARAM_H
+
+struct kernel_param {
+    const char *name;
+    void *variable;
+};
+#define integer_param(text, variable)                                                           \
+    static const struct kernel_param __used __attribute__((__section__(".init.setup")))         \
+        param_##variable = { text, &variable }
+
+#endif

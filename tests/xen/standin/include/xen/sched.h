@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Stands in for Xen's header of the same name, and declares only what the shim uses. */
+#ifndef STANDIN_XEN_SCHED_H
+#define STANDIN_XEN_SCHED_H
+
+#include <xen/lib.h>
+#include <xen/mm.h>
+#include <xen/spinlock.h>
+
+#include <asm/processor.h>
+
+#define DOMID_INVALID 0x7FF4U
+#define DOMID_MASK 0x7FFFU
+
+struct domain {
+    struct pci_dev *pdev_list;
+};
+struct vcpu {
+    struct domain *domain;
+};
+
+bool is_hardware_domain(const struct domain *d);
+bool is_pv_domain(const struct domain *d);
+bool is_pv_32bit_vcpu(const struct vcpu *v);
+bool is_iommu_enabled(const struct domain *d);
+struct domain *rcu_lock_domain_by_id(domid_t id);
+void rcu_unlock_domain(struct domain *d);
+
+#endif
