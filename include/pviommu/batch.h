@@ -124,7 +124,7 @@ enum pvi_opcode {
      */
     PVI_OP_FLUSH_NESTED,
     /**
-     * Requests of a device with a PASID translate through context ctx (0: the default one), those without stay where they are. The PASID is 1 or more. ENODEV,
+     * Requests of a device with a PASID translate through context ctx (0: the default one), those without stay where they are. The PASID is 1 or more. ENODEV (also while the device is being removed),
      * ENOCTX, EBUSY, EHW: as for REATTACH; EINVAL: PASID 0; ERANGE: beyond caps.pasid_bits; EPERM: the host offers none; EOPNOTSUPP: some
      * unit has no PASIDs to attach, or the device's cannot walk the context's tables, or other devices issue the same requester ids; EEXIST: attached already; ENOSPC: the host's limit, or no domain id;
      * ENOMEM. With PVI_PASID_MOVE it is attached already (else ENOENT) and goes to ctx: blocked for a moment, and back where it was if that fails;

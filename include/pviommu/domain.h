@@ -46,6 +46,7 @@ struct pvi_device {
     /* the library's own */
     struct pvi_context *ctx;
     struct pvi_pasid *pasids; /**< those that translate through contexts of their own */
+    bool leaving;             /**< it gets no more of them: its removal has begun */
     struct pvi_device *next;
 };
 
@@ -65,7 +66,8 @@ struct pvi_domain_cfg {
     bool default_identity;     /**< the default context begins as identity (else it blocks) */
     bool trim;                 /**< give empty tables back at once */
     bool nested;               /**< contexts may be nested, if all units can. On units with caps.parent_rw no table of the domain has read-only leaves then */
-    uint32_t max_pasids;       /**< PASIDs that may be attached at the same time, at most PVI_MAX_PASIDS; 0: none */
+    uint32_t max_pasids;       /**< PASIDs that may be attached at the same time, at most PVI_MAX_PASIDS; 0: none. A context that is attached takes a domain id of each
+                                    unit concerned, so max_contexts of all domains and devices should leave others some */
     struct pvi_passthrough_cfg passthrough; /**< what the default context follows; with a mode, default_identity is false */
     /* The interface of 2015: pviommu/bus.h. */
     struct pvi_revmap *revmap; /**< NULL: the domain has no such interface */

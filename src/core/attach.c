@@ -86,25 +86,6 @@ static struct pvi_dev_entry context_entry(const struct pvi_context *ctx, const s
     return e;
 }
 
-int pvi_context_attachable(struct pvi_context *ctx)
-{
-    uint8_t state = ctx ? pvi_context_state(ctx) : (uint8_t)PVI_CTX_FREE;
-
-    if (state == PVI_CTX_LIVE && ctx->parent) {
-        state = pvi_context_state(ctx->parent);
-    }
-    switch (state) {
-    case PVI_CTX_LIVE:
-        return 0;
-    case PVI_CTX_BUILDING:
-        return -PVI_EBUSY;
-    case PVI_CTX_BROKEN:
-        return -PVI_EHW;
-    default:
-        return -PVI_ENOCTX;
-    }
-}
-
 /* --- phase 1 ------------------------------------------------------------------------------------- */
 
 static int regions_add(struct pvi_device *dev, struct pvi_context *ctx, struct pvi_gather *g)
@@ -532,7 +513,7 @@ static int device_enter(struct pvi_domain *d, struct pvi_device *dev)
         return -PVI_EEXIST;
     }
     home = device_home(d, dev);
-    if (pvi_context_state(home) != PVI_CTX_LIVE || device_meets_pasids(d, dev)) {
+    if (pvi_context_attachable(home) != 0 || device_meets_pasids(d, dev)) {
         return -PVI_EBUSY;
     }
     if (home->tx) {
@@ -540,6 +521,7 @@ static int device_enter(struct pvi_domain *d, struct pvi_device *dev)
     }
     dev->ctx = NULL;
     dev->pasids = NULL;
+    dev->leaving = false;
     dev->next = d->devices;
     d->devices = dev;
     rc = device_move_own(d, dev, home);
@@ -567,12 +549,15 @@ int pvi_device_add(struct pvi_domain *d, struct pvi_device *dev)
 /* First what it does under PASIDs: their entries hang on those of its requester ids. */
 static int device_leave(struct pvi_domain *d, struct pvi_device *dev)
 {
-    int rc = pvi_pasids_drop(d, dev, NULL, &d->gather), err;
+    int rc, err;
 
+    dev->leaving = true;
+    rc = pvi_pasids_drop(d, dev, NULL, &d->gather);
     if (rc == -PVI_EPREEMPTED) {
         return rc;
     }
     err = device_move_own(d, dev, NULL);
+    dev->leaving = false;
     return err != 0 ? err : rc;
 }
 

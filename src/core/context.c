@@ -60,6 +60,9 @@ static CORE_NOINLINE int context_inspect(const struct pvi_context *ctx, const st
 {
     uint64_t sizes;
 
+    if (ctx->nested) { /* it was another context when it was asked */
+        return -PVI_ENESTED;
+    }
     if (ctx->tx && ctx->id != 0 && g && !g->tx) { /* the default context is the host's to change */
         return CONTEXT_TAKEN;
     }

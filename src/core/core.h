@@ -160,6 +160,8 @@ int pvi_op_flush_nested(struct pvi_domain *d, const struct pvi_op *op, struct pv
 void pvi_nested_end(struct pvi_context *ctx);
 /* What is in place i of the domain's nested contexts, maybe on its end or not yet begun, or NULL. Objects stay: no lock is needed. */
 struct pvi_context *pvi_nested_child(struct pvi_domain *d, unsigned i);
+/* May something be attached to it: is it live, and its parent? 0, or what ATTACH and REATTACH answer. */
+int pvi_context_attachable(struct pvi_context *ctx);
 /* Does some unit still know a context that is nested on this one? The domain is claimed. */
 bool pvi_nested_reached(struct pvi_context *ctx);
 
@@ -171,8 +173,6 @@ int pvi_pasids_drop(struct pvi_domain *d, struct pvi_device *dev, const struct p
 struct pvi_context *pvi_pasid_context(const struct pvi_device *dev, uint32_t pasid);
 
 /* attach.c; the domain is claimed */
-/* May something be attached to it? 0, or what ATTACH and REATTACH answer. */
-int pvi_context_attachable(struct pvi_context *ctx);
 /* The context becomes known to the unit under an id of its own, if it is not yet. */
 int pvi_context_join(struct pvi_context *ctx, struct pvi_unit *u);
 /* The unit has forgotten one device or PASID under the context's id; after the last one it has forgotten the id. */

@@ -37,6 +37,25 @@ void pvi_nested_caps(struct pvi_domain *d)
     }
 }
 
+int pvi_context_attachable(struct pvi_context *ctx)
+{
+    uint8_t state = ctx ? pvi_context_state(ctx) : (uint8_t)PVI_CTX_FREE;
+
+    if (state == PVI_CTX_LIVE && ctx->parent) {
+        state = pvi_context_state(ctx->parent);
+    }
+    switch (state) {
+    case PVI_CTX_LIVE:
+        return 0;
+    case PVI_CTX_BUILDING:
+        return -PVI_EBUSY;
+    case PVI_CTX_BROKEN:
+        return -PVI_EHW;
+    default:
+        return -PVI_ENOCTX;
+    }
+}
+
 /* --- life ------------------------------------------------------------------------------------------ */
 
 static int nested_check(const struct pvi_domain *d, const struct pvi_op *op)
@@ -67,6 +86,9 @@ static int parent_check(const struct pvi_domain *d, struct pvi_context *parent, 
     }
     switch (pvi_context_state(parent)) {
     case PVI_CTX_LIVE:
+        if (parent->shared_root.a != 0 && d->table.no_read_only) {
+            return -PVI_EOPNOTSUPP; /* what rights the host's own table has is not ours to say (erratum 772415) */
+        }
         return root.f >> (reach - PVI_PAGE_LG2) == 0 ? 0 : -PVI_ERANGE;
     case PVI_CTX_BUILDING:
         return -PVI_EBUSY;
@@ -95,14 +117,15 @@ static int nested_make(struct pvi_domain *d, struct pvi_op *op, struct pvi_gathe
     if (rc != 0) {
         return rc;
     }
-    pvi_env_acquire(d->host, &ctx->lock);
+    pvi_context_lock_alone(ctx); /* who was meant for the number's last life may still come to map */
     ctx->parent = parent;
     ctx->guest.root = op->u.nested.root.f << PVI_PAGE_LG2;
     ctx->guest.levels = op->u.nested.levels;
     ctx->guest.depth = op->u.nested.depth;
     ctx->guest.flags = (uint8_t)op->flags;
     pvi_env_write32(&ctx->nested, 1);
-    pvi_env_release(d->host, &ctx->lock);
+    pvi_context_replain(ctx);
+    pvi_context_unlock_alone(ctx);
     /*
      * Before any device can be attached: who takes something out of the parent's table and does not count this context yet has done so before
      * (both hold the parent's lock), so no unit can have met it through this one.

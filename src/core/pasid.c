@@ -110,7 +110,7 @@ static int pasid_detach(struct pvi_domain *d, struct pvi_device *dev, struct pvi
 static int pasid_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_pasid *p, struct pvi_context *to)
 {
     struct pvi_context *from = p->ctx, *clean = to;
-    int rc = pvi_context_join(to, dev->unit);
+    int rc = pvi_context_join(to, dev->unit), err;
 
     if (rc != 0) {
         return rc;
@@ -120,8 +120,12 @@ static int pasid_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_p
         rc = pasid_switch(dev, p->pasid, NULL, to);
         if (rc == 0 || rc == -PVI_EHW) {
             clean = from;
-        } else if (pasid_switch(dev, p->pasid, NULL, from) != 0) {
-            rc = -PVI_EHW;
+        } else {
+            err = pasid_switch(dev, p->pasid, NULL, from);
+            if (err != 0 && err != -PVI_EHW) { /* it obeyed throughout, and has forgotten both */
+                pvi_context_leave(from, dev->unit);
+            }
+            rc = err != 0 ? -PVI_EHW : rc;
         }
     }
     if (rc == -PVI_EHW) {
@@ -164,7 +168,7 @@ static int attach(struct pvi_domain *d, struct pvi_op *op, bool move)
     if (rc != 0) {
         return rc;
     }
-    if (!dev) {
+    if (!dev || dev->leaving) {
         return -PVI_ENODEV;
     }
     if (d->pasid_bits == 0 || pvi_device_shares(d, dev)) {

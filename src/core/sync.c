@@ -253,13 +253,14 @@ static int sync_note(struct pvi_sync *s, uint64_t first, uint64_t last, bool tab
 {
     struct pvi_context *ctx = &s->domain->default_ctx;
     uint64_t reach = UINT64_MAX >> (64 - s->domain->table.ops->iova_bits(ctx->shared_levels));
+    uint8_t state = pvi_context_state(ctx);
     int rc = 0;
 
     if (first > reach) {
         return sync_finish(s, 0); /* nothing translates there */
     }
     last = last < reach ? last : reach;
-    if (pvi_context_state(ctx) == PVI_CTX_BROKEN) {
+    if (state == PVI_CTX_BROKEN || state == PVI_CTX_LOST) { /* a unit may go on walking the host's table */
         sync_name(&s->kept, first, last);
         rc = -PVI_EHW;
     } else {
@@ -388,6 +389,7 @@ static int sync_change(struct pvi_sync *s, enum sync_what what, unsigned prot, u
         break;
     }
     if (what == SYNC_RIGHTS && (pt->prots >> prot & 1) == 0) {
+        sync_name(&s->kept, first, last);
         return -PVI_EOPNOTSUPP;
     }
     if (s->run.nr != 0 && first >> PVI_PAGE_LG2 < s->run.dfn + s->run.nr && s->run.dfn <= last >> PVI_PAGE_LG2) {

@@ -11,7 +11,7 @@
 
 void pvi_context_replain(struct pvi_context *ctx)
 {
-    bool plain = !ctx->tx && ctx->nr_regions == 0 && pvi_env_read32(&ctx->windowed) == 0;
+    bool plain = !ctx->tx && !ctx->nested && ctx->nr_regions == 0 && pvi_env_read32(&ctx->windowed) == 0;
 
     pvi_env_write64(ctx->domain->host, &ctx->plain_last, plain ? ctx->pt.iova_last : 0);
 }

@@ -204,6 +204,8 @@ int pvi_vtd_pasid_of(const struct pvi_vtd_sm_caps *caps, const struct pvi_dev_en
         return -PVI_EOPNOTSUPP;
     }
     second_stage_words(caps, to->root, to->levels, to->did, out);
+    /* Leaves of a unit that can ask for snooped accesses; newer units go by the entry alone (hwspec 3.1). */
+    out->w[1] |= caps->snoop ? VTD_PTE_PGSNP : 0;
     if (to->guest.levels == 0) {
         out->w[0] |= VTD_PTE_PGTT_SS;
         return 0;

@@ -22,6 +22,8 @@
  * reads, has the address of the other directory.
  */
 #define DIR_BITS_MAX 14u
+/* Of a requester that attaches all of them: 16 pages. */
+#define PASID_BITS_DEFAULT 10u
 #define DIR_OTHER    (PVI_PAGE_SIZE / 8 - 1)
 
 /* Two directories with their first tables. */
@@ -35,6 +37,7 @@ struct dirs {
 int pvi_vtd_sm_init(struct pvi_vtd_unit *u, const struct pvi_vtd_cfg *cfg)
 {
     struct pvi_unit_caps *caps = &u->unit.caps;
+    uint8_t most;
     int rc = pvi_vtd_sm_caps(u->cap, u->ecap, cfg->haw_bits, cfg->quirks, &u->sm);
 
     if (rc) {
@@ -43,9 +46,9 @@ int pvi_vtd_sm_init(struct pvi_vtd_unit *u, const struct pvi_vtd_cfg *cfg)
     if (!u->sm.second_stage) {
         return -PVI_EOPNOTSUPP;
     }
-    if (u->sm.pasid_bits > DIR_BITS_MAX) {
-        u->sm.pasid_bits = DIR_BITS_MAX;
-    }
+    most = cfg->pasid_bits != 0 ? cfg->pasid_bits : PASID_BITS_DEFAULT;
+    most = most < DIR_BITS_MAX ? most : DIR_BITS_MAX;
+    u->sm.pasid_bits = u->sm.pasid_bits < most ? u->sm.pasid_bits : most;
     u->scalable = true;
     caps->coherent = u->sm.walk_snoop;
     caps->pasid_bits = u->sm.pasid_bits;

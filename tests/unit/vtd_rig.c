@@ -126,6 +126,7 @@ int rig_init(struct vtd_rig *rig, unsigned haw_bits, uint64_t reg_size)
         .reg_pa = RIG_REGS, .reg_size = reg_size, .haw_bits = (uint8_t)haw_bits};
 
     cfg.scalable = rig->cfg.smts;
+    cfg.pasid_bits = 20; /* more than there can be */
     memset(&rig->unit, 0xff, sizeof(rig->unit));
     return pvi_vtd_unit_init(&rig->unit, rig->host, &cfg);
 }
