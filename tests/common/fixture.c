@@ -471,6 +471,7 @@ void fx_each(void (*fn)(struct fx *f, const struct fx_cfg *cfg))
         {"VT-d, caching mode, two units", {.kind = FX_VTD, .np_cache = true, .units = 2}},
         {"VT-d, not coherent, trim", {.kind = FX_VTD, .incoherent = true, .trim = true}},
         {"VT-d, 3 levels, write buffer, no PSI", {.kind = FX_VTD, .levels = 3, .write_buffer = true, .no_pages = true}},
+        {"VT-d, scalable mode, not coherent, caching mode", {.kind = FX_VTD, .scalable = true, .incoherent = true, .np_cache = true}},
         {"AMD-Vi", {.kind = FX_AMD}},
         {"AMD-Vi, NpCache, two units", {.kind = FX_AMD, .np_cache = true, .units = 2}},
     };

@@ -165,55 +165,43 @@ static void start(const struct hwm_vtd_cfg *cfg)
     assert_clean(h);
 }
 
-static void config(struct hwm_vtd_cfg *cfg)
+static int up(bool nest, bool cm, unsigned levels)
 {
-    hwm_vtd_cfg_default(cfg);
-    cfg->smts = cfg->ssts = cfg->fsts = cfg->nest = cfg->smpwcs = cfg->ssads = cfg->fs5lp = true;
-    cfg->pss = 19;
+    struct hwm_vtd_cfg cfg;
+
+    hwm_vtd_cfg_default(&cfg);
+    cfg.smts = cfg.ssts = cfg.fsts = cfg.smpwcs = cfg.ssads = cfg.fs5lp = true;
+    cfg.pss = 19;
+    cfg.nest = nest;
+    cfg.cm = cm;
+    cfg.sagaw = 1u << (levels - 2);
+    cfg.mgaw = 12 + 9 * levels;
+    start(&cfg);
+    return 0;
 }
 
 static int setup(void **state)
 {
-    struct hwm_vtd_cfg cfg;
-
     (void)state;
-    config(&cfg);
-    start(&cfg);
-    return 0;
+    return up(true, false, 4);
 }
 
 static int setup_cm(void **state)
 {
-    struct hwm_vtd_cfg cfg;
-
     (void)state;
-    config(&cfg);
-    cfg.cm = true;
-    start(&cfg);
-    return 0;
+    return up(true, true, 4);
 }
 
 static int setup_5_levels(void **state)
 {
-    struct hwm_vtd_cfg cfg;
-
     (void)state;
-    config(&cfg);
-    cfg.sagaw = 8;
-    cfg.mgaw = 57;
-    start(&cfg);
-    return 0;
+    return up(true, false, 5);
 }
 
 static int setup_without(void **state)
 {
-    struct hwm_vtd_cfg cfg;
-
     (void)state;
-    config(&cfg);
-    cfg.nest = false;
-    start(&cfg);
-    return 0;
+    return up(false, false, 4);
 }
 
 static int teardown(void **state)
@@ -581,27 +569,6 @@ static void absence_is_cached(void **state)
     assert_clean(h);
 }
 
-static void fractured(void **state)
-{
-    uint64_t a = UINT64_C(0x40000000), t;
-
-    (void)state;
-    hwm_set_fracture(h, true);
-    (void)ss_slot(a);
-    t = rig_get(r, rig_slot(ss, 4, a)) & ADDR;
-    t = rig_get(r, rig_slot(t, 3, a)) & ADDR;
-    rig_put(r, rig_slot(t, 2, a), UINT64_C(0x80000083));
-    gput(fs_at(fs, 4, 2, 0x200000), a | PTE | 0x80);
-    goes(5, 0x200000, 0x80000000);
-    goes(5, 0x201000, 0x80001000);
-    rig_put(r, rig_slot(t, 2, a), UINT64_C(0x80200083));
-    inv_pages(DID, a | 9);
-    inv_pasid_pages(DID, 5, 0x200040);
-    goes(5, 0x200000, 0x80200000);
-    goes(5, 0x201000, 0x80001000);
-    assert_clean(h);
-}
-
 #define NEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -619,7 +586,6 @@ int main(void)
         NEST(caches_of_the_second_stage),
         NEST(cached_root),
         cmocka_unit_test_setup_teardown(absence_is_cached, setup_cm, teardown),
-        NEST(fractured),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
