@@ -283,7 +283,6 @@ int pvi_domain_destroy(struct pvi_domain *d)
     }
     rc = rc != 0 ? rc : d->has_iommu ? domain_end(d) : pvi_bus_end(d, &d->gather);
     if (rc == 0 && d->slot) {
-        memset(d->nested, 0, sizeof(d->nested)); /* contexts that were lost: the host's hooks may still run */
         for (i = 0; i < d->nr_contexts; i++) {
             if (d->slot[i]) {
                 pvi_host_mem_free(d->host, d->slot[i], sizeof(*d->slot[i]));
