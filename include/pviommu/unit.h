@@ -24,7 +24,10 @@ struct pvi_range {
     uint64_t first, last;
 };
 
-/** What a unit can do. Filled once at bring-up by the unit driver (or by the host), then constant. */
+/**
+ * What a unit can do. Filled once at bring-up by the unit driver (or by the host), then constant. guest_*, pasid_bits and parent_rw are 0 but where the
+ * driver serves such entries: src/vtd/scalable.c and src/amdvi/unit.c, if their configuration asks for it.
+ */
 struct pvi_unit_caps {
     const struct pvi_pt_ops *format; /**< page-table format that the unit walks */
     uint64_t page_sizes;             /**< bit n set: leaves of 2^n bytes */

@@ -416,7 +416,8 @@ struct pvi_vtd_cfg {
     uint64_t reg_size; /**< bytes of registers that the host maps */
     uint8_t haw_bits;  /**< of the DMAR table */
     uint8_t quirks;    /**< PVI_VTD_QUIRK_* */
-    uint8_t pasid_bits; /**< scalable: PASIDs that a requester can have attached, log2, at most 14; 0: 10. Each 64 in use take a page of the host's until the unit is disabled */
+    uint8_t pasid_bits; /**< scalable: width of PASIDs that can be attached, at most 14; 0: 10. A requester that comes to use each 64 of them takes a page of the host's
+                             more, until the unit is disabled */
     bool scalable;     /**< PASID tables for every requester: PASIDs and nested translation. The unit needs ECAP.SMTS and SSTS */
 };
 

@@ -7,7 +7,7 @@
 
 #define XEN_BEFORE(minor) (XEN_VERSION == 4 && XEN_SUBVERSION < (minor))
 
-/* Until 4.21 also: whether device TLBs are to be flushed. None of the shim's devices has one. */
+/* Until 4.21 also: whether device TLBs are to be flushed. In contexts they are off. */
 #if XEN_BEFORE(22)
 #define shim_flush_iotlb(iommu, did, addr, order, type) \
     (iommu)->flush.iotlb(iommu, did, addr, order, type, false, false)

@@ -130,7 +130,7 @@ static int cf_check region_add(xen_pfn_t start, xen_ulong_t nr, u32 id,
     return 0;
 }
 
-/* A device that the library can have: Xen has entries for all of its ids, and it keeps no translations itself. */
+/* A device that the library can have: Xen has entries for all of its ids. */
 static struct shim_device *device_make(struct pci_dev *pdev)
 {
     struct shim_device *dev = xzalloc(struct shim_device);

@@ -42,7 +42,7 @@ long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg)
     struct pvi_abi_call *call = this_cpu(shim_call);
     struct shim_domain *sd;
     uint32_t word = subop;
-    int rc;
+    int rc = -ENODEV;
 
     if ( !call )
     {
@@ -52,12 +52,15 @@ long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg)
         this_cpu(shim_call) = call;
     }
 
-    sd = shim_domain_get(current->domain, &rc);
+    /* Others have an interface once the hardware domain has initialised it for them. */
+    sd = is_hardware_domain(current->domain)
+         ? shim_domain_get(current->domain, &rc)
+         : shim_domain_find(current->domain);
     if ( !sd )
         return rc;
 
     call->caller = &sd->dom;
-    call->compat = is_pv_32bit_vcpu(current);
+    call->compat = current->hcall_compat;
     rc = pvi_xen43_call(call, &word, (unsigned long)arg.p);
 
     return rc == -ERESTART

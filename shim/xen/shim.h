@@ -33,7 +33,7 @@ struct shim_unit {
      */
     struct {
         uint16_t lib, hw;
-    } home[8];
+    } home[64];
     unsigned int nr_home;
 };
 

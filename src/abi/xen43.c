@@ -237,6 +237,12 @@ static pvi_sbdf device_of(const struct pvi_xen43_pci_device *dev)
     return sbdf;
 }
 
+/* Before init there is nothing that could be named. */
+static int init_error(int rc)
+{
+    return rc == -PVI_ENOTINIT ? -PVI_XEN_ENOENT : pvi_xen_error(rc);
+}
+
 /* Is there no capability for it? */
 static bool lacks(struct xen43_call *c, uint32_t capability)
 {
@@ -298,7 +304,7 @@ static ABI_NOINLINE int detach_pasid(struct xen43_call *c)
     op = xen43_op(c, PVI_OP_DETACH_PASID, 0);
     op->u.pasid.sbdf = device_of(&in->dev);
     op->u.pasid.pasid = in->pasid;
-    return pvi_xen_error(xen43_run(c, op));
+    return init_error(xen43_run(c, op));
 }
 
 /* --- contexts with a guest's own tables ------------------------------------------------------------ */
@@ -358,7 +364,7 @@ static ABI_NOINLINE int flush_nested(struct xen43_call *c)
     op->u.guest.first = in->dfn;
     op->u.guest.nr = in->nr_pages;
     op->u.guest.pasid = in->pasid;
-    return pvi_xen_error(xen43_run(c, op));
+    return init_error(xen43_run(c, op));
 }
 
 /* --- the call ------------------------------------------------------------------------------------ */

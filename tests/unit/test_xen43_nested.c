@@ -355,6 +355,8 @@ static void test_pasids(void **state)
 
         up(i != 0, 0x10, 0, 14, true);
         CHECK_RC(with_pasid(11, 1, 0, 5), X43_ENOENT); /* before init, as reattach */
+        CHECK_RC(with_pasid(12, 0, 0, 5), X43_ENOENT);
+        CHECK_RC(flush_nested(1, 0, 0, 0, 0), X43_ENOENT);
         CHECK_RC(simple(2, 8, 10), 0);
         begin();
         CHECK_RC(x43_call(&x, 1), 0);

@@ -21,7 +21,7 @@
  *   mapped, unmapped                  OUT            added to what the caller put there
  *   reattach to a context on its end  -              -EINVAL
  *   alloc, map, unmap with an error   -              the structure is written back nevertheless, with what it held
- *   contexts before init              -              query: 0; alloc: -ENOSPC; map: -EINVAL; free, reattach: -ENOENT
+ *   contexts before init              -              query: 0; alloc, alloc_nested: -ENOSPC; map: -EINVAL; free, reattach, others: -ENOENT
  *   init with 2^32 - 1 contexts       -              -E2BIG, also for more than the host's limit; n + 1 = 0 modulo 2^16: -EINVAL
  *   init with too large an arena      -              -ENOMEM
  *
@@ -153,7 +153,7 @@ struct pvi_xen43_reattach_device {
 
 /**
  * alloc_nested: a context whose tables the guest writes itself. -ENOENT: no such parent; -EINVAL: it is nested itself; -EBUSY: it is being built; -ERANGE: pgtable_gfn is
- * beyond its reach; -ENOSPC. map_pages and all the others that need a range give -EINVAL; a parent cannot be freed before it (-EBUSY).
+ * beyond its reach; -ENOSPC: max_ctx_no counts these, too. What the units have of levels, depth and rights is not told: -EOPNOTSUPP. map_pages and all the others that need a range give -EINVAL; a parent cannot be freed before it (-EBUSY).
  */
 struct pvi_xen43_alloc_nested {
     uint16_t ctx_no; /**< OUT */
@@ -166,7 +166,7 @@ struct pvi_xen43_alloc_nested {
 
 /**
  * flush_nested (ours: the published structure is empty; the same for 32-bit guests): the guest has changed its own tables of ctx_no. -EINVAL also for a
- * context that is not nested. Whatever a guest forgets to flush, its devices reach nothing that the parent does not map.
+ * context that is not nested; -ENOENT: no such context; -ERANGE: a PASID of more than 20 bits. Whatever a guest forgets to flush, its devices reach nothing that the parent does not map.
  */
 struct pvi_xen43_flush_nested {
     uint16_t ctx_no;
@@ -177,7 +177,10 @@ struct pvi_xen43_flush_nested {
     uint32_t flags;    /**< PVI_XEN43_FLUSH_ALL_PASIDS */
 };
 
-/** attach_pasid: requests of the device with this PASID, 1 or more, translate through ctx_no. -EEXIST: attached already; -ERANGE; -ENOSPC. */
+/**
+ * attach_pasid: requests of the device with this PASID, 1 or more, translate through ctx_no (0: the default context). -EINVAL: PASID 0; -ENODEV, -ENOENT: no such device,
+ * context; -EEXIST: attached already; -ERANGE: beyond max_pasid; -ENOSPC: no domain id, or as many as the host lets it have; -EOPNOTSUPP: the device shares a requester id.
+ */
 struct pvi_xen43_attach_pasid {
     uint16_t ctx_no;
     struct pvi_xen43_pci_device dev;
@@ -185,7 +188,7 @@ struct pvi_xen43_attach_pasid {
     uint32_t pasid;
 };
 
-/** detach_pasid: blocks them again. -ENOENT: not attached. */
+/** detach_pasid: blocks them again. -ENOENT: not attached; -EINVAL: PASID 0; -ENODEV. */
 struct pvi_xen43_detach_pasid {
     struct pvi_xen43_pci_device dev;
     uint32_t pasid;

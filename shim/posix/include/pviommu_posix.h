@@ -144,7 +144,7 @@ struct pvi_posix_null_pasid {
     struct pvi_dev_entry entry; /**< translates, or is blocked again */
 };
 
-/** A unit without hardware: it gives out ids, keeps device entries and counts what it is told. */
+/** A unit without hardware: it gives out ids, keeps device entries and counts what it is told. Without caps.page_selective all flushes are of a whole id. */
 struct pvi_posix_null {
     struct pvi_unit unit; /**< the caller fills caps; a number of 0 stands for a sane default (leaves of 4K, 2M, 1G) */
     uint64_t nr_inv[PVI_INV_ALL + 1]; /**< by enum pvi_inv_kind */

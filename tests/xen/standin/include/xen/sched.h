@@ -17,11 +17,11 @@ struct domain {
 };
 struct vcpu {
     struct domain *domain;
+    bool hcall_compat;
 };
 
 bool is_hardware_domain(const struct domain *d);
 bool is_pv_domain(const struct domain *d);
-bool is_pv_32bit_vcpu(const struct vcpu *v);
 bool is_iommu_enabled(const struct domain *d);
 struct domain *rcu_lock_domain_by_id(domid_t id);
 void rcu_unlock_domain(struct domain *d);
