@@ -74,29 +74,18 @@ static int nested_check(const struct pvi_domain *d, const struct pvi_op *op)
 static int parent_check(const struct pvi_domain *d, struct pvi_context *parent, pvi_gfn root)
 {
     unsigned reach = d->table.iova_bits < d->table.pa_bits ? d->table.iova_bits : d->table.pa_bits;
+    int rc = pvi_context_attachable(parent);
 
-    if (!parent) {
-        return -PVI_ENOCTX;
-    }
-    if (pvi_env_read32(&parent->nested) != 0) {
+    if (parent && pvi_env_read32(&parent->nested) != 0) {
         return -PVI_ENESTED;
     }
-    if (parent->tx) {
+    if (rc == 0 && parent->tx) {
         return -PVI_EBUSY;
     }
-    switch (pvi_context_state(parent)) {
-    case PVI_CTX_LIVE:
-        if (parent->shared_root.a != 0 && d->table.no_read_only) {
-            return -PVI_EOPNOTSUPP; /* what rights the host's own table has is not ours to say (erratum 772415) */
-        }
-        return root.f >> (reach - PVI_PAGE_LG2) == 0 ? 0 : -PVI_ERANGE;
-    case PVI_CTX_BUILDING:
-        return -PVI_EBUSY;
-    case PVI_CTX_BROKEN:
-        return -PVI_EHW;
-    default:
-        return -PVI_ENOCTX;
+    if (rc == 0 && parent->shared_root.a != 0 && d->table.no_read_only) {
+        return -PVI_EOPNOTSUPP; /* what rights the host's own table has is not ours to say (erratum 772415) */
     }
+    return rc == 0 && root.f >> (reach - PVI_PAGE_LG2) != 0 ? -PVI_ERANGE : rc;
 }
 
 static int nested_make(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)

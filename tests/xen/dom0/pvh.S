@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The test dom0 as a PVH guest: from 32 bits without paging to 64 bits with 4 GiB mapped 1:1 in pages of 2 MiB. */
 
-    .macro note type, body:vararg
-    .balign 4
-    .long 2f - 1f, 4f - 3f, \type
-1:  .asciz "Xen"
-2:  .balign 4
-3:  \body
-4:  .balign 4
-    .endm
+#include "note.h"
 
     .section .note.Xen, "a", @note
     note 6, .asciz "pviommu test dom0"
