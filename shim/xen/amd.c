@@ -88,14 +88,7 @@ static const struct shim_vendor amd_vendor = {
 
 struct shim_unit *shim_amd_unit_of(const struct pci_dev *pdev)
 {
-    const struct amd_iommu *iommu = shim_amd_iommu_of(pdev);
-    unsigned int i;
-
-    for ( i = 0; iommu && i < shim_system.nr_units; i++ )
-        if ( shim_unit_of(shim_system.unit[i])->hw == iommu )
-            return shim_unit_of(shim_system.unit[i]);
-
-    return NULL;
+    return shim_unit_by_hw(shim_amd_iommu_of(pdev));
 }
 
 unsigned int shim_amd_rid(const struct pci_dev *pdev, unsigned int devfn)
@@ -128,6 +121,7 @@ static int unit_make(struct amd_iommu *iommu)
     caps->inv_max_lg2 = 51;
     caps->inv_max_nr = 1; /* each drops all pages of the id */
     caps->nr_dids = PVI_DID_MAX;
+    /* hwspec 6.11: MSI, HyperTransport */
     caps->hole[0] = (struct pvi_range){ 0xfee00000UL, 0xfeefffffUL };
     caps->hole[1] = (struct pvi_range){ 0xfd00000000UL, 0xffffffffffUL };
     caps->nr_holes = 2;

@@ -19,17 +19,50 @@ integer_param("pviommu-contexts", opt_contexts);
 
 static struct shim_domain *domains;
 static DEFINE_SPINLOCK(domains_lock);
+/* Held while a domain is made; domains_lock is taken inside. */
+static DEFINE_SPINLOCK(make_lock);
+
+static struct shim_domain *listed(const struct domain *d)
+{
+    struct shim_domain *sd;
+
+    for ( sd = domains; sd && sd->d != d; sd = sd->next )
+        ;
+
+    return sd;
+}
 
 struct shim_domain *shim_domain_find(const struct domain *d)
 {
     struct shim_domain *sd;
 
     spin_lock(&domains_lock);
-    for ( sd = domains; sd && sd->d != d; sd = sd->next )
-        ;
+    sd = listed(d);
     spin_unlock(&domains_lock);
 
     return sd;
+}
+
+struct shim_domain *shim_domain_hold(const struct domain *d)
+{
+    struct shim_domain *sd;
+
+    spin_lock(&domains_lock);
+    sd = listed(d);
+    if ( sd && sd->ending )
+        sd = NULL;
+    if ( sd )
+        sd->holds++;
+    spin_unlock(&domains_lock);
+
+    return sd;
+}
+
+void shim_domain_drop(struct shim_domain *sd)
+{
+    spin_lock(&domains_lock);
+    sd->holds--;
+    spin_unlock(&domains_lock);
 }
 
 struct shim_device *shim_device_find(const struct shim_unit *u, uint16_t rid)
@@ -287,7 +320,6 @@ static void domain_cfg(struct domain *d, struct pvi_domain_cfg *cfg)
 
 struct shim_domain *shim_domain_get(struct domain *d, int *rc)
 {
-    static DEFINE_SPINLOCK(make_lock);
     struct shim_domain *sd = shim_domain_find(d);
     struct pvi_domain_cfg cfg;
     struct pci_dev *pdev;
@@ -301,7 +333,7 @@ struct shim_domain *shim_domain_get(struct domain *d, int *rc)
     if ( !sd )
     {
         /* Frames that are paged out, shared or populated on demand are none that a device could use. */
-        *rc = !is_iommu_enabled(d) ? -ENODEV :
+        *rc = d->is_dying || !is_iommu_enabled(d) ? -ENODEV :
               !arch_iommu_use_permitted(d) ? -EXDEV : units_find();
         sd = *rc ? NULL : xzalloc(struct shim_domain);
         if ( sd )
@@ -338,30 +370,46 @@ struct shim_domain *shim_domain_get(struct domain *d, int *rc)
 
 /* --- the end of a domain ---------------------------------------------------- */
 
+/*
+ * The domain's own CPUs are paused, but calls of the hardware domain may be under way for it: destroyed is it when the last of
+ * them has ended, and no other begins meanwhile.
+ */
 int pviommu_relinquish(struct domain *d)
 {
-    struct shim_domain *sd = shim_domain_find(d), **link;
+    struct shim_domain *sd, **link;
+    bool busy;
     int rc;
 
+    /* Xen has said that the domain is dying before: whoever did not see that yet has the lock, or is done making it. */
+    spin_lock(&make_lock);
+    sd = shim_domain_find(d);
+    spin_unlock(&make_lock);
     if ( !sd )
         return 0;
+
     ASSERT(!sd->devices);
     pvi_domain_kill(&sd->dom);
+    spin_lock(&domains_lock);
+    sd->ending = true;
+    busy = sd->holds;
+    spin_unlock(&domains_lock);
+    if ( busy )
+        return -ERESTART;
+
     rc = pvi_domain_destroy(&sd->dom);
     if ( rc == -PVI_EPREEMPTED )
         return -ERESTART;
-    if ( rc )
-    {
-        printk(XENLOG_ERR "pviommu: %pd: %s\n", d, pvi_strerror(rc));
-        return 0; /* what a unit may still reach is never used again */
-    }
 
+    /* Whatever comes of it: the next domain may have its struct domain at the same address. */
     spin_lock(&domains_lock);
     for ( link = &domains; *link != sd; link = &(*link)->next )
         ;
     *link = sd->next;
     spin_unlock(&domains_lock);
-    xfree(sd);
+    if ( rc ) /* what a unit may still reach is never used again */
+        printk(XENLOG_ERR "pviommu: %pd: %s\n", d, pvi_strerror(rc));
+    else
+        xfree(sd);
 
     return 0;
 }

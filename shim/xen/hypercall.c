@@ -8,13 +8,17 @@
 #include <pviommu/abi/xen43.h>
 
 /* A call is over, or has become a continuation, before its CPU does anything else. */
-static DEFINE_PER_CPU(struct pvi_abi_call *, shim_call);
+struct shim_call {
+    struct pvi_abi_call abi;
+    struct shim_domain *target; /* the one domain that it names beside its caller, held; NULL: none yet */
+};
+static DEFINE_PER_CPU(struct shim_call *, shim_call);
 
 int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller,
                     uint16_t domid, struct pvi_domain **out)
 {
+    struct shim_call *call = this_cpu(shim_call);
     struct domain *d;
-    struct shim_domain *sd;
     int rc;
 
     if ( !is_hardware_domain((struct domain *)caller) )
@@ -23,13 +27,14 @@ int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller,
     d = rcu_lock_domain_by_id(domid);
     if ( !d )
         return -PVI_ENODOM;
-    sd = shim_domain_get(d, &rc);
+    if ( !call->target && shim_domain_get(d, &rc) )
+        call->target = shim_domain_hold(d);
+    rc = call->target && call->target->d == d ? 0 : -PVI_ENODOM;
     rcu_unlock_domain(d);
-    if ( !sd )
-        return -PVI_ENODOM;
-    *out = &sd->dom;
+    if ( !rc )
+        *out = &call->target->dom;
 
-    return 0;
+    return rc;
 }
 
 bool pvi_host_may_init(struct pvi_host *h, struct pvi_hdom *d)
@@ -39,14 +44,14 @@ bool pvi_host_may_init(struct pvi_host *h, struct pvi_hdom *d)
 
 long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg)
 {
-    struct pvi_abi_call *call = this_cpu(shim_call);
+    struct shim_call *call = this_cpu(shim_call);
     struct shim_domain *sd;
     uint32_t word = subop;
     int rc = -ENODEV;
 
     if ( !call )
     {
-        call = xzalloc(struct pvi_abi_call);
+        call = xzalloc(struct shim_call);
         if ( !call )
             return -ENOMEM;
         this_cpu(shim_call) = call;
@@ -59,9 +64,14 @@ long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg)
     if ( !sd )
         return rc;
 
-    call->caller = &sd->dom;
-    call->compat = current->hcall_compat;
-    rc = pvi_xen43_call(call, &word, (unsigned long)arg.p);
+    call->abi.caller = &sd->dom;
+    call->abi.compat = current->hcall_compat;
+    rc = pvi_xen43_call(&call->abi, &word, (unsigned long)arg.p);
+    if ( call->target )
+    {
+        shim_domain_drop(call->target);
+        call->target = NULL;
+    }
 
     return rc == -ERESTART
            ? hypercall_create_continuation(__HYPERVISOR_iommu_op, "ih", word, arg)

@@ -26,7 +26,7 @@ struct shim_unit {
     void *hw;               /* struct vtd_iommu or amd_iommu */
     spinlock_t lock;        /* ids */
     domid_t *did;           /* those taken out of Xen's map: free ones first */
-    unsigned int nr_did, nr_free;
+    unsigned int nr_free;
     /*
      * A default context is Xen's own table of a domain, under Xen's own id:
      * which id the library has for it, and which one the hardware.
@@ -55,6 +55,8 @@ struct shim_domain {
     struct pvi_domain dom;
     struct domain *d;
     struct shim_device *devices;
+    unsigned int holds; /* calls of others under way for it */
+    bool ending;        /* nobody gets another hold */
     struct shim_domain *next;
 };
 
@@ -83,15 +85,21 @@ int shim_amd_units(void);
 /* Makes a unit known; did_map: Xen's, of pseudo domain ids. pcidevs_lock is held. */
 int shim_unit_add(struct shim_unit *u, unsigned long *did_map);
 struct shim_unit *shim_unit_of(struct pvi_unit *u);
+/* By what Xen has of it; NULL: unknown, or no hw. */
+struct shim_unit *shim_unit_by_hw(const void *hw);
 /* The unit of a device, and its requester ids; NULL: none that the library can have. */
 struct shim_unit *shim_vtd_unit_of(const struct pci_dev *pdev);
 struct shim_unit *shim_amd_unit_of(const struct pci_dev *pdev);
 unsigned int shim_amd_rid(const struct pci_dev *pdev, unsigned int devfn);
 
 /* domain.c */
-/* The library's side of a domain, made when it is first asked for; NULL: it cannot have one. */
+/* The library's side of a domain, made when it is first asked for; NULL: it cannot have one, or is dying. */
 struct shim_domain *shim_domain_get(struct domain *d, int *rc);
+/* The caller's own, or that of a device under pcidevs_lock: such are not destroyed meanwhile. */
 struct shim_domain *shim_domain_find(const struct domain *d);
+/* Found, and not destroyed before shim_domain_drop(); NULL: there is none, or it is being destroyed. */
+struct shim_domain *shim_domain_hold(const struct domain *d);
+void shim_domain_drop(struct shim_domain *sd);
 /* What a device entry that names the domain's default context names. */
 #define SHIM_HOME_ROOT PAGE_SIZE
 /* Of any domain; the device stays as long as its domain is claimed. */

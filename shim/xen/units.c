@@ -11,6 +11,17 @@ struct shim_unit *shim_unit_of(struct pvi_unit *u)
     return container_of(u, struct shim_unit, unit);
 }
 
+struct shim_unit *shim_unit_by_hw(const void *hw)
+{
+    unsigned int i;
+
+    for ( i = 0; hw && i < shim_system.nr_units; i++ )
+        if ( shim_unit_of(shim_system.unit[i])->hw == hw )
+            return shim_unit_of(shim_system.unit[i]);
+
+    return NULL;
+}
+
 /*
  * Ids for contexts, per unit. They come from Xen's map of pseudo domain ids, all at once, since that is guarded by a lock that
  * nothing below may wait for. Without quarantine Xen has none, and all of them are free.
@@ -33,7 +44,7 @@ int shim_unit_add(struct shim_unit *u, unsigned long *did_map)
             break;
         u->did[i] = did;
     }
-    u->nr_did = u->nr_free = i;
+    u->nr_free = i;
     spin_lock_init(&u->lock);
 
     return pvi_system_add_unit(&shim_system, &u->unit) ? -ENOSPC : 0;

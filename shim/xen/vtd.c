@@ -131,13 +131,8 @@ static const struct shim_vendor vtd_vendor = {
 struct shim_unit *shim_vtd_unit_of(const struct pci_dev *pdev)
 {
     const struct acpi_drhd_unit *drhd = acpi_find_matched_drhd_unit(pdev);
-    unsigned int i;
 
-    for ( i = 0; drhd && i < shim_system.nr_units; i++ )
-        if ( shim_unit_of(shim_system.unit[i])->hw == drhd->iommu )
-            return shim_unit_of(shim_system.unit[i]);
-
-    return NULL;
+    return drhd ? shim_unit_by_hw(drhd->iommu) : NULL;
 }
 
 static int unit_make(struct vtd_iommu *iommu)

@@ -14,6 +14,7 @@
 
 struct domain {
     struct pci_dev *pdev_list;
+    int is_dying;
 };
 struct vcpu {
     struct domain *domain;
