@@ -59,6 +59,7 @@ PVIOMMU_VTD_UNIT_SRCS += src/vtd/unit.c
 
 # AMD-Vi: format, entries, commands, events, firmware tables.
 PVIOMMU_AMDVI_SRCS :=
+PVIOMMU_AMDVI_SRCS += src/amdvi/caps.c
 PVIOMMU_AMDVI_SRCS += src/amdvi/command.c
 PVIOMMU_AMDVI_SRCS += src/amdvi/devtab.c
 PVIOMMU_AMDVI_SRCS += src/amdvi/event.c

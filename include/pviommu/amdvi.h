@@ -363,6 +363,15 @@ struct pvi_amdvi_cfg {
 void pvi_amdvi_cfg_from_ivhd(struct pvi_amdvi_cfg *cfg, const struct pvi_ivrs *t,
                              const struct pvi_ivrs_ivhd *ivhd, uint32_t cap_header);
 
+/**
+ * What a unit can do, for v1 tables. The unit must be run with Control.Coherent set.
+ * @param efr extended feature register, or the IVHD's copy of it; 0 where neither exists. @param efr2 its second one; 0 where that does not exist.
+ * @param cfg of it pa_bits, iova_bits, levels_mask, np_cache and hat_dis.
+ * @return 0; -PVI_EOPNOTSUPP, *out unchanged (no v1 translation; no depth in common with cfg->levels_mask).
+ */
+PVI_MUST_CHECK int pvi_amdvi_caps(uint64_t efr, uint64_t efr2, const struct pvi_amdvi_cfg *cfg,
+                                  struct pvi_unit_caps *out);
+
 /** A unit that the library drives. Members are private but for `unit`. */
 struct pvi_amdvi_unit {
     struct pvi_unit unit;

@@ -3,6 +3,8 @@
 #include "shim.h"
 #include "compat.h"
 
+#include <xen/pviommu.h>
+
 #include "../../../amd/iommu.h"
 
 #include <pviommu/amdvi.h>
@@ -65,16 +67,38 @@ static uint16_t cf_check amd_hw_did(const struct shim_unit *u, uint16_t did)
     return did;
 }
 
-/*
- * What Xen exports for a device flushes its entry, and all pages of an id: for pages alone that is more than is asked for, never less.
- */
+static uint64_t efr_of(const struct shim_unit *u)
+{
+    return hw_of(u)->features.raw;
+}
+
+/* A fence is a wait here: Xen has no command for less. */
 static int cf_check amd_invalidate(const struct shim_unit *u,
                                    const struct pvi_inv *inv, uint16_t did)
 {
-    if ( inv->kind != PVI_INV_WBUF )
-        amd_iommu_flush_device(hw_of(u), inv->rid, did);
+    struct pvi_inv what = *inv;
+    uint32_t i, nr;
+
+    what.did = did;
+    nr = pvi_amdvi_inv_nr(&what, efr_of(u));
+    for ( i = 0; i < nr; i++ )
+    {
+        struct pvi_amdvi_cmd c = pvi_amdvi_inv_cmd(&what, efr_of(u), i);
+        const uint32_t cmd[4] = {
+            c.w[0], c.w[0] >> 32, c.w[1], c.w[1] >> 32
+        };
+
+        pviommu_amd_command(hw_of(u), cmd);
+        if ( pvi_amdvi_inv_fence(&what, efr_of(u), i) )
+            pviommu_amd_wait(hw_of(u));
+    }
 
     return 0;
+}
+
+static void cf_check amd_wait(const struct shim_unit *u)
+{
+    pviommu_amd_wait(hw_of(u));
 }
 
 static const struct shim_vendor amd_vendor = {
@@ -84,6 +108,7 @@ static const struct shim_vendor amd_vendor = {
     .did = amd_did,
     .hw_did = amd_hw_did,
     .invalidate = amd_invalidate,
+    .wait = amd_wait,
 };
 
 struct shim_unit *shim_amd_unit_of(const struct pci_dev *pdev)
@@ -99,32 +124,27 @@ unsigned int shim_amd_rid(const struct pci_dev *pdev, unsigned int devfn)
 static int unit_make(struct amd_iommu *iommu)
 {
     struct shim_unit *u = xzalloc(struct shim_unit);
-    struct pvi_unit_caps *caps;
+    struct pvi_amdvi_cfg cfg = {
+        .iova_bits = 48,
+        .np_cache = iommu->cap.header & AMD_CAP_NP_CACHE,
+        /* Modes that all of Xen's units have, but no less than its own tables. */
+        .levels_mask = ((2U << amd_iommu_max_paging_mode) - 1) &
+                       ~((1U << amd_iommu_min_paging_mode) - 1) & ~7U,
+    };
+    int rc;
 
     if ( !u )
         return -ENOMEM;
 
     u->vendor = &amd_vendor;
     u->hw = iommu;
-    caps = &u->unit.caps;
-    caps->format = &pvi_amdvi_v1_ops;
-    caps->page_sizes = pvi_amdvi_v1_ops.page_sizes;
-    caps->levels_mask = ((2U << amd_iommu_max_paging_mode) - 1) &
-                        ~((1U << amd_iommu_min_paging_mode) - 1) & ~3U;
-    caps->iova_bits = 48;
-    caps->pa_bits = 52;
-    caps->coherent = true;
-    caps->np_cache = iommu->cap.header & AMD_CAP_NP_CACHE;
-    caps->page_selective = true;
-    caps->snoop = true;
-    caps->shares = true; /* Xen's own table of a domain, as it is */
-    caps->inv_max_lg2 = 51;
-    caps->inv_max_nr = 1; /* each drops all pages of the id */
-    caps->nr_dids = PVI_DID_MAX;
-    /* hwspec 6.11: MSI, HyperTransport */
-    caps->hole[0] = (struct pvi_range){ 0xfee00000UL, 0xfeefffffUL };
-    caps->hole[1] = (struct pvi_range){ 0xfd00000000UL, 0xffffffffffUL };
-    caps->nr_holes = 2;
+    rc = pvi_amdvi_caps(iommu->features.raw, 0, &cfg, &u->unit.caps);
+    if ( rc )
+    {
+        xfree(u);
+        return -EOPNOTSUPP;
+    }
+    u->unit.caps.shares = true; /* Xen's own table of a domain, as it is */
 
     return shim_unit_add(u, iommu->domid_map);
 }

@@ -73,9 +73,10 @@ struct shim_vendor {
     uint16_t (*did)(const uint64_t e[2]);
     /* Xen's number of an id as the hardware has it. */
     uint16_t (*hw_did)(const struct shim_unit *u, uint16_t did);
-    /* One invalidation, done when this returns. 0 or an error of Xen's. */
+    /* One invalidation, done when this or, where there is one, the wait returns. 0 or an error of Xen's. */
     int (*invalidate)(const struct shim_unit *u, const struct pvi_inv *inv,
                       uint16_t did);
+    void (*wait)(const struct shim_unit *u);
 };
 
 extern struct pvi_system shim_system;

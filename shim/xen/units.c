@@ -185,5 +185,12 @@ int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *unit,
 
 int pvi_host_inv_wait(struct pvi_host *h, struct pvi_unit *unit)
 {
-    return unit->broken ? -PVI_EHW : 0;
+    const struct shim_unit *u = shim_unit_of(unit);
+
+    if ( unit->broken )
+        return -PVI_EHW;
+    if ( u->vendor->wait )
+        u->vendor->wait(u);
+
+    return 0;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* AMD-Vi commands: encoders, and what each vendor-free invalidation becomes (48882 2.4,
  * hwspec 7.2). */
-#include "command.h"
+#include <pviommu/amdvi.h>
+
+#include "spec.h"
 
 /* ALL without IASup: an entry and an interrupt table per DeviceID, then every DomainID (hwspec 6.6
  * step 9). */

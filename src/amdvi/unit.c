@@ -6,7 +6,6 @@
 #include <pviommu/amdvi.h>
 #include <pviommu/pgtable.h>
 
-#include "command.h"
 #include "devtab.h"
 #include "ring.h"
 #include "spec.h"
@@ -19,49 +18,12 @@
 
 /* Capabilities --------------------------------------------------------------------------------- */
 
-static unsigned highest_bit(uint32_t mask)
-{
-    unsigned n = 0;
-
-    while (mask >> (n + 1u) != 0) {
-        n++;
-    }
-    return n;
-}
-
-static int caps_levels(struct pvi_amdvi_unit *u)
-{
-    unsigned hats = (unsigned)(u->efr >> AMDVI_EFR_HATS_LO) & AMDVI_EFR_HATS;
-    unsigned max = AMDVI_LEVELS_BASE + hats;
-    uint32_t mask;
-    unsigned bits;
-
-    if (hats == AMDVI_EFR_HATS_NONE || u->cfg.hat_dis) {
-        return -PVI_EOPNOTSUPP;
-    }
-    mask = u->cfg.levels_mask;
-    if (mask == 0) {
-        mask = ~(((uint32_t)1 << AMDVI_LEVELS_MIN) - 1u);
-    }
-    mask &= ((uint32_t)2 << max) - 2u;
-    if (mask == 0) {
-        return -PVI_EOPNOTSUPP;
-    }
-    u->unit.caps.levels_mask = (uint8_t)mask;
-    bits = PVI_PAGE_LG2 + 9u * highest_bit(mask); /* hwspec 6.9: mode 6 reaches 64 bits, not 66 */
-    bits = bits > 64u ? 64u : bits;
-    if (u->cfg.iova_bits != 0 && u->cfg.iova_bits < bits) {
-        bits = u->cfg.iova_bits;
-    }
-    u->unit.caps.iova_bits = (uint8_t)bits;
-    return 0;
-}
-
 int pvi_amdvi_unit_init(struct pvi_amdvi_unit *u, struct pvi_host *h,
                         const struct pvi_amdvi_cfg *cfg)
 {
     struct pvi_unit_caps *caps = &u->unit.caps;
     uint64_t efr = 0, efr2 = 0;
+    int err;
 
     memset(u, 0, sizeof(*u));
     u->unit.host = h;
@@ -81,6 +43,10 @@ int pvi_amdvi_unit_init(struct pvi_amdvi_unit *u, struct pvi_host *h,
         efr = cfg->efr_copy ? cfg->efr : efr;
         efr2 = pvi_amdvi_read(u, AMDVI_REG_EFR2);
     }
+    err = pvi_amdvi_caps(efr, efr2, cfg, caps);
+    if (err != 0) {
+        return err;
+    }
     u->efr = efr;
     pvi_amdvi_features(efr, efr2, cfg->pa_bits, &u->features);
     u->features.nested = u->features.nested && cfg->guest;
@@ -89,24 +55,8 @@ int pvi_amdvi_unit_init(struct pvi_amdvi_unit *u, struct pvi_host *h,
         caps->guest_depth = u->features.gcr3_levels;
         /* pasid_bits stays 0: PASIDs of a guest are entries of its own GCR3 table (hwspec 6.10). */
     }
-    caps->format = &pvi_amdvi_v1_ops;
-    caps->page_sizes = pvi_amdvi_v1_ops.page_sizes;
-    caps->pa_bits = cfg->pa_bits == 0 || cfg->pa_bits > 52u ? 52u : cfg->pa_bits;
-    caps->coherent = true; /* Control.Coherent is set at bring-up */
-    caps->np_cache = cfg->np_cache;
-    caps->page_selective = true;
-    caps->snoop = true;
-    caps->inv_max_lg2 = AMDVI_CMD_PAGES_MAX_LG2;
-    caps->inv_max_nr = AMDVI_INV_MAX_NR;
-    caps->nr_dids = PVI_DID_MAX;
-    caps->hole[0].first = AMDVI_MSI_FIRST;
-    caps->hole[0].last = AMDVI_MSI_LAST;
-    caps->hole[1].first = AMDVI_HT_FIRST;
-    caps->hole[1].last = AMDVI_HT_LAST;
-    /* Only a unit that says so lets DMA into the HyperTransport window be translated. */
-    caps->nr_holes = (efr2 & AMDVI_EFR2_HT_RANGE_IGNORE) != 0 ? 1 : 2;
     pvi_env_lock_init(h, &u->lock, PVI_LOCK_UNIT);
-    return caps_levels(u);
+    return 0;
 }
 
 /* Bring-up and shut-down ----------------------------------------------------------------------- */

@@ -3,10 +3,17 @@
 #ifndef XEN_PVIOMMU_H
 #define XEN_PVIOMMU_H
 
+#include <xen/types.h>
+
+struct amd_iommu;
 struct domain;
 struct pci_dev;
 
 #ifdef CONFIG_PVIOMMU
+
+/* Of amd/iommu_cmd.c (docs/xen.md): queues a command; returns once the unit has done all that this CPU queued. */
+void pviommu_amd_command(struct amd_iommu *iommu, const uint32_t cmd[4]);
+void pviommu_amd_wait(struct amd_iommu *iommu);
 
 /* A device has come to a domain, and Xen has made its entries. pcidevs_lock is held. */
 void pviommu_device_new(struct domain *d, struct pci_dev *pdev);

@@ -15,6 +15,9 @@ struct amd_iommu {
     struct {
         uint32_t header;
     } cap;
+    union {
+        uint64_t raw;
+    } features;
     unsigned long *domid_map;
 };
 extern struct amd_iommu *amd_iommu_head;
@@ -24,6 +27,5 @@ extern uint8_t amd_iommu_min_paging_mode, amd_iommu_max_paging_mode;
 
 struct amd_iommu *find_iommu_for_device(pci_sbdf_t sbdf);
 int get_dma_requestor_id(uint16_t seg, uint16_t bdf);
-void amd_iommu_flush_device(struct amd_iommu *iommu, uint16_t bdf, domid_t domid);
 
 #endif
