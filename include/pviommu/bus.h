@@ -114,12 +114,12 @@ PVI_MUST_CHECK int pvi_grant_map(struct pvi_domain *d, struct pvi_bus_work *w, p
 PVI_MUST_CHECK int pvi_grant_unmap(struct pvi_domain *d, struct pvi_bus_work *w, pvi_iova at, pvi_pa pa);
 
 /**
- * May the domain map at all? Not where its devices translate through the host's own table (share_pt): the hidden context begins with
- * what they reach, and that table is not the library's to read.
+ * May the domain map at all? Where its devices translate through the host's own table (share_pt), which is not the library's to read, only if
+ * the host says that the hidden context begins as identity.
  */
 static inline bool pvi_bus_maps(struct pvi_domain *d)
 {
-    return d->has_iommu && d->cfg.bus_pages != 0 && pvi_env_read32(&d->passthrough) != PVI_PASSTHROUGH_SHARE_PT;
+    return d->has_iommu && d->cfg.bus_pages != 0 && (d->cfg.bus_identity || pvi_env_read32(&d->passthrough) != PVI_PASSTHROUGH_SHARE_PT);
 }
 
 #endif

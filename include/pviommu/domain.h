@@ -72,6 +72,7 @@ struct pvi_domain_cfg {
     /* The interface of 2015: pviommu/bus.h. */
     struct pvi_revmap *revmap; /**< NULL: the domain has no such interface */
     uint32_t bus_pages;        /**< pages for its context, taken when it is first needed; 0: it cannot map, and gets frame numbers */
+    bool bus_identity;         /**< its context begins as identity whatever the default context is: needed where that is the host's own table (share_pt) */
     uint32_t bus_entries;      /**< foreign mappings at most */
     uint64_t bus_offset;       /**< where mappings by offset begin, in frames; 0: PVI_BUS_OFFSET */
     bool bus_all_frames;       /**< a hardware domain that is not strict: draft B tells so by query_caps (the shipped form tells it to whoever can map); the host's frame_get decides */

@@ -316,6 +316,7 @@ static void domain_cfg(struct domain *d, struct pvi_domain_cfg *cfg)
     cfg->passthrough.share.levels = levels;
     cfg->passthrough.share.page_sizes = 1UL << PAGE_SHIFT;
     cfg->passthrough.share.written_back = true;
+    shim_bus_cfg(d, cfg);
 }
 
 struct shim_domain *shim_domain_get(struct domain *d, int *rc)
@@ -379,6 +380,9 @@ int pviommu_relinquish(struct domain *d)
     struct shim_domain *sd, **link;
     bool busy;
     int rc;
+
+    if ( !shim_bus_guest_gone(d) )
+        return -ERESTART;
 
     /* Xen has said that the domain is dying before: whoever did not see that yet has the lock, or is done making it. */
     spin_lock(&make_lock);

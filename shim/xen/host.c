@@ -81,12 +81,8 @@ static int mmio_get(struct domain *d, unsigned long mfn, unsigned int prot)
            ? -PVI_EPERM : PVI_OWE_MMIO;
 }
 
-/*
- * Pins one frame. @return what its leaf owes, or an error of the library. A frame that a device may write holds the writable
- * type: else a PV guest could make a page table of it under the device.
- */
-static int frame_pin(struct domain *d, unsigned long gfn, unsigned int prot,
-                     mfn_t *mfn)
+int shim_frame_pin(struct domain *d, unsigned long gfn, unsigned int prot,
+                   mfn_t *mfn)
 {
     struct page_info *pg;
     p2m_type_t type;
@@ -121,9 +117,9 @@ static int frame_pin(struct domain *d, unsigned long gfn, unsigned int prot,
 
 static void frame_unpin(unsigned long mfn, unsigned int owe)
 {
-    if ( owe == PVI_OWE_WRITABLE )
+    if ( owe == PVI_OWE_WRITABLE || owe == PVI_OWE_FOREIGN_WRITABLE )
         put_page_and_type(mfn_to_page(_mfn(mfn)));
-    else if ( owe == PVI_OWE_REF )
+    else if ( owe == PVI_OWE_REF || owe == PVI_OWE_FOREIGN )
         put_page(mfn_to_page(_mfn(mfn)));
 }
 
@@ -133,13 +129,16 @@ int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *hdom, pvi_gfn gfn,
     struct domain *d = shim_d(hdom);
     uint64_t i, most = min(nr, (uint64_t)FRAMES_AT_ONCE);
 
+    /* Nobody may leave the reference out. */
+    if ( prot & PVI_FRAME_NO_REF )
+        return -PVI_EPERM;
     if ( gfn.f + most < gfn.f || (gfn.f + most) >> (64 - PAGE_SHIFT) )
         return -PVI_ENOFRAME;
 
     for ( i = 0; i < most; i++ )
     {
         mfn_t mfn;
-        int owe = frame_pin(d, gfn.f + i, prot, &mfn);
+        int owe = shim_frame_pin(d, gfn.f + i, prot, &mfn);
 
         if ( i == 0 )
         {

@@ -4,6 +4,7 @@
 
 #include <xen/hypercall.h>
 #include <xen/percpu.h>
+#include <xsm/xsm.h>
 
 #include <pviommu/abi/xen43.h>
 
@@ -27,9 +28,14 @@ int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller,
     d = rcu_lock_domain_by_id(domid);
     if ( !d )
         return -PVI_ENODOM;
-    if ( !call->target && shim_domain_get(d, &rc) )
-        call->target = shim_domain_hold(d);
-    rc = call->target && call->target->d == d ? 0 : -PVI_ENODOM;
+    if ( xsm_add_to_physmap(XSM_TARGET, (struct domain *)caller, d) )
+        rc = -PVI_EPERM;
+    else
+    {
+        if ( !call->target && shim_domain_get(d, &rc) )
+            call->target = shim_domain_hold(d);
+        rc = call->target && call->target->d == d ? 0 : -PVI_ENODOM;
+    }
     rcu_unlock_domain(d);
     if ( !rc )
         *out = &call->target->dom;
@@ -42,12 +48,12 @@ bool pvi_host_may_init(struct pvi_host *h, struct pvi_hdom *d)
     return is_hardware_domain((struct domain *)d);
 }
 
-long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg)
+int shim_call_begin(struct pvi_abi_call **abi)
 {
+    struct domain *d = current->domain;
     struct shim_call *call = this_cpu(shim_call);
     struct shim_domain *sd;
-    uint32_t word = subop;
-    int rc = -ENODEV;
+    int rc;
 
     if ( !call )
     {
@@ -57,21 +63,45 @@ long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg)
         this_cpu(shim_call) = call;
     }
 
+    /* Contexts are another physmap, that of a device. */
+    rc = xsm_add_to_physmap(XSM_TARGET, d, d);
+    if ( rc )
+        return rc;
+
     /* Others have an interface once the hardware domain has initialised it for them. */
-    sd = is_hardware_domain(current->domain)
-         ? shim_domain_get(current->domain, &rc)
-         : shim_domain_find(current->domain);
+    rc = -ENODEV;
+    sd = is_hardware_domain(d) ? shim_domain_get(d, &rc) : shim_domain_find(d);
     if ( !sd )
         return rc;
 
     call->abi.caller = &sd->dom;
     call->abi.compat = current->hcall_compat;
-    rc = pvi_xen43_call(&call->abi, &word, (unsigned long)arg.p);
+    *abi = &call->abi;
+
+    return 0;
+}
+
+void shim_call_end(void)
+{
+    struct shim_call *call = this_cpu(shim_call);
+
     if ( call->target )
-    {
         shim_domain_drop(call->target);
-        call->target = NULL;
-    }
+    call->target = NULL;
+}
+
+long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg)
+{
+    struct pvi_abi_call *abi;
+    uint32_t word = subop;
+    int rc;
+
+    rc = shim_call_begin(&abi);
+    if ( rc )
+        return rc;
+
+    rc = pvi_xen43_call(abi, &word, (unsigned long)arg.p);
+    shim_call_end();
 
     return rc == -ERESTART
            ? hypercall_create_continuation(__HYPERVISOR_iommu_op, "ih", word, arg)

@@ -101,6 +101,31 @@ struct shim_domain *shim_domain_find(const struct domain *d);
 /* Found, and not destroyed before shim_domain_drop(); NULL: there is none, or it is being destroyed. */
 struct shim_domain *shim_domain_hold(const struct domain *d);
 void shim_domain_drop(struct shim_domain *sd);
+/* hypercall.c */
+/* Of the calling domain, for a call of this CPU; held for it is what it names. 0, or an error of Xen's: nothing has begun. */
+int shim_call_begin(struct pvi_abi_call **abi);
+void shim_call_end(void);
+
+/* host.c */
+/*
+ * Pins one frame of d. What its leaf owes, or an error of the library. A frame that a device may write holds the writable
+ * type: else a PV guest could make a page table of it under the device.
+ */
+int shim_frame_pin(struct domain *d, unsigned long gfn, unsigned int prot,
+                   mfn_t *mfn);
+
+#ifdef CONFIG_PVIOMMU_2015
+/* foreign.c */
+/* Lets the hardware domain have hypercall 56. */
+void shim_bus_cfg(const struct domain *d, struct pvi_domain_cfg *cfg);
+/* A guest dies: frees what the hardware domain has mapped of it. false: call again. */
+bool shim_bus_guest_gone(const struct domain *d);
+#else
+static inline void shim_bus_cfg(const struct domain *d,
+                                struct pvi_domain_cfg *cfg) {}
+static inline bool shim_bus_guest_gone(const struct domain *d) { return true; }
+#endif
+
 /* What a device entry that names the domain's default context names. */
 #define SHIM_HOME_ROOT PAGE_SIZE
 /* Of any domain; the device stays as long as its domain is claimed. */

@@ -60,7 +60,7 @@ static int bus_build(struct pvi_domain *d, struct pvi_gather *g)
     int rc = 0;
 
     if (pvi_context_state(ctx) == PVI_CTX_BUILDING) {
-        rc = d->cfg.default_identity ? pvi_context_build(ctx, g) : pvi_bus_copy(d, g);
+        rc = d->cfg.default_identity || d->cfg.bus_identity ? pvi_context_build(ctx, g) : pvi_bus_copy(d, g);
         if (rc != 0 && rc != -PVI_EPREEMPTED) {
             pvi_context_set_state(ctx, PVI_CTX_DYING, rc);
         }

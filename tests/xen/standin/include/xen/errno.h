@@ -8,6 +8,7 @@ enum {
     EXDEV = 18,
     ENODEV = 19,
     ENOSPC = 28,
+    ENOSYS = 38,
     ERESTART = 85,
     EOPNOTSUPP = 95
 };

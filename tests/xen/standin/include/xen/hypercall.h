@@ -6,8 +6,10 @@
 #include <xen/guest_access.h>
 
 #define __HYPERVISOR_iommu_op 43
+#define __HYPERVISOR_iommu_bus_op 56
 
 unsigned long hypercall_create_continuation(unsigned int number, const char *format, ...);
 long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg);
+long do_iommu_bus_op(XEN_GUEST_HANDLE_PARAM(void) arg, unsigned int count);
 
 #endif

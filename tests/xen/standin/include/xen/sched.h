@@ -9,10 +9,12 @@
 
 #include <asm/processor.h>
 
+#define DOMID_SELF 0x7FF0U
 #define DOMID_INVALID 0x7FF4U
 #define DOMID_MASK 0x7FFFU
 
 struct domain {
+    domid_t domain_id;
     struct pci_dev *pdev_list;
     int is_dying;
 };
