@@ -40,7 +40,7 @@ struct pvi_device {
     uint32_t group; /**< devices of one non-zero group move together */
     struct pvi_unit *unit;
     uint16_t rid[PVI_MAX_RIDS];
-    uint8_t nr_rids;
+    uint8_t nr_rids; /**< 0: it issues no requests (a bridge, say): guests can attach it like any device, and no entry is written for it */
     uint8_t nr_regions;
     struct pvi_region region[PVI_MAX_DEV_REGIONS];
     /* the library's own */

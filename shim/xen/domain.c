@@ -6,6 +6,7 @@
 #include "shim.h"
 
 #include <xen/init.h>
+#include <xen/pci_regs.h>
 #include <xen/pviommu.h>
 
 #include <pviommu/amdvi.h>
@@ -16,6 +17,8 @@ static unsigned int __read_mostly opt_pages = 1U << 16;
 integer_param("pviommu-pages", opt_pages);
 static unsigned int __read_mostly opt_contexts = 256;
 integer_param("pviommu-contexts", opt_contexts);
+
+#define PCI_CLASS_IOMMU 0x0806
 
 static struct shim_domain *domains;
 static DEFINE_SPINLOCK(domains_lock);
@@ -87,6 +90,17 @@ struct shim_device *shim_device_find(const struct shim_unit *u, uint16_t rid)
 
 /* --- devices -------------------------------------------------------------- */
 
+static bool is_amd(void)
+{
+    return shim_system.unit[0]->caps.format == &pvi_amdvi_v1_ops;
+}
+
+/* AMD's units are PCI functions. */
+static bool is_iommu(const struct pci_dev *pdev)
+{
+    return pci_conf_read16(pdev->sbdf, PCI_CLASS_DEVICE) == PCI_CLASS_IOMMU;
+}
+
 /* A requester id, with the entry that Xen has there. */
 static bool rid_add(struct shim_device *dev, unsigned int rid)
 {
@@ -111,7 +125,7 @@ static bool rids_add(struct shim_device *dev)
     const struct pci_dev *pdev = dev->pdev;
     unsigned int devfn = pdev->devfn;
     uint8_t bus = pdev->bus, bridge = pdev->devfn, secbus;
-    bool amd = dev->unit->unit.caps.format == &pvi_amdvi_v1_ops;
+    bool amd = is_amd();
 
     do {
         if ( !rid_add(dev, PCI_BDF(pdev->bus, devfn)) ||
@@ -163,6 +177,22 @@ static int cf_check region_add(xen_pfn_t start, xen_ulong_t nr, u32 id,
     return 0;
 }
 
+/* For these Xen makes no entries, as they issue no requests. Guests that attach all that they see are served. */
+static bool is_silent(const struct pci_dev *pdev)
+{
+    switch ( pdev->type )
+    {
+    case DEV_TYPE_PCIe_BRIDGE:
+    case DEV_TYPE_PCIe2PCI_BRIDGE:
+    case DEV_TYPE_LEGACY_PCI_BRIDGE:
+    case DEV_TYPE_PCI_HOST_BRIDGE:
+        return !is_amd();
+
+    default:
+        return is_iommu(pdev);
+    }
+}
+
 /* A device that the library can have: Xen has entries for all of its ids. */
 static struct shim_device *device_make(struct pci_dev *pdev)
 {
@@ -174,10 +204,14 @@ static struct shim_device *device_make(struct pci_dev *pdev)
     if ( !dev )
         return NULL;
     dev->pdev = pdev;
-    dev->unit = shim_system.unit[0]->caps.format == &pvi_amdvi_v1_ops
-                ? shim_amd_unit_of(pdev) : shim_vtd_unit_of(pdev);
-    if ( !dev->unit || !rids_add(dev) )
-        goto fail;
+    if ( is_silent(pdev) )
+        dev->unit = shim_unit_of(shim_system.unit[0]);
+    else
+    {
+        dev->unit = is_amd() ? shim_amd_unit_of(pdev) : shim_vtd_unit_of(pdev);
+        if ( !dev->unit || !rids_add(dev) )
+            goto fail;
+    }
     iommu_get_reserved_device_memory(region_add, &args);
     if ( args.full )
         goto fail;
@@ -361,6 +395,10 @@ struct shim_domain *shim_domain_get(struct domain *d, int *rc)
             pcidevs_lock();
             for_each_pdev ( d, pdev )
                 device_add(sd, pdev);
+            if ( is_hardware_domain(d) ) /* it sees them, though they are hidden */
+                for_each_pdev ( dom_xen, pdev )
+                    if ( is_iommu(pdev) )
+                        device_add(sd, pdev);
             pcidevs_unlock();
         }
     }

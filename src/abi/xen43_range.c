@@ -38,20 +38,12 @@ static uint64_t page_frames(struct xen43_call *c, uint32_t pgsize)
     return (pgsize & (pgsize - 1)) == 0 && (pgsize & xen43_page_mask(sizes)) != 0 ? pgsize >> PVI_PAGE_LG2 : 0;
 }
 
-/* Is a known flag without its capability asked for? */
-static int map_flags(struct xen43_call *c, uint32_t flags)
+/* Front ends ask for coherency whether or not there is a capability for it: it is what mappings have. */
+static int map_flags(uint32_t flags)
 {
     const uint32_t known = PVI_XEN43_MAP_READABLE | PVI_XEN43_MAP_WRITEABLE | PVI_XEN43_MAP_CACHE | PVI_XEN43_MAP_NO_FLUSH;
-    uint32_t caps;
 
-    if ((flags & ~known) != 0 || (flags & (PVI_XEN43_MAP_READABLE | PVI_XEN43_MAP_WRITEABLE)) == 0) {
-        return -PVI_XEN_EINVAL;
-    }
-    if ((flags & PVI_XEN43_MAP_CACHE) != 0) {
-        (void)pvi_xen43_caps(c, &caps);
-        return (caps & PVI_CAP_SNOOP) != 0 ? 0 : -PVI_XEN_EOPNOTSUPP;
-    }
-    return 0;
+    return (flags & ~known) != 0 || (flags & (PVI_XEN43_MAP_READABLE | PVI_XEN43_MAP_WRITEABLE)) == 0 ? -PVI_XEN_EINVAL : 0;
 }
 
 /* Takes away what a page that failed half way has already got: leaves of this call, so nothing needs to be split. */
@@ -70,7 +62,7 @@ int pvi_xen43_map(struct xen43_call *c)
     struct pvi_xen43_map_pages *m = (void *)c->abi->wire.bytes;
     uint64_t frames = page_frames(c, m->pgsize), done;
     struct pvi_op *op;
-    int rc = map_flags(c, m->map_flags);
+    int rc = map_flags(m->map_flags);
 
     memset(m->pad, 0, sizeof(m->pad));
     if (rc == 0 && (frames == 0 || ((m->dfn | m->gfn) & (frames - 1)) != 0)) {

@@ -430,7 +430,7 @@ static bool device_valid(const struct pvi_domain *d, const struct pvi_device *de
 {
     unsigned i;
 
-    if (dev->nr_rids == 0 || dev->nr_rids > PVI_MAX_RIDS || dev->nr_regions > PVI_MAX_DEV_REGIONS ||
+    if (dev->nr_rids > PVI_MAX_RIDS || dev->nr_regions > PVI_MAX_DEV_REGIONS ||
         !dev->unit || dev->unit->index >= d->cfg.system->nr_units ||
         d->cfg.system->unit[dev->unit->index] != dev->unit) {
         return false;

@@ -94,7 +94,7 @@ static void unit_null(struct fx *f, struct fx_unit *u)
     caps->np_cache = f->cfg.np_cache;
     caps->write_buffer = f->cfg.write_buffer;
     caps->page_selective = !f->cfg.no_pages;
-    caps->snoop = true;
+    caps->snoop = !f->cfg.no_snoop;
     caps->guest_levels = f->cfg.guest_levels;
     caps->guest_depth = f->cfg.guest_depth;
     caps->guest_flags = f->cfg.guest_flags;

@@ -54,6 +54,7 @@ struct fx_cfg {
     uint32_t context_pages;
     unsigned devices;                /* 0: 2; device i is on unit i % units; more by fx_device() */
     uint8_t guest_levels, guest_depth, guest_flags, pasid_bits; /* FX_NULL: as in struct pvi_unit_caps */
+    bool no_snoop;                   /* FX_NULL: units that take no-snoop requests as they come */
     bool parent_rw;                  /* FX_NULL: as there */
     bool nested;                     /* of the domain */
     uint32_t max_pasids;             /* of the domain */

@@ -141,7 +141,7 @@ static void malformed_devices(void **state)
 
         set_region(d, 0, 512, 512, PVI_RW);
         switch (k) {
-        case 0: d->nr_rids = 0; break;
+        case 0: d->nr_rids = 0; want = 0; break; /* it issues no requests */
         case 1: d->nr_rids = PVI_MAX_RIDS + 1; break;
         case 2: d->nr_regions = PVI_MAX_DEV_REGIONS + 1; break;
         case 3: d->unit = NULL; break;
@@ -168,6 +168,36 @@ static void malformed_devices(void **state)
         fx.nr_devs = 1;
         fx_check(&fx);
     }
+    fx_down(&fx);
+}
+
+/* A bridge that has no requester id: guests attach it like any device, and hardware is told nothing. */
+static void silent_device(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    check_case("no requester id");
+    fx_up(&fx, &(struct fx_cfg){.kind = FX_VTD, .devices = 1});
+    fx_device(&fx, 1, 0)->nr_rids = 0;
+    CHECK_EQ(fx_add(&fx, 1), 0);
+    alloc(2);
+    before = pvi_posix_calls(fx.host, PVI_AT_DEV_SWITCH);
+    CHECK_EQ(reattach(1, 1), 0);
+    CHECK_EQ(fx.dev[1].ctx->id, 1);
+    CHECK_EQ(pvi_posix_calls(fx.host, PVI_AT_DEV_SWITCH), before);
+    fx_begin(&fx);
+    fx_free(&fx, 1, 0);
+    fx_run(&fx);
+    CHECK_EQ(fx.op[0].status, -PVI_EBUSY);
+    CHECK_EQ(reattach(2, 0), 0);
+    CHECK_EQ(reattach(2, 1), 0);
+    fx_begin(&fx);
+    fx_free(&fx, 2, PVI_FREE_REATTACH);
+    fx_expect(&fx, 0);
+    CHECK_EQ(fx.dev[1].ctx->id, 0);
+    CHECK_EQ(fx_remove(&fx, 1), 0);
+    fx_check(&fx);
     fx_down(&fx);
 }
 
@@ -529,6 +559,7 @@ int main(void)
         cmocka_unit_test(everything_that_belongs_together),
         cmocka_unit_test(shared_requester_id),
         cmocka_unit_test(malformed_devices),
+        cmocka_unit_test(silent_device),
         cmocka_unit_test(reserved_regions),
         cmocka_unit_test(regions_never_merge),
         cmocka_unit_test(regions_in_identity),

@@ -33,7 +33,7 @@ static void scatter_list(struct rnd *rnd, unsigned ctx, uint64_t iova)
     x.fast = true;
     for (unsigned i = 0; i < runs; i++) {
         nr[i] = 1 + (uint32_t)rnd_below(rnd, rnd_below(rnd, 4) == 0 ? 300 : 8);
-        CHECK_RC(x43_map(&x, ctx, at, GUEST_PV + rnd_below(rnd, 0x10000) * 16, nr[i], 3 | NO_FLUSH, 4096), 0);
+        CHECK_RC(x43_map(&x, ctx, at, GUEST_PV + rnd_below(rnd, 0x10000) * 16, nr[i], 7 | NO_FLUSH, 4096), 0);
         CHECK_EQ(x.counted, nr[i]);
         at += nr[i];
     }
@@ -88,8 +88,13 @@ static void linux_guest(struct fx *f, const struct fx_cfg *cfg)
 
 static void test_linux(void **state)
 {
+    static struct fx f;
+
     (void)state;
     fx_each(linux_guest);
+    /* It wants coherency without a look at whether there is a capability for it. */
+    check_case("units that take no-snoop requests as they come");
+    linux_guest(&f, &(struct fx_cfg){.kind = FX_NULL, .devices = 2, .no_snoop = true});
 }
 
 /* --- a random trace ------------------------------------------------------------------------------- */

@@ -407,9 +407,7 @@ int x43_map(struct x43 *x, unsigned ctx, uint64_t dfn, uint64_t gfn, uint32_t nr
 {
     int rc, plain = plain_error(x, ctx, dfn | gfn, nr, pgsize);
 
-    plain = (flags & ~0xfu) != 0 || (flags & 3) == 0                                                      ? X43_EINVAL
-            : (flags & 4) != 0 && !x->f->orc.snoop ? X43_EOPNOTSUPP
-                                                                                                          : plain;
+    plain = (flags & ~0xfu) != 0 || (flags & 3) == 0 ? X43_EINVAL : plain;
     touch(x->f, dfn, nr);
     x43_begin(x, 6);
     x43_put(x, MAP_CTX, ctx);

@@ -6,7 +6,7 @@
  * Structures as a 64-bit guest lays them out; a 32-bit guest's public headers align 64-bit fields to 4 bytes, so there everything
  * behind the first four bytes of a structure with such a field lies four bytes earlier (struct pvi_abi_call, compat). Padding
  * is ignored on the way in and zero on the way out; unknown flags and a page size outside of pgsize_mask are refused (EINVAL), a known
- * flag without its capability gives EOPNOTSUPP. Frame numbers are 4 KiB frames whatever pgsize is; nr_pages, mapped and unmapped
+ * flag without its capability gives EOPNOTSUPP (but for MAP_CACHE, which front ends set without looking). Frame numbers are 4 KiB frames whatever pgsize is; nr_pages, mapped and unmapped
  * count pages of pgsize, and a page is mapped or unmapped whole or not at all.
  *
  * Where the published header and the published code differ, callers get what the code returned:
@@ -61,7 +61,7 @@ enum pvi_xen43_subop {
 };
 
 #define PVI_XEN43_CAP_DEFAULT_IDENTITY 0x1u /**< the default context lets DMA to the domain's memory through */
-#define PVI_XEN43_CAP_CACHE 0x2u            /**< PVI_XEN43_MAP_CACHE; mappings are coherent without it too */
+#define PVI_XEN43_CAP_CACHE 0x2u            /**< no-snoop requests are coherent as well, on all units */
 #define PVI_XEN43_CAP_NESTED 0x4u
 #define PVI_XEN43_CAP_PASID 0x8u
 #define PVI_XEN43_CAP_IDENTITY 0x10u        /**< PVI_XEN43_ALLOC_IDENTITY */
@@ -72,7 +72,7 @@ enum pvi_xen43_subop {
 #define PVI_XEN43_FREE_REATTACH_DEFAULT 0x1u
 #define PVI_XEN43_MAP_READABLE 0x1u
 #define PVI_XEN43_MAP_WRITEABLE 0x2u
-#define PVI_XEN43_MAP_CACHE 0x4u
+#define PVI_XEN43_MAP_CACHE 0x4u    /**< changes nothing: mappings are as coherent as they can be */
 #define PVI_XEN43_MAP_NO_FLUSH 0x8u /**< the caller will flush_pages: only what caching mode and write buffers need is postponed */
 
 /** query_capabilities, all OUT. max_ctx_no counts the contexts beside the default one; 0 before init. */

@@ -21,7 +21,13 @@ struct pci_dev {
     pci_sbdf_t sbdf;
     uint16_t seg;
     uint8_t bus, devfn, phantom_stride;
-    enum { DEV_TYPE_PCI } type;
+    enum {
+        DEV_TYPE_PCIe_BRIDGE,
+        DEV_TYPE_PCIe2PCI_BRIDGE,
+        DEV_TYPE_LEGACY_PCI_BRIDGE,
+        DEV_TYPE_PCI_HOST_BRIDGE,
+        DEV_TYPE_PCI
+    } type;
 };
 #define for_each_pdev(d, pdev) for ((pdev) = (d)->pdev_list; (pdev); (pdev) = (pdev)->next)
 
@@ -29,5 +35,7 @@ void pcidevs_lock(void);
 void pcidevs_unlock(void);
 bool pcidevs_locked(void);
 int find_upstream_bridge(uint16_t seg, uint8_t *bus, uint8_t *devfn, uint8_t *secbus);
+
+uint16_t pci_conf_read16(pci_sbdf_t sbdf, unsigned int reg);
 
 #endif

@@ -23,6 +23,8 @@ struct vcpu {
     bool hcall_compat;
 };
 
+extern struct domain *dom_xen;
+
 bool is_hardware_domain(const struct domain *d);
 bool is_pv_domain(const struct domain *d);
 bool is_iommu_enabled(const struct domain *d);
