@@ -15,4 +15,12 @@ extern unsigned int paddr_bits;
 
 #define cpu_relax() __asm__ __volatile__("pause" : : : "memory")
 
+static inline uint64_t rdtsc_ordered(void)
+{
+    uint32_t low, high;
+
+    __asm__ __volatile__("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
 #endif

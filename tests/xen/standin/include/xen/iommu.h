@@ -12,11 +12,17 @@ struct iommu_ops {
     int (*get_device_group_id)(uint16_t seg, uint8_t bus, uint8_t devfn);
 };
 
+#define IOMMUF_readable (1U << 0)
+#define IOMMUF_writable (1U << 1)
+
 extern bool iommu_enabled;
 
 const struct iommu_ops *iommu_get_ops(void);
 void iommu_sync_cache(const void *p, unsigned int size);
 int iommu_get_reserved_device_memory(int (*each)(xen_pfn_t start, xen_ulong_t nr, uint32_t id, void *ctxt), void *ctxt);
+long __must_check iommu_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr, unsigned int flags, unsigned int *flush);
+long __must_check iommu_unmap(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flags, unsigned int *flush);
+int __must_check iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flush);
 bool arch_iommu_use_permitted(const struct domain *d);
 
 #endif

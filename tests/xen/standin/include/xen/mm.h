@@ -29,6 +29,8 @@ extern struct rangeset *mmio_ro_ranges;
 
 struct page_info *alloc_domheap_page(struct domain *d, unsigned int memflags);
 void free_domheap_page(struct page_info *pg);
+struct page_info *alloc_domheap_pages(struct domain *d, unsigned int order, unsigned int memflags);
+void free_domheap_pages(struct page_info *pg, unsigned int order);
 
 /* Arithmetic on the frame table, in Xen. */
 struct page_info *mfn_to_page(mfn_t mfn);

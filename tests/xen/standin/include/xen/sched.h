@@ -23,7 +23,7 @@ struct vcpu {
     bool hcall_compat;
 };
 
-extern struct domain *dom_xen;
+extern struct domain *dom_xen, *hardware_domain;
 
 bool is_hardware_domain(const struct domain *d);
 bool is_pv_domain(const struct domain *d);

@@ -34,7 +34,11 @@ typedef struct {
 typedef struct {
     unsigned long gfn;
 } gfn_t;
+typedef struct {
+    unsigned long dfn;
+} dfn_t;
 #define _mfn(n) ((mfn_t){ n })
+#define _dfn(n) ((dfn_t){ n })
 #define mfn_x(m) ((m).mfn)
 #define gfn_x(g) ((g).gfn)
 
