@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The machine: RAM, and a VT-d unit that walks what lies there. Whatever it has once looked at it keeps, absent entries included
- * (caching mode), until an invalidation names it. It shares no code with the library.
+ * The machine: RAM, and a VT-d unit that walks what lies there. Whatever it has once looked at it keeps, absent entries
+ * included (caching mode), until an invalidation names it. It shares no code with the library but the env header.
  */
 #include "tiny.h"
 

@@ -2,9 +2,10 @@
 /*
  * usage: tiny [--forgetful]
  *
- * Two guests with a device each. The hypervisor runs a batch for the first (pvi_submit()); the second makes hypercalls 43, as
- * bytes in its own memory. Devices do DMA all along, and what is said is what was seen. Exits with 1 when anything is not as it
- * should be. With --forgetful no invalidation reaches the unit from the first unmap on: a frame is free while a device still gets there.
+ * Two guests with a device each. The hypervisor runs batches for the first (pvi_submit()); the second makes
+ * hypercalls 43, as bytes in its own memory. Devices do DMA all along, and what is said is what was seen. Exits with 1
+ * when anything is not as it should be. With --forgetful no invalidation reaches the unit from the first unmap on: the
+ * frame goes back while a device still gets there.
  */
 #include "tiny.h"
 
@@ -84,8 +85,8 @@ static int hypercall(uint32_t subop, const void *in, void *out, size_t size)
 
 static void guest_up(unsigned n, struct pvi_device *dev, uint16_t rid)
 {
-    struct pvi_domain_cfg cfg = {.hdom = &guests[n], .system = &host.system, .max_contexts = 4, .max_pages = 64,
-                                 .context_pages = 32};
+    struct pvi_domain_cfg cfg = {.hdom = &guests[n], .system = &host.system, .max_contexts = 4,
+                                 .max_pages = 64, .context_pages = 32};
 
     tiny_guest_add(&host, &guests[n], (uint16_t)(n + 1));
     *dev = (struct pvi_device){.sbdf = {rid}, .unit = &host.unit.unit, .rid = {rid}, .nr_rids = 1};
@@ -132,11 +133,13 @@ static void first_guest(void)
         op_map(DFN + 32, TINY_ROM_GFN, 1, PVI_RW),
         op_map(DFN + 32, TINY_GUEST_FRAMES - 1, 2, PVI_RW),
     };
-    struct pvi_op down = {.code = PVI_OP_UNMAP, .domid = PVI_DOMID_SELF, .ctx = 1, .u.unmap = {.dfn = {DFN + 3}, .nr = 2}};
+    struct pvi_op down = {.code = PVI_OP_UNMAP, .domid = PVI_DOMID_SELF, .ctx = 1,
+                          .u.unmap = {.dfn = {DFN + 3}, .nr = 2}};
     uint32_t before = host.pages_free;
     unsigned again = submit(up, 5);
 
-    see("a batch: init, a context, its device to it, two maps", up[3].status == 0 && up[3].done == 16 && up[4].status == 0);
+    see("a batch: init, a context, its device to it, two maps",
+        up[3].status == 0 && up[3].done == 16 && up[4].status == 0);
     see("  it was left and entered again, pages went to its pool", again != 0 && host.pages_free < before);
     dma("  its device writes the 4th page: there", NIC, IOVA + 0x3008, &guests[0], 11);
     dma("  it writes its read-only page: blocked", NIC, IOVA + 0x10000, NULL, 0);
@@ -158,25 +161,28 @@ static void second_guest(void)
     struct pvi_xen43_capabilities caps = {0};
     struct pvi_xen43_init init = {.max_ctx_no = 2, .arena_order = 5};
     struct pvi_xen43_alloc alloc = {0};
-    struct pvi_xen43_map_pages map = {.gfn = 8, .dfn = DFN, .map_flags = PVI_XEN43_MAP_READABLE | PVI_XEN43_MAP_WRITEABLE,
-                                      .pgsize = 4096, .nr_pages = 16};
+    struct pvi_xen43_map_pages map = {.gfn = 8, .dfn = DFN, .pgsize = 4096, .nr_pages = 16,
+                                      .map_flags = PVI_XEN43_MAP_READABLE | PVI_XEN43_MAP_WRITEABLE};
     struct pvi_xen43_reattach_device attach = {.dev = {.devfn = DISK}};
     struct pvi_xen43_remote_cmd remote = {.domid = 1, .subop = PVI_XEN43_QUERY_CAPABILITIES, .arg = ARG};
     struct pvi_xen43_free release = {.free_flags = PVI_XEN43_FREE_REATTACH_DEFAULT};
 
-    see("hypercall 43: query_capabilities, init", hypercall(PVI_XEN43_QUERY_CAPABILITIES, &caps, &caps, sizeof(caps)) == 0 &&
-                                                      caps.max_iova_addr != 0 &&
-                                                      hypercall(PVI_XEN43_INIT, &init, NULL, sizeof(init)) == 0);
-    see("  alloc_context", hypercall(PVI_XEN43_ALLOC_CONTEXT, &alloc, &alloc, sizeof(alloc)) == 0 && alloc.ctx_no == 1);
+    see("hypercall 43: query_capabilities, init",
+        hypercall(PVI_XEN43_QUERY_CAPABILITIES, &caps, &caps, sizeof(caps)) == 0 && caps.max_iova_addr != 0 &&
+            hypercall(PVI_XEN43_INIT, &init, NULL, sizeof(init)) == 0);
+    see("  alloc_context",
+        hypercall(PVI_XEN43_ALLOC_CONTEXT, &alloc, &alloc, sizeof(alloc)) == 0 && alloc.ctx_no == 1);
     map.ctx_no = attach.ctx_no = release.ctx_no = alloc.ctx_no;
-    see("  map_pages, reattach_device", hypercall(PVI_XEN43_MAP_PAGES, &map, &map, sizeof(map)) == 0 && map.mapped == 16 &&
-                                            hypercall(PVI_XEN43_REATTACH_DEVICE, &attach, NULL, sizeof(attach)) == 0);
+    see("  map_pages, reattach_device",
+        hypercall(PVI_XEN43_MAP_PAGES, &map, &map, sizeof(map)) == 0 && map.mapped == 16 &&
+            hypercall(PVI_XEN43_REATTACH_DEVICE, &attach, NULL, sizeof(attach)) == 0);
     see("  one of them was left and continued", continued != 0);
     dma("  its device writes: its own frame, not the first guest's", DISK, IOVA + 0x5000, &guests[1], 13);
     dma("  the first guest's device still writes there", NIC, IOVA + 0x5000, &guests[0], 13);
     see("  remote_cmd for the first guest: not its business",
         hypercall(PVI_XEN43_REMOTE_CMD, &remote, NULL, sizeof(remote)) == -PVI_XEN_EPERM);
-    see("  free_context, its device to the default one", hypercall(PVI_XEN43_FREE_CONTEXT, &release, NULL, sizeof(release)) == 0);
+    see("  free_context, its device to the default one",
+        hypercall(PVI_XEN43_FREE_CONTEXT, &release, NULL, sizeof(release)) == 0);
     dma("  its device writes: blocked", DISK, IOVA + 0x5000, NULL, 0);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A little hypervisor, from pviommu/host.h alone: what its files know of each other. pviommu_env.h, host.c and unit.c are what
- * a port has to write; hw.c plays the machine, main.c the guests. One CPU: counts are plain.
+ * A little hypervisor, from pviommu/host.h alone (docs/porting.md): what its files know of each other. pviommu_env.h,
+ * host.c and unit.c are what a port has to write; hw.c plays the machine, main.c the guests. One CPU: counts are plain.
  */
 #ifndef TINY_H
 #define TINY_H
