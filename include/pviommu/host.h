@@ -27,7 +27,7 @@
  *    struct pvi_page is defined only after this header is read (pool.h): an env header forward-declares it, and indexes records
  *    by a stride of its own that is no smaller. Mapping cannot fail or sleep; at most PVI_MAX_LEVELS + 2 pages are mapped at once
  *    by one call, some of them with locks held, and not always unmapped in reverse order; one may stay mapped over pvi_host_frame_put(),
- *    pvi_host_poll(), pvi_host_event() and pvi_host_mmio_*(). Nothing here is called from an interrupt unless the host does so; where it does,
+ *    pvi_host_page_free(), pvi_host_poll(), pvi_host_event() and pvi_host_mmio_*(). Nothing here is called from an interrupt unless the host does so; where it does,
  *    its locks keep interrupts off.
  *
  * 2. The functions below, which the library calls by name. No lock of the library is held at any of them but where said: they may take
