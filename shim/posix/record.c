@@ -26,10 +26,6 @@ static void *rec_map(uint64_t size)
 
 bool pvi_record_new(struct pvi_host *h)
 {
-    static const enum pvi_posix_point unlocked[] = {
-        PVI_AT_PAGE_ALLOC, PVI_AT_PAGES_ALLOC, PVI_AT_MEM_ALLOC, PVI_AT_FRAME_GET,
-        PVI_AT_FRAME_PUT,  PVI_AT_PREEMPT,     PVI_AT_INV_WAIT,
-    };
     uint64_t bytes = h->arena.nr_pages << PVI_PAGE_LG2;
     struct pvi_record *rec = rec_map(sizeof(*rec));
     pthread_mutexattr_t attr;
@@ -47,12 +43,13 @@ bool pvi_record_new(struct pvi_host *h)
     rec->live = rec_map(h->arena.nr_pages * sizeof(*rec->live));
     rec->seen = rec_map(bytes);
     rec->dram = rec_map(bytes);
+    /* The functions of pviommu/host.h, then those of the env header. */
     for (i = 0; i < PVI_AT_NR; i++) {
-        rec->allow[i] = ~0u;
+        rec->allow[i] = i < PVI_AT_WRITE ? 0 : ~0u;
     }
-    for (i = 0; i < sizeof(unlocked) / sizeof(unlocked[0]); i++) {
-        rec->allow[unlocked[i]] = 0;
-    }
+    rec->allow[PVI_AT_POLL] = 1u << PVI_LOCK_UNIT;
+    rec->allow[PVI_AT_MMIO_READ] = 1u << PVI_LOCK_UNIT;
+    rec->allow[PVI_AT_MMIO_WRITE] = 1u << PVI_LOCK_UNIT;
     rec->allow[PVI_AT_EVENT] = 1u << PVI_LOCK_UNIT;
     return rec->page && rec->live && rec->seen && rec->dram;
 }

@@ -9,6 +9,7 @@
 #   pkg_config        a compiler and pkg-config with the installed library
 #   add_subdirectory  a CMake project that carries the source
 #   source_list       one compiler call: the program, the userspace host and the files of pviommu.mk
+#   tiny              the little hypervisor of examples/tiny, by its own Makefile, with sanitizers
 #   readme            the example in the README is the one that the steps above compile
 
 set -eu
@@ -64,6 +65,10 @@ source_list)
     $CC -std=gnu11 -o "$work/single" -I include -I shim/posix/include "$embed" \
         $(sed -n 's/^PVIOMMU_[A-Z_]*_SRCS += \([^ $]*\.c\)$/\1/p' pviommu.mk)
     "$work/single"
+    ;;
+tiny)
+    rm -rf "$work/tiny"
+    make -s -C "$source/examples/tiny" -j 2 CC="$CC" OUT="$work/tiny" SANITIZE=address,undefined check
     ;;
 readme)
     # The example is the first C block of the README.

@@ -330,6 +330,33 @@ static void model_caches_frame(struct rr *r)
     rr_put(r, 0, 4);
 }
 
+/* Asks for a domain id, as any function of pviommu/host.h could be asked, and for a poll, with one lock held. */
+static void asked_with_lock(struct rr *r, enum pvi_lock_class held, bool poll)
+{
+    pvi_env_lock lock;
+    uint16_t did;
+
+    pvi_env_lock_init(r->h, &lock, held);
+    pvi_env_acquire(r->h, &lock);
+    assert_true(poll ? pvi_host_poll(r->h, 0) : pvi_host_did_alloc(r->h, &r->n.unit, &did) == 0);
+    pvi_env_release(r->h, &lock);
+}
+
+static void host_with_lock(struct rr *r)
+{
+    asked_with_lock(r, PVI_LOCK_CONTEXT, false);
+}
+
+static void poll_with_context(struct rr *r)
+{
+    asked_with_lock(r, PVI_LOCK_CONTEXT, true);
+}
+
+static void poll_with_unit(struct rr *r)
+{
+    asked_with_lock(r, PVI_LOCK_UNIT, true);
+}
+
 static void unscrubbed_to_host(struct rr *r)
 {
     pvi_pa pa = rr_new_page(r);
@@ -460,6 +487,9 @@ static const struct rr_case cases[] = {
     CASE(pool_put_as_clean, R22, 0, 0),
     CASE(model_caches_table, R4, 0, 0),
     CASE(model_caches_frame, R4, 0, 0),
+    CASE(host_with_lock, LOCK, 0, 0),
+    CASE(poll_with_context, LOCK, 0, 0),
+    CASE(poll_with_unit, NONE, 0, 0),
     CASE(unscrubbed_to_host, R22, 0, 0),
     CASE(unscrubbed_to_table, R22, 0, 0),
     CASE(split_in_order, NONE, 0, 0),
