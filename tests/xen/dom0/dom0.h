@@ -36,8 +36,13 @@ long memory_owned(void);
 bool memory_is_free(uint64_t at);
 /* The longest run of that memory whose frames follow one another, `most` at most: @return how many, and the first frame. */
 uint32_t memory_run(uint32_t most, uint64_t *first);
-/* PV: gives a page of this program another page table entry. */
+/* PV: gives a page of this program another page table entry; as memory to read, or to write too. */
 long page_remap(void *page, uint64_t entry);
+long page_protect(void *page, bool writable);
+/* PV: makes a page a table of the lowest level, or no table any more. */
+long page_pin(const void *page, bool pin);
+/* Is it a frame of this domain's memory? */
+bool frame_is_own(uint64_t frame);
 /* Registers of a device at a physical address, one page. */
 volatile void *device_page(uint64_t pa);
 void port_write(uint16_t port, uint32_t value);
@@ -86,9 +91,13 @@ unsigned tap_end(void);
 
 /* --- edu.c: the device ---------------------------------------------------------------------------------- */
 
-/* Finds QEMU's edu. */
+/* Finds those of QEMU, two at most, and selects the first. */
 bool edu_start(void);
+/* The one that the rest is about; false: there are not that many. */
+bool edu_select(unsigned which);
 extern uint32_t edu_sbdf;
+/* Where its registers are. */
+uint64_t edu_frame(void);
 #define EDU_BYTES 2048u
 /* From bus address `from` into the device's buffer; from there to `to`. */
 void edu_load(uint64_t from);

@@ -67,5 +67,8 @@ unsigned tables_left(void);
 
 void test_preempt(void);
 void test_races(void);
+void test_regions(uint64_t frame);
+void test_frames(void);
+void test_faults(void);
 
 #endif

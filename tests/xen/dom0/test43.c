@@ -174,5 +174,11 @@ void test_iommu43(void)
     test_preempt();
     if (second_is_there()) {
         test_races();
+        return;
     }
+    if (xen_option("region") != 0) {
+        test_regions(xen_option("region"));
+    }
+    test_frames();
+    test_faults();
 }

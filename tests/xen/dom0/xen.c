@@ -196,6 +196,7 @@ static bool second_up(const void *context)
 
 #define XEN_HVM_OP 34
 #define XENMEM_ADD_TO_PHYSMAP 7
+#define XENMEM_MEMORY_MAP 9
 #define HVMOP_SET_PARAM 0
 #define HVM_PARAM_CALLBACK_IRQ 0
 #define CALLBACK_VECTOR (2ull << 56)
@@ -204,33 +205,49 @@ static bool second_up(const void *context)
 extern unsigned char intel;
 extern char memory_begin[];
 
-/* Where RAM ends, as the start info says; below 4 GiB, where everything is mapped 1:1. */
+/* Where RAM ends, below 4 GiB, where everything is mapped 1:1. */
 static uint64_t memory_last;
 
-struct memmap {
-    uint64_t addr, size;
-    uint32_t type, reserved;
-};
-
-void xen_start(void *info)
+static void find_memory(void)
 {
-    const uint32_t *words = info;
-    const struct memmap *map = (const void *)(uintptr_t)(words[10] | (uint64_t)words[11] << 32);
-    uint32_t b;
+    static struct {
+        uint64_t addr, size;
+        uint32_t type;
+    } __attribute__((packed)) map[64];
+    struct {
+        uint32_t nr, pad;
+        void *map;
+    } arg = {64, 0, map};
 
-    command_line = (const char *)(uintptr_t)(words[6] | (uint64_t)words[7] << 32);
-    __asm__ volatile("cpuid" : "=b"(b) : "a"(0), "c"(0) : "edx");
-    intel = b == 0x756e6547; /* "Genu" */
-    for (uint32_t i = 0; i < words[12]; i++) {
+    if (xen_call(XEN_MEMORY_OP, XENMEM_MEMORY_MAP, (unsigned long)&arg, 0, 0) != 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < arg.nr; i++) {
         if (map[i].type == 1 && map[i].addr <= 0x100000 && map[i].addr + map[i].size > 0x100000) {
             memory_last = map[i].addr + map[i].size;
         }
     }
 }
 
+void xen_start(void *info)
+{
+    const uint32_t *words = info;
+    uint32_t b;
+
+    command_line = (const char *)(uintptr_t)(words[6] | (uint64_t)words[7] << 32);
+    __asm__ volatile("cpuid" : "=b"(b) : "a"(0), "c"(0) : "edx");
+    intel = b == 0x756e6547; /* "Genu" */
+    find_memory();
+}
+
 uint64_t frame_of(const void *page)
 {
     return (uintptr_t)page / PAGE;
+}
+
+bool frame_is_own(uint64_t frame)
+{
+    return frame < memory_last / PAGE;
 }
 
 uint64_t memory_pages(void)
@@ -327,6 +344,9 @@ struct start_info {
 };
 
 #define XEN_SET_CALLBACKS 4
+#define XEN_MMUEXT_OP 26
+#define MMUEXT_PIN_L1_TABLE 0u
+#define MMUEXT_UNPIN_TABLE 4u
 #define PTE_MEMORY 0x63u
 #define FLAT_CS 0xe033
 #define FLAT_SS 0xe02b
@@ -387,6 +407,35 @@ volatile void *device_page(uint64_t pa)
 long page_remap(void *page, uint64_t entry)
 {
     return xen_call(XEN_UPDATE_VA_MAPPING, (unsigned long)page, entry, 2, 0);
+}
+
+long page_protect(void *page, bool writable)
+{
+    return page_remap(page, frame_of(page) * PAGE | (writable ? PTE_MEMORY : PTE_MEMORY & ~2u));
+}
+
+long page_pin(const void *page, bool pin)
+{
+    struct {
+        uint32_t cmd, pad;
+        uint64_t mfn, unused;
+    } op = {pin ? MMUEXT_PIN_L1_TABLE : MMUEXT_UNPIN_TABLE, 0, frame_of(page), 0};
+
+    return xen_call(XEN_MMUEXT_OP, (unsigned long)&op, 1, 0, DOMID_SELF);
+}
+
+bool frame_is_own(uint64_t frame)
+{
+    static unsigned char own[1u << 17]; /* frames below 4 GiB: a bit each */
+
+    if (own[mfn(0) / 8] == 0) {
+        for (uint64_t i = 0; i < si->nr_pages; i++) {
+            if (mfn(i) / 8 < sizeof(own)) {
+                own[mfn(i) / 8] |= (unsigned char)(1u << mfn(i) % 8);
+            }
+        }
+    }
+    return frame / 8 < sizeof(own) && (own[frame / 8] >> frame % 8 & 1) != 0;
 }
 
 void *xen_shared(void)
