@@ -34,6 +34,8 @@ bool memory_take(uint64_t at);
 long memory_owned(void);
 /* Does nobody refer to that page? */
 bool memory_is_free(uint64_t at);
+/* Where a frame of memory can be seen, until another is. */
+volatile unsigned char *memory_map(uint64_t frame);
 /* The longest run of that memory whose frames follow one another, `most` at most: @return how many, and the first frame. */
 uint32_t memory_run(uint32_t most, uint64_t *first);
 /* PV: gives a page of this program another page table entry; as memory to read, or to write too. */
@@ -102,6 +104,11 @@ uint64_t edu_frame(void);
 /* From bus address `from` into the device's buffer; from there to `to`. */
 void edu_load(uint64_t from);
 void edu_store(uint64_t to);
+/* The same in two parts. */
+void edu_begin_store(uint64_t to);
+void edu_wait(void);
+/* Is there a function of that number on the first bus? */
+bool pci_is_there(uint32_t bdf);
 
 /* --- tests ---------------------------------------------------------------------------------------------- */
 

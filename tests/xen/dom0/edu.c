@@ -35,6 +35,11 @@ static void pci_write(uint32_t bdf, unsigned reg, uint32_t value)
     port_write(PCI_DATA, value);
 }
 
+bool pci_is_there(uint32_t bdf)
+{
+    return pci_read(bdf, 0) != 0xffffffff;
+}
+
 bool edu_select(unsigned which)
 {
     if (which >= nr_edus) {
@@ -63,22 +68,33 @@ bool edu_start(void)
     return edu_select(0);
 }
 
-static void transfer(uint64_t source, uint64_t target, unsigned bytes, unsigned how)
+static void begin(uint64_t source, uint64_t target, unsigned how)
 {
     *(volatile uint64_t *)(regs + REG_SOURCE) = source;
     *(volatile uint64_t *)(regs + REG_TARGET) = target;
-    *(volatile uint64_t *)(regs + REG_COUNT) = bytes;
+    *(volatile uint64_t *)(regs + REG_COUNT) = EDU_BYTES;
     *(volatile uint64_t *)(regs + REG_COMMAND) = RUN | how;
+}
+
+void edu_wait(void)
+{
     while ((*(volatile uint64_t *)(regs + REG_COMMAND) & RUN) != 0) {
     }
 }
 
 void edu_load(uint64_t from)
 {
-    transfer(from, BUFFER, EDU_BYTES, 0);
+    begin(from, BUFFER, 0);
+    edu_wait();
+}
+
+void edu_begin_store(uint64_t to)
+{
+    begin(BUFFER, to, TO_MEMORY);
 }
 
 void edu_store(uint64_t to)
 {
-    transfer(BUFFER, to, EDU_BYTES, TO_MEMORY);
+    edu_begin_store(to);
+    edu_wait();
 }

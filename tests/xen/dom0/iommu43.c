@@ -103,6 +103,17 @@ long iommu_unmap(uint16_t ctx, uint64_t dfn, uint32_t nr, uint32_t *done)
     return iommu_unmap_size(ctx, dfn, nr, PAGE, done);
 }
 
+long iommu_flush(uint16_t ctx, uint64_t dfn, uint32_t nr)
+{
+    struct {
+        uint16_t ctx_no, pad[3];
+        uint64_t dfn;
+        uint32_t pgsize, nr_pages;
+    } arg = {ctx, {0}, dfn, PAGE, nr};
+
+    return iommu_raw(13, &arg);
+}
+
 long iommu_lookup(uint16_t ctx, uint64_t dfn, uint64_t *gfn)
 {
     struct {

@@ -7,6 +7,7 @@
 
 #define EPERM (-1)
 #define ENOENT (-2)
+#define E2BIG (-7)
 #define EACCES (-13)
 #define EFAULT (-14)
 #define EBUSY (-16)
@@ -45,6 +46,7 @@ long iommu_reattach(uint16_t ctx, uint32_t sbdf);
 /* *done: pages mapped. */
 long iommu_map(uint16_t ctx, uint64_t dfn, uint64_t gfn, uint32_t nr, uint32_t flags, uint32_t *done);
 long iommu_unmap(uint16_t ctx, uint64_t dfn, uint32_t nr, uint32_t *done);
+long iommu_flush(uint16_t ctx, uint64_t dfn, uint32_t nr);
 long iommu_lookup(uint16_t ctx, uint64_t dfn, uint64_t *gfn);
 /* With pages of another size. */
 long iommu_map_size(uint16_t ctx, uint64_t dfn, uint64_t gfn, uint32_t nr, uint32_t flags, uint32_t size, uint32_t *done);
@@ -70,5 +72,10 @@ void test_races(void);
 void test_regions(uint64_t frame);
 void test_frames(void);
 void test_faults(void);
+void test_init_limits(void); /* before init */
+void test_limits(void);
+void test_hostile(void);
+void test_attach(void);
+void test_stale(void);
 
 #endif

@@ -158,6 +158,9 @@ void test_iommu43(void)
     is(caps.max_ctx_no, 0, "no contexts before init");
     ok((caps.pgsize_mask & PAGE) != 0 && caps.max_iova_addr >= 0x7fffffffffull, "pages of 4K, 39 bits or more");
     is(iommu_alloc(0, &ctx), ENOSPC, "no alloc before init");
+    if (xen_option("limits") != 0) {
+        test_init_limits();
+    }
     is(iommu_init(CONTEXTS, ARENA), 0, "init");
     is(iommu_query(&caps), 0, "query capabilities");
     is(caps.max_ctx_no, CONTEXTS, "%u contexts", CONTEXTS);
@@ -181,4 +184,8 @@ void test_iommu43(void)
     }
     test_frames();
     test_faults();
+    test_limits();
+    test_stale();
+    test_attach();
+    test_hostile();
 }

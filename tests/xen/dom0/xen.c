@@ -260,6 +260,11 @@ uint64_t memory_frame(uint64_t at)
     return frame_of(memory_begin) + at;
 }
 
+volatile unsigned char *memory_map(uint64_t frame)
+{
+    return (volatile unsigned char *)(uintptr_t)(frame * PAGE);
+}
+
 bool memory_take(uint64_t at)
 {
     uint64_t gfn = memory_frame(at);
@@ -407,6 +412,14 @@ volatile void *device_page(uint64_t pa)
 long page_remap(void *page, uint64_t entry)
 {
     return xen_call(XEN_UPDATE_VA_MAPPING, (unsigned long)page, entry, 2, 0);
+}
+
+volatile unsigned char *memory_map(uint64_t frame)
+{
+    static unsigned char window[PAGE] __attribute__((aligned(4096)));
+
+    (void)page_remap(window, frame * PAGE | PTE_MEMORY);
+    return window;
 }
 
 long page_protect(void *page, bool writable)
