@@ -166,6 +166,7 @@ void events_send(void)
 
 static void (*volatile second_job)(void *);
 static void *volatile second_arg;
+static volatile bool second_began;
 
 static void vcpu_op(unsigned op)
 {
@@ -181,6 +182,7 @@ void second_main(void)
         while (second_job == NULL) {
             vcpu_op(VCPUOP_DOWN);
         }
+        second_began = true;
         second_job(second_arg);
         second_job = NULL;
     }
@@ -200,14 +202,17 @@ bool second_is_there(void)
 void second_run(void (*job)(void *), void *arg)
 {
     second_arg = arg;
+    second_began = false;
     second_job = job;
-    vcpu_op(VCPUOP_UP);
+    while (!second_began) {
+        vcpu_op(VCPUOP_UP); /* again and again: it may have been about to go to sleep when the job came */
+        __asm__ volatile("pause");
+    }
 }
 
 void second_wait(void)
 {
     while (second_job != NULL) {
-        vcpu_op(VCPUOP_UP); /* it may have been about to go to sleep when the job came */
         __asm__ volatile("pause");
     }
 }

@@ -79,7 +79,7 @@ extern volatile struct event_count events;
 
 /* Begins the second virtual CPU, once. */
 bool second_is_there(void);
-/* Has it run something, beside the first; the last job is waited for before. */
+/* Has it run something, beside the first: it has begun when this returns. The last job is waited for before. */
 void second_run(void (*job)(void *), void *arg);
 void second_wait(void);
 

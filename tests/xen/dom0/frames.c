@@ -26,6 +26,24 @@ static void test_held(uint16_t ctx, uint32_t flags)
     ok(memory_is_free(5), "nobody holds it");
 }
 
+/* A range with a frame in it that is gone: what is before it is mapped, and no reference is left to anything else. */
+static void test_hole(uint16_t ctx)
+{
+    uint64_t first = memory_frame(16) < memory_frame(18) ? memory_frame(16) : memory_frame(18);
+    uint32_t done, gone;
+
+    if (memory_frame(17) != first + 1 || !memory_give(17)) {
+        ok(false, "three frames that follow one another");
+        return;
+    }
+    ok(iommu_map(ctx, DFN, first, 3, MAP_RW, &done) != 0, "map three frames, of which the second is gone");
+    is(done, 1, "one page");
+    is(iommu_unmap(ctx, DFN, 3, &gone), ENOENT, "unmap three");
+    is(gone, 1, "one page");
+    ok(memory_take(17), "another for it");
+    ok(memory_is_free(16) && memory_is_free(17) && memory_is_free(18), "nobody holds any");
+}
+
 /* Of all memory only that of this domain. */
 static void test_others(uint16_t ctx)
 {
@@ -125,6 +143,7 @@ void test_frames(void)
     is(iommu_alloc(0, &ctx), 0, "alloc");
     test_held(ctx, MAP_READ);
     test_held(ctx, MAP_RW);
+    test_hole(ctx);
     test_others(ctx);
     test_types(ctx);
     test_mmio(ctx);

@@ -2,7 +2,7 @@
 /* Hypercall 43 and what the device reaches by it. */
 #include "iommu43.h"
 
-#define MANY 20000u
+#define MANY 8000u
 #define DOMID_SELF 0x7ff0u
 
 static void test_errors(uint16_t ctx)
