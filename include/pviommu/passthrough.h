@@ -58,6 +58,7 @@ struct pvi_share {
     uint64_t page_sizes; /**< bit n: there may be leaves of 2^n bytes */
     uint8_t levels;      /**< the root's included */
     bool written_back;   /**< the host writes back each entry before it calls pvi_share_flush(), or before a child is linked */
+    bool opaque;         /**< root is only a name: the table is never looked at, and the host answers for reserved regions in it */
 };
 
 /** Part of struct pvi_domain_cfg. All zero: PVI_PASSTHROUGH_NONE. */

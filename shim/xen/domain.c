@@ -350,6 +350,7 @@ static void domain_cfg(struct domain *d, struct pvi_domain_cfg *cfg)
     cfg->passthrough.share.levels = levels;
     cfg->passthrough.share.page_sizes = 1UL << PAGE_SHIFT;
     cfg->passthrough.share.written_back = true;
+    cfg->passthrough.share.opaque = true;
     shim_bus_cfg(d, cfg);
 }
 

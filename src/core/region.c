@@ -76,6 +76,9 @@ static CORE_NOINLINE bool region_given(const struct pvi_context *ctx, const stru
         return (ctx->identity || ctx->synced) && pvi_window_find(ctx, region->first, region->last, &sizes, &at) == 0 &&
                region_inherited(&ctx->pt, region);
     }
+    if (ctx->domain->cfg.passthrough.share.opaque) {
+        return true;
+    }
     table = ctx->pt;
     table.root_pa = ctx->shared_root;
     table.cfg.levels = ctx->shared_levels;

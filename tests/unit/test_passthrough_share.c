@@ -196,6 +196,10 @@ static void shared_regions(void **state)
         }
     }
     CHECK_EQ(fx.dom.default_ctx.nr_regions, 0);
+    fx.dom.cfg.passthrough.share.opaque = true; /* a host that only names its table is taken at its word */
+    CHECK_EQ(pvi_device_add(&fx.dom, dev), 0);
+    CHECK_EQ(fx.dom.default_ctx.nr_regions, 1);
+    CHECK_EQ(pvi_device_remove(&fx.dom, dev), 0);
     down();
 }
 

@@ -13,8 +13,15 @@
 #define RUN 1u
 #define TO_MEMORY 2u
 
+#define EDUS 2u
+
 uint32_t edu_sbdf;
 static volatile unsigned char *regs;
+static struct {
+    uint32_t sbdf;
+    volatile unsigned char *regs;
+} edus[EDUS];
+static unsigned nr_edus;
 
 static uint32_t pci_read(uint32_t bdf, unsigned reg)
 {
@@ -28,35 +35,66 @@ static void pci_write(uint32_t bdf, unsigned reg, uint32_t value)
     port_write(PCI_DATA, value);
 }
 
-bool edu_start(void)
+bool pci_is_there(uint32_t bdf)
 {
-    for (uint32_t bdf = 0; bdf < 256; bdf++) {
-        if (pci_read(bdf, 0) == EDU_ID) {
-            edu_sbdf = bdf;
-            pci_write(bdf, 4, pci_read(bdf, 4) | 6);
-            regs = device_page(pci_read(bdf, 0x10) & ~0xfu);
-            return regs != NULL && *(volatile uint32_t *)regs == 0x010000edu;
-        }
-    }
-    return false;
+    return pci_read(bdf, 0) != 0xffffffff;
 }
 
-static void transfer(uint64_t source, uint64_t target, unsigned bytes, unsigned how)
+bool edu_select(unsigned which)
+{
+    if (which >= nr_edus) {
+        return false;
+    }
+    edu_sbdf = edus[which].sbdf;
+    regs = edus[which].regs;
+    return true;
+}
+
+uint64_t edu_frame(void)
+{
+    return (pci_read(edu_sbdf, 0x10) & ~0xfu) / PAGE;
+}
+
+bool edu_start(void)
+{
+    for (uint32_t bdf = 0; bdf < 256 && nr_edus < EDUS; bdf++) {
+        if (pci_read(bdf, 0) == EDU_ID) {
+            pci_write(bdf, 4, pci_read(bdf, 4) | 6);
+            edus[nr_edus].sbdf = bdf;
+            edus[nr_edus].regs = device_page(pci_read(bdf, 0x10) & ~0xfu);
+            nr_edus += edus[nr_edus].regs != NULL && *(volatile uint32_t *)edus[nr_edus].regs == 0x010000edu;
+        }
+    }
+    return edu_select(0);
+}
+
+static void begin(uint64_t source, uint64_t target, unsigned how)
 {
     *(volatile uint64_t *)(regs + REG_SOURCE) = source;
     *(volatile uint64_t *)(regs + REG_TARGET) = target;
-    *(volatile uint64_t *)(regs + REG_COUNT) = bytes;
+    *(volatile uint64_t *)(regs + REG_COUNT) = EDU_BYTES;
     *(volatile uint64_t *)(regs + REG_COMMAND) = RUN | how;
+}
+
+void edu_wait(void)
+{
     while ((*(volatile uint64_t *)(regs + REG_COMMAND) & RUN) != 0) {
     }
 }
 
 void edu_load(uint64_t from)
 {
-    transfer(from, BUFFER, EDU_BYTES, 0);
+    begin(from, BUFFER, 0);
+    edu_wait();
+}
+
+void edu_begin_store(uint64_t to)
+{
+    begin(BUFFER, to, TO_MEMORY);
 }
 
 void edu_store(uint64_t to)
 {
-    transfer(BUFFER, to, EDU_BYTES, TO_MEMORY);
+    edu_begin_store(to);
+    edu_wait();
 }

@@ -67,30 +67,51 @@ long iommu_reattach(uint16_t ctx, uint32_t sbdf)
     return iommu_raw(5, &arg);
 }
 
-long iommu_map(uint16_t ctx, uint64_t dfn, uint64_t gfn, uint32_t nr, uint32_t flags, uint32_t *done)
+long iommu_map_size(uint16_t ctx, uint64_t dfn, uint64_t gfn, uint32_t nr, uint32_t flags, uint32_t size, uint32_t *done)
 {
     struct {
         uint16_t ctx_no, pad[3];
         uint64_t gfn, dfn;
         uint32_t flags, pgsize, nr_pages, mapped;
-    } arg = {ctx, {0}, gfn, dfn, flags, PAGE, nr, 0};
+    } arg = {ctx, {0}, gfn, dfn, flags, size, nr, 0};
     long rc = iommu_raw(6, &arg);
 
     *done = arg.mapped;
     return rc;
 }
 
-long iommu_unmap(uint16_t ctx, uint64_t dfn, uint32_t nr, uint32_t *done)
+long iommu_map(uint16_t ctx, uint64_t dfn, uint64_t gfn, uint32_t nr, uint32_t flags, uint32_t *done)
+{
+    return iommu_map_size(ctx, dfn, gfn, nr, flags, PAGE, done);
+}
+
+long iommu_unmap_size(uint16_t ctx, uint64_t dfn, uint32_t nr, uint32_t size, uint32_t *done)
 {
     struct {
         uint16_t ctx_no, pad[3];
         uint64_t dfn;
         uint32_t pgsize, nr_pages, unmapped, pad1;
-    } arg = {ctx, {0}, dfn, PAGE, nr, 0, 0};
+    } arg = {ctx, {0}, dfn, size, nr, 0, 0};
     long rc = iommu_raw(7, &arg);
 
     *done = arg.unmapped;
     return rc;
+}
+
+long iommu_unmap(uint16_t ctx, uint64_t dfn, uint32_t nr, uint32_t *done)
+{
+    return iommu_unmap_size(ctx, dfn, nr, PAGE, done);
+}
+
+long iommu_flush(uint16_t ctx, uint64_t dfn, uint32_t nr)
+{
+    struct {
+        uint16_t ctx_no, pad[3];
+        uint64_t dfn;
+        uint32_t pgsize, nr_pages;
+    } arg = {ctx, {0}, dfn, PAGE, nr};
+
+    return iommu_raw(13, &arg);
 }
 
 long iommu_lookup(uint16_t ctx, uint64_t dfn, uint64_t *gfn)

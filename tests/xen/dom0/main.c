@@ -29,6 +29,7 @@ void dom0_main(void *info)
     long version;
 
     xen_start(info);
+    cpu_start();
     version = xen_call(XEN_VERSION, 0, 0, 0, 0);
     ok(version > 0, "Xen %ld.%ld", version >> 16, version & 0xffff);
     if (edu_start()) {

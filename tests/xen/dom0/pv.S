@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The test dom0 as a 64-bit PV guest: notes that tell Xen how to build it, and where it begins. */
 
-#include "note.h"
+#include "macros.h"
 
     .section .note.Xen, "a", @note
     note 6, .asciz "pviommu test dom0"
@@ -22,6 +22,25 @@ start:
     mov %rsi, %rdi                      /* start_info */
     call dom0_main
 1:  jmp 1b
+
+/* Where the second virtual CPU begins, on a stack of its own. */
+    .globl second_entry
+second_entry:
+    cld
+    call second_main
+
+/* Xen comes here when an event is pending; it has put rcx and r11 below the interrupted frame. */
+    .globl event_entry
+event_entry:
+    pop %rcx
+    pop %r11
+    event
+    mov $23, %eax                       /* iret */
+    syscall
+
+    .globl failsafe_entry
+failsafe_entry:
+    ud2
 
 /* long xen_call(number, a1, a2, a3, a4) */
     .text

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The test dom0 as a PVH guest: from 32 bits without paging to 64 bits with 4 GiB mapped 1:1 in pages of 2 MiB. */
 
-#include "note.h"
+#include "macros.h"
 
     .section .note.Xen, "a", @note
     note 6, .asciz "pviommu test dom0"
@@ -59,6 +59,22 @@ start64:
     call dom0_main
 1:  jmp 1b
 
+/* Where the second virtual CPU begins, on a stack of its own. */
+    .globl second_entry
+second_entry:
+    cld
+    lgdt gdt_at
+    call second_main
+
+    .globl event_entry
+event_entry:
+    event
+    pop %rax
+    pop %r11
+    pop %rcx
+    add $8, %rsp
+    iretq
+
 /* long xen_call(number, a1, a2, a3, a4) */
     .text
     .globl xen_call
@@ -88,6 +104,7 @@ gdt_at:
 
     .section .bss
     .balign 4096
+    .globl tables
 tables:
     .skip 6 * 4096
     .skip 16384
