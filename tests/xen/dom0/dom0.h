@@ -113,5 +113,7 @@ bool pci_is_there(uint32_t bdf);
 /* --- tests ---------------------------------------------------------------------------------------------- */
 
 void test_iommu43(void);
+void test_bus56(void);
+void test_cost(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The test dom0: what Xen is, what the device does untouched, then hypercall 43. */
+/* The test dom0: what Xen is, what the device does untouched, then hypercalls 43 and 56; or what they cost. */
 #include "dom0.h"
 
 #define XEN_VERSION 17
@@ -35,7 +35,12 @@ void dom0_main(void *info)
     if (edu_start()) {
         ok(true, "edu at %x", edu_sbdf);
         test_device();
-        test_iommu43();
+        if (xen_option("cost") != 0) {
+            test_cost();
+        } else {
+            test_iommu43();
+            test_bus56();
+        }
     } else {
         ok(false, "edu is there");
     }
