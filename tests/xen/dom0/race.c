@@ -179,12 +179,14 @@ static void alloc_and_free(void *arg)
     uint32_t done;
 
     meet();
-    for (unsigned i = 0; i < s->turns / 16; i++) {
+    for (unsigned i = 0; i < s->turns / 2; i++) {
         unsigned nr = 1 + i % (CONTEXTS / 2 - 1);
 
         for (unsigned k = 0; k < nr; k++) {
             answer(s, iommu_alloc(0, &ctx[k]), 0, 0, 0);
-            answer(s, iommu_map(ctx[k], DFN, memory_frame(s->number), 1, MAP_RW, &done), 0, 0, 0);
+            for (unsigned far = 0; far < 3; far++) { /* tables of its own each */
+                answer(s, iommu_map(ctx[k], DFN + (far << 18), memory_frame(s->number), 1, MAP_RW, &done), 0, 0, 0);
+            }
         }
         for (unsigned k = nr; k-- > 0;) {
             answer(s, iommu_free(ctx[k], 0), 0, 0, 0);
