@@ -77,5 +77,6 @@ void test_limits(void);
 void test_hostile(void);
 void test_attach(void);
 void test_stale(void);
+void test_hotplug(void);
 
 #endif

@@ -187,5 +187,6 @@ void test_iommu43(void)
     test_limits();
     test_stale();
     test_attach();
+    test_hotplug();
     test_hostile();
 }
