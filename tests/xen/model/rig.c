@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* See rig.h. With a test's name as its argument a program runs that one in its own process, for a debugger. */
 #include "rig.h"
 
 #include <stdlib.h>
@@ -23,7 +24,9 @@ struct run {
 
 static void child(const struct run *r, int out)
 {
-    dup2(out, 2);
+    if (out >= 0) {
+        dup2(out, 2);
+    }
     rig_cfg = r->cfg;
     xm_boot(&r->cfg);
     r->test->run();
@@ -65,7 +68,7 @@ static void forked(void **state)
     }
 }
 
-int rig_main(const struct rig_test *tests, unsigned nr)
+int rig_main(int argc, char **argv, const struct rig_test *tests, unsigned nr)
 {
     static const unsigned vendors[] = {ON_VTD, ON_AMD}, kinds[] = {ON_PV, ON_PVH};
     struct run *runs = calloc(4 * nr, sizeof(*runs));
@@ -85,6 +88,9 @@ int rig_main(const struct rig_test *tests, unsigned nr)
                 runs[n].cfg.amd = v == 1;
                 runs[n].cfg.pvh = k == 1;
                 snprintf(runs[n].name, sizeof(runs[n].name), "%s: %s, %s", tests[i].name, v ? "AMD" : "VT-d", k ? "PVH" : "PV");
+                if (argc > 1 && strcmp(argv[1], runs[n].name) == 0) {
+                    child(&runs[n], -1);
+                }
                 list[n] = (struct CMUnitTest){runs[n].name, forked, NULL, NULL, &runs[n]};
                 n++;
             }

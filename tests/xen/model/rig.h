@@ -46,7 +46,7 @@ struct rig_test {
     const char *broken; /* the model has to find this fault; NULL: none */
     bool bare;          /* ends without xm_shutdown() */
 };
-int rig_main(const struct rig_test *tests, unsigned nr);
+int rig_main(int argc, char **argv, const struct rig_test *tests, unsigned nr);
 extern struct xm_cfg rig_cfg; /* of the machine that this is */
 
 /* Subop with its structure, continued until it is done; the structure is written back. */

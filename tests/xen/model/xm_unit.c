@@ -346,7 +346,9 @@ static void dev_make(unsigned int n)
     } else {
         dev->rid[dev->nr_rids++] = (uint16_t)dev->pdev.sbdf.sbdf;
         dev->rid[dev->nr_rids++] = BRIDGE;
-        dev->rid[dev->nr_rids++] = PCI_BDF(plan[n].bus, 0);
+        if (!xm_cfg.legacy_bridge) {
+            dev->rid[dev->nr_rids++] = PCI_BDF(plan[n].bus, 0);
+        }
     }
 }
 
