@@ -2,7 +2,7 @@
 /* What a hardware domain does with contexts, on a model of Xen that enforces its contracts. */
 #include "rig.h"
 
-#define DFN 0x777u
+#define DFN 0x5777u /* no frame of anybody */
 #define BIG 0x40000u /* aligned to 1 GiB */
 #define HALF (XM_HWDOM_FRAMES / 2)
 

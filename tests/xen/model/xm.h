@@ -90,8 +90,9 @@ unsigned int xm_copies(void);
 /* The n-th allocation from now on fails; 0: none. */
 void xm_alloc_fails_at(unsigned int n);
 unsigned int xm_allocs(void);
-/* What another processor does when the clock is looked at. */
-void xm_meanwhile(void (*what)(void *), void *ctxt);
+/* What another processor does at the n-th look at the clock or copy of the caller's memory from now on; 0: nothing. */
+unsigned int xm_meanwhile_left(void); /* until then */
+void xm_meanwhile_at(unsigned int n, void (*what)(void *), void *ctxt);
 void xm_key(unsigned char key);
 /* Lines of Xen's log at the level of errors or warnings since boot. */
 unsigned int xm_complaints(void);

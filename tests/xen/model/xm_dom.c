@@ -24,6 +24,7 @@ static struct {
 } next[XM_CPUS];
 static void (*meanwhile)(void *ctxt);
 static void *meanwhile_ctxt;
+static unsigned int meanwhile_at;
 static void (*key_handler)(unsigned char key);
 static unsigned char handled;
 
@@ -304,27 +305,39 @@ unsigned int xm_preempt_asked(void)
     return preempt_asked;
 }
 
-void xm_meanwhile(void (*what)(void *), void *ctxt)
+void xm_meanwhile_at(unsigned int n, void (*what)(void *), void *ctxt)
 {
+    meanwhile_at = n;
     meanwhile = what;
     meanwhile_ctxt = ctxt;
 }
 
-bool hypercall_preempt_check(void)
+unsigned int xm_meanwhile_left(void)
+{
+    return meanwhile_at;
+}
+
+/* No lock is held: another processor may come in between. */
+static void between(void)
 {
     struct vcpu was = vcpus[1];
-    unsigned int cpu = xm_cpu, asked = ++preempt_asked;
-    void (*what)(void *) = meanwhile;
+    unsigned int cpu = xm_cpu;
 
-    XM_CHECK(!xm_atomic(), "the clock is looked at under a spinlock");
-    if (what) {
-        meanwhile = NULL;
+    if (meanwhile_at && --meanwhile_at == 0) {
         xm_cpu = 1;
-        what(meanwhile_ctxt);
+        meanwhile(meanwhile_ctxt);
         xm_idle();
         xm_cpu = cpu;
         vcpus[1] = was;
     }
+}
+
+bool hypercall_preempt_check(void)
+{
+    unsigned int asked = ++preempt_asked;
+
+    XM_CHECK(!xm_atomic(), "the clock is looked at under a spinlock");
+    between();
     return preempt_at == ~0U || preempt_at == asked;
 }
 
@@ -360,6 +373,7 @@ static unsigned int reachable(uint64_t va, unsigned int len, unsigned char **p)
     uint64_t most = va >= XM_GUEST_VA && va < XM_GUEST_VA + GUEST_BYTES ? XM_GUEST_VA + GUEST_BYTES - va : 0;
 
     XM_CHECK(!xm_atomic(), "the caller's memory is copied under a spinlock");
+    between();
     *p = memory[xm_cpu] + (most ? va - XM_GUEST_VA : 0);
     most = len < most ? len : most;
     if (++copies >= copy_at && copy_at && copy_byte < most) {
