@@ -36,6 +36,21 @@ static void child(const struct run *r, int out)
     exit(0);
 }
 
+void in_child(void (*run)(unsigned n), unsigned n)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        run(n);
+        exit(0);
+    }
+    EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid);
+    if (status != 0) {
+        xm_fail("with %u: %#x", n, (unsigned)status);
+    }
+}
+
 static void forked(void **state)
 {
     const struct run *r = *state;

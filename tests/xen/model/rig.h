@@ -47,6 +47,8 @@ struct rig_test {
     bool bare;          /* ends without xm_shutdown() */
 };
 int rig_main(int argc, char **argv, const struct rig_test *tests, unsigned nr);
+/* In a process of its own, as this one is now. */
+void in_child(void (*run)(unsigned n), unsigned n);
 extern struct xm_cfg rig_cfg; /* of the machine that this is */
 
 /* Subop with its structure, continued until it is done; the structure is written back. */

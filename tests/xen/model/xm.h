@@ -84,7 +84,7 @@ long xm_call(uint32_t *word, uint64_t arg, bool *again);
 /* The n-th look at the clock from now on says that the CPU is wanted; 0: none does, ~0: all do. */
 void xm_preempt_at(unsigned int n);
 unsigned int xm_preempt_asked(void); /* since then */
-/* Copies of the caller's memory from the n-th on fail at this byte; 0: none. */
+/* The n-th copy of the caller's memory from now on fails at this byte; 0: none. */
 void xm_copy_fails_at(unsigned int n, unsigned int byte);
 unsigned int xm_copies(void);
 /* The n-th allocation from now on fails; 0: none. */

@@ -44,12 +44,16 @@ struct xm_domain *xm_domain_create(uint16_t domid, bool pv)
 {
     struct xm_domain *d = xm_domains;
     unsigned int i;
+    uint64_t home;
 
     while (d->used) {
         d++;
         XM_CHECK(d < xm_domains + XM_MOST_DOMAINS, "the model is too small for the domains");
     }
+    home = d->home; /* the frames are the same */
+    XM_CHECK(!home || d->pv == pv, "a domain of another kind in the same place");
     memset(d, 0, sizeof(*d));
+    d->home = home;
     d->used = true;
     d->pv = pv;
     d->id = domid;
@@ -376,7 +380,7 @@ static unsigned int reachable(uint64_t va, unsigned int len, unsigned char **p)
     between();
     *p = memory[xm_cpu] + (most ? va - XM_GUEST_VA : 0);
     most = len < most ? len : most;
-    if (++copies >= copy_at && copy_at && copy_byte < most) {
+    if (++copies == copy_at && copy_byte < most) {
         most = copy_byte;
     }
     return (unsigned int)most;

@@ -72,7 +72,6 @@ static void unit_boot(unsigned int i)
     hwm_vtd_cfg_default(&cfg);
     cfg.coherent = xm_units[i].snoops;
     cfg.cm = i == 1;
-    cfg.did_bits = xm_cfg.few_dids ? 8 : 16;
     h = xm_units[i].h = hwm_vtd_new(&cfg, &xm_hwm_mem[i]);
     for (bus = 0; bus < BUSES; bus++) {
         context[i][bus] = xm_xen_frames(1);
@@ -84,6 +83,9 @@ static void unit_boot(unsigned int i)
     spin_lock_init(&iommu->lock);
     iommu->lock.class = "iommu->lock";
     iommu->cap = hwm_mmio_read(h, 8, 8);
+    if (xm_cfg.few_dids) {
+        iommu->cap = (iommu->cap & ~7UL) | 2;
+    }
     iommu->ecap = hwm_mmio_read(h, 0x10, 8);
     iommu->root_maddr = (uint64_t)root << PAGE_SHIFT;
     iommu->nr_pt_levels = 4;
