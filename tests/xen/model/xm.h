@@ -81,6 +81,10 @@ unsigned char *xm_guest_memory(void); /* of this processor */
 void xm_enter(unsigned int cpu, struct xm_domain *d, bool compat);
 /* One entry into Xen; *again: it is to be continued with *word. */
 long xm_call(uint32_t *word, uint64_t arg, bool *again);
+/* Hypercall 56, likewise. */
+long xm_bus_call(uint64_t *arg, uint32_t *count, bool *again);
+/* XSM says no to whoever would change what this domain's devices reach, or map its frames. */
+void xm_policy(const struct xm_domain *who, bool denied);
 /* The n-th look at the clock from now on says that the CPU is wanted; 0: none does, ~0: all do. */
 void xm_preempt_at(unsigned int n);
 unsigned int xm_preempt_asked(void); /* since then */

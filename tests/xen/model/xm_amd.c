@@ -25,28 +25,34 @@ static void put(unsigned int unit, uint64_t w0, uint64_t w1)
     tail[unit] = (tail[unit] + 16) & 0xfff;
 }
 
+/* Commands are done when a wait behind them is. */
 static void command(unsigned int unit, uint64_t w0, uint64_t w1)
 {
-    struct hwm *h = xm_units[unit].h;
-    uint64_t sem = (uint64_t)done[unit] << PAGE_SHIFT;
+    unsigned long flags;
 
+    spin_lock_irqsave(&iommus[unit].lock, flags);
     xm_in();
     put(unit, w0, w1);
-    put(unit, 1UL << 60 | sem | 1, ++serial);
-    hwm_mmio_write(h, 0x2008, 4, tail[unit]);
-    XM_CHECK(*xm_words(done[unit]) == serial, "a unit that does not end");
+    hwm_mmio_write(xm_units[unit].h, 0x2008, 4, tail[unit]);
     xm_out();
+    spin_unlock_irqrestore(&iommus[unit].lock, flags);
 }
 
-void amd_iommu_flush_device(struct amd_iommu *iommu, uint16_t bdf, domid_t domid)
+void pviommu_amd_command(struct amd_iommu *iommu, const uint32_t cmd[4])
+{
+    (void)xm_flush_now_fails();
+    command((unsigned int)(iommu - iommus), cmd[0] | (uint64_t)cmd[1] << 32, cmd[2] | (uint64_t)cmd[3] << 32);
+}
+
+void pviommu_amd_wait(struct amd_iommu *iommu)
 {
     unsigned int unit = (unsigned int)(iommu - iommus);
 
-    (void)xm_flush_now_fails();
-    command(unit, 2UL << 60 | bdf, 0);
-    if (domid != DOMID_INVALID) {
-        command(unit, 3UL << 60 | (uint64_t)domid << 32, ALL_PAGES | 3);
-    }
+    xm_in();
+    command(unit, 1UL << 60 | (uint64_t)done[unit] << PAGE_SHIFT | 1, ++serial);
+    (void)hwm_step(xm_units[unit].h, ~0UL);
+    XM_CHECK(*xm_words(done[unit]) == serial, "a unit that does not end");
+    xm_out();
 }
 
 static void unit_boot(unsigned int i)
@@ -77,7 +83,9 @@ static void unit_boot(unsigned int i)
     id_map[i] = xm_cfg.ids ? xm_cfg.ids : 0x7fff;
     iommu->domid_map = xm_cfg.no_quarantine ? ZERO_BLOCK_PTR : &id_map[i];
     iommu->next = i + 1 < XM_UNITS ? &iommus[i + 1] : NULL;
+    iommu->features.raw = hwm_mmio_read(h, 0x30, 8);
     command(i, 8UL << 60, 0);
+    hwm_set_lazy(h, true, 0);
 }
 
 static void boot(void)
@@ -102,7 +110,7 @@ struct amd_iommu *find_iommu_for_device(pci_sbdf_t sbdf)
 static void entry(unsigned int unit, const struct xm_domain *d, uint64_t e[2])
 {
     e[0] = d ? RW | d->home | 4 << 9 | 3 : 1;
-    e[1] = d ? d->id : 0;
+    e[1] = d ? d->d.domain_id : 0;
 }
 
 static uint64_t *at(unsigned int unit, uint16_t rid)
@@ -124,7 +132,10 @@ static void store(unsigned int unit, uint16_t rid, const uint64_t e[2])
 
 static void flush(unsigned int unit, uint16_t rid, uint16_t old)
 {
-    amd_iommu_flush_device(&iommus[unit], rid, old);
+    command(unit, 2UL << 60 | rid, 0);
+    pviommu_amd_wait(&iommus[unit]);
+    command(unit, 3UL << 60 | (uint64_t)old << 32, ALL_PAGES | 3);
+    pviommu_amd_wait(&iommus[unit]);
 }
 
 static uint16_t did(const uint64_t e[2])

@@ -2,6 +2,11 @@
 /* Domains, their frames, and calls of theirs. */
 #include "xm_int.h"
 
+#include <xen/random.h>
+#include <xsm/xsm.h>
+
+#include <asm/paging.h>
+
 #define FIRST_HWDOM 1024u
 #define FIRST_GUEST 2048u /* of domain slot 1; FIRST_FREE of xm_mem.c is behind them */
 #define GUEST_BYTES 0x10000u
@@ -17,6 +22,7 @@ static struct vcpu vcpus[XM_CPUS];
 static unsigned char memory[XM_CPUS][GUEST_BYTES];
 static unsigned int gfns_locked[XM_CPUS], preempt_at, preempt_asked, copy_at, copy_byte, copies, complaints;
 static bool no_sharing = true;
+static const struct domain *suspect;
 static struct {
     uint32_t word;
     void *arg;
@@ -56,7 +62,7 @@ struct xm_domain *xm_domain_create(uint16_t domid, bool pv)
     d->home = home;
     d->used = true;
     d->pv = pv;
-    d->id = domid;
+    d->d.domain_id = domid;
     d->p2m = (struct p2m_domain *)d;
     i = (unsigned int)(d - xm_domains);
     d->first = i ? FIRST_GUEST + (i - 1) * XM_GUEST_FRAMES : FIRST_HWDOM;
@@ -115,6 +121,11 @@ bool is_pv_domain(const struct domain *d)
     return of(d)->pv;
 }
 
+bool paging_mode_translate(const struct domain *d)
+{
+    return !of(d)->pv;
+}
+
 bool is_iommu_enabled(const struct domain *d)
 {
     return of(d)->used;
@@ -130,6 +141,27 @@ void xm_no_sharing(bool ok)
     no_sharing = ok;
 }
 
+unsigned int get_random(void)
+{
+    return 0x5eed;
+}
+
+void xm_policy(const struct xm_domain *who, bool denied)
+{
+    suspect = denied ? &who->d : NULL;
+}
+
+int xsm_add_to_physmap(xsm_default_t action, struct domain *d, struct domain *t)
+{
+    XM_CHECK(action == XSM_TARGET, "action %u", action);
+    return t == suspect || (d != t && !is_hardware_domain(d)) ? -1 : 0;
+}
+
+int xsm_map_gmfn_foreign(xsm_default_t action, struct domain *d, struct domain *t)
+{
+    return xsm_add_to_physmap(action, d, t);
+}
+
 struct domain *rcu_lock_domain_by_id(domid_t id)
 {
     struct domain *found = NULL;
@@ -137,7 +169,7 @@ struct domain *rcu_lock_domain_by_id(domid_t id)
 
     xm_in();
     for (i = 0; i < XM_MOST_DOMAINS; i++) {
-        if (xm_domains[i].used && xm_domains[i].id == id) {
+        if (xm_domains[i].used && xm_domains[i].d.domain_id == id) {
             xm_domains[i].rcu++;
             found = &xm_domains[i].d;
         }
@@ -348,12 +380,18 @@ bool hypercall_preempt_check(void)
 unsigned long hypercall_create_continuation(unsigned int number, const char *format, ...)
 {
     __builtin_va_list args;
+    bool bus = number == __HYPERVISOR_iommu_bus_op;
 
-    XM_CHECK(number == __HYPERVISOR_iommu_op && format[0] == 'i' && format[1] == 'h' && !format[2], "continuation \"%s\"", format);
+    XM_CHECK((bus || number == __HYPERVISOR_iommu_op) && format[bus] == 'i' && format[!bus] == 'h' && !format[2], "continuation \"%s\"", format);
     XM_CHECK(!xm_atomic() && !next[xm_cpu].made, "a continuation under a lock, or a second one");
     __builtin_va_start(args, format);
-    next[xm_cpu].word = __builtin_va_arg(args, unsigned int);
+    if (!bus) {
+        next[xm_cpu].word = __builtin_va_arg(args, unsigned int);
+    }
     next[xm_cpu].arg = __builtin_va_arg(args, XEN_GUEST_HANDLE_PARAM(void)).p;
+    if (bus) {
+        next[xm_cpu].word = __builtin_va_arg(args, unsigned int);
+    }
     __builtin_va_end(args);
     next[xm_cpu].made = true;
     return number;
@@ -431,6 +469,24 @@ long xm_call(uint32_t *word, uint64_t arg, bool *again)
     if (*again) {
         XM_CHECK(rc == __HYPERVISOR_iommu_op && next[xm_cpu].arg == handle.p, "a continuation, and %ld", rc);
         *word = next[xm_cpu].word;
+        rc = 0;
+    }
+    return rc;
+}
+
+long xm_bus_call(uint64_t *arg, uint32_t *count, bool *again)
+{
+    XEN_GUEST_HANDLE_PARAM(void) handle = { (void *)*arg };
+    long rc;
+
+    next[xm_cpu].made = false;
+    rc = do_iommu_bus_op(handle, *count);
+    xm_idle();
+    *again = next[xm_cpu].made;
+    if (*again) {
+        XM_CHECK(rc == __HYPERVISOR_iommu_bus_op, "a continuation, and %ld", rc);
+        *arg = (uint64_t)next[xm_cpu].arg;
+        *count = next[xm_cpu].word;
         rc = 0;
     }
     return rc;

@@ -70,7 +70,6 @@ void xm_may_alloc(void);
 struct xm_domain {
     struct domain d; /* first */
     struct p2m_domain *p2m; /* the domain itself: handle only */
-    uint16_t id;
     bool pv, used;
     unsigned int first, nr; /* frames */
     uint8_t kind[XM_HWDOM_FRAMES];

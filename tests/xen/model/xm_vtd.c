@@ -11,6 +11,7 @@
 static struct vtd_iommu iommus[XM_UNITS];
 static struct acpi_drhd_unit drhds[XM_UNITS];
 static unsigned long id_map[XM_UNITS];
+static spinlock_t registers[XM_UNITS];
 static unsigned long context[XM_UNITS][BUSES]; /* frames of the tables */
 struct acpi_drhd_unit *acpi_drhd_units;
 
@@ -22,6 +23,7 @@ static unsigned int unit_of(const struct vtd_iommu *iommu)
 static int flush_context(struct vtd_iommu *iommu, uint16_t did, uint16_t rid, uint8_t mask, uint64_t type, bool absent)
 {
     struct hwm *h = xm_units[unit_of(iommu)].h;
+    unsigned long flags;
 
     XM_CHECK(type == DMA_CCMD_DEVICE_INVL, "context invalidation %#lx", type);
     if (absent && !cap_caching_mode(iommu->cap)) {
@@ -30,10 +32,12 @@ static int flush_context(struct vtd_iommu *iommu, uint16_t did, uint16_t rid, ui
     if (xm_flush_now_fails()) {
         return -110;
     }
+    spin_lock_irqsave(&registers[unit_of(iommu)], flags);
     xm_in();
     hwm_mmio_write(h, 0x28, 8, 1UL << 63 | type | (uint64_t)mask << 32 | (uint64_t)rid << 16 | (absent ? 0 : did));
     XM_CHECK(!(hwm_mmio_read(h, 0x28, 8) >> 63), "a unit that does not end");
     xm_out();
+    spin_unlock_irqrestore(&registers[unit_of(iommu)], flags);
     return 0;
 }
 
@@ -41,6 +45,7 @@ static int flush_iotlb(struct vtd_iommu *iommu, uint16_t did, uint64_t addr, uns
 {
     struct hwm *h = xm_units[unit_of(iommu)].h;
     unsigned int at = (iommu->ecap >> 8 & 0x3ff) * 16;
+    unsigned long flags;
 
     XM_CHECK(type == DMA_TLB_DSI_FLUSH || type == DMA_TLB_PSI_FLUSH, "IOTLB invalidation %#lx", type);
     XM_CHECK(order < 52 && !(addr & ((1UL << (order + PAGE_SHIFT)) - 1)), "page invalidation of %#lx, order %u", addr, order);
@@ -50,6 +55,7 @@ static int flush_iotlb(struct vtd_iommu *iommu, uint16_t did, uint64_t addr, uns
     if (xm_flush_now_fails()) {
         return -110;
     }
+    spin_lock_irqsave(&registers[unit_of(iommu)], flags);
     xm_in();
     if (type == DMA_TLB_PSI_FLUSH) {
         XM_CHECK(order <= (iommu->cap >> 48 & 0x3f), "page invalidation of order %u", order);
@@ -58,6 +64,7 @@ static int flush_iotlb(struct vtd_iommu *iommu, uint16_t did, uint64_t addr, uns
     hwm_mmio_write(h, at + 8, 8, 1UL << 63 | type | 3UL << 48 | (uint64_t)did << 32);
     XM_CHECK(!(hwm_mmio_read(h, at + 8, 8) >> 63), "a unit that does not end");
     xm_out();
+    spin_unlock_irqrestore(&registers[unit_of(iommu)], flags);
     return 0;
 }
 
@@ -80,6 +87,8 @@ static void unit_boot(unsigned int i)
     iommu_sync_cache(xm_words(root), PAGE_SIZE);
     hwm_mmio_write(h, 0x20, 8, (uint64_t)root << PAGE_SHIFT);
     hwm_mmio_write(h, 0x18, 4, 1U << 30);
+    spin_lock_init(&registers[i]);
+    registers[i].class = "register_lock";
     spin_lock_init(&iommu->lock);
     iommu->lock.class = "iommu->lock";
     iommu->cap = hwm_mmio_read(h, 8, 8);
@@ -118,7 +127,7 @@ struct acpi_drhd_unit *acpi_find_matched_drhd_unit(const struct pci_dev *pdev)
 static void entry(unsigned int unit, const struct xm_domain *d, uint64_t e[2])
 {
     e[0] = d ? d->home | 1 : 0;
-    e[1] = d ? 2 | (uint64_t)(uint16_t)(unit == 1 ? ~d->id : d->id) << 8 : 0;
+    e[1] = d ? 2 | (uint64_t)(uint16_t)(unit == 1 ? ~d->d.domain_id : d->d.domain_id) << 8 : 0;
 }
 
 static uint64_t *at(unsigned int unit, uint16_t rid)
