@@ -76,6 +76,12 @@ static void for_a_guest(void)
     EXPECT_EQ(hv_attach(1, XM_DEV_PHANTOM), -ENOENT);
     EXPECT_EQ(hv_for(ID + 1, 0, &arg, sizeof(arg)), -ENOENT);
     EXPECT_EQ(hv_for(SELF, 8, &arg, sizeof(arg)), -EINVAL);
+    xm_policy(guest, true);
+    EXPECT_EQ(hv_for(ID, 0, &arg, sizeof(arg)), -EPERM);
+    xm_policy(xm_hwdom(), true);
+    EXPECT_EQ(hv(0, &arg, sizeof(arg)), -EPERM);
+    xm_policy(NULL, false);
+    EXPECT_EQ(hv(0, &arg, sizeof(arg)), 0);
     guest_end(devs, 1);
     EXPECT_EQ(hv_for(ID, 0, &arg, sizeof(arg)), -ENOENT);
     EXPECT_EQ(xm_complaints(), 0);

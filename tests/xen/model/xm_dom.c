@@ -148,7 +148,7 @@ unsigned int get_random(void)
 
 void xm_policy(const struct xm_domain *who, bool denied)
 {
-    suspect = denied ? &who->d : NULL;
+    suspect = denied && who ? &who->d : NULL;
 }
 
 int xsm_add_to_physmap(xsm_default_t action, struct domain *d, struct domain *t)
@@ -490,6 +490,16 @@ long xm_bus_call(uint64_t *arg, uint32_t *count, bool *again)
         rc = 0;
     }
     return rc;
+}
+
+/* --- the command line ------------------------------------------------------------------------- */
+
+/* Page tables of hypercall 56 are set aside at its first map: less of them, for less memory. */
+void xm_param(const char *name, unsigned int *variable)
+{
+    if (xm_same(name, "pviommu-bus-pages")) {
+        *variable = 512;
+    }
 }
 
 /* --- the log ---------------------------------------------------------------------------------- */

@@ -62,6 +62,7 @@ void xm_frame_free(unsigned long mfn);
 unsigned int xm_allocations(void); /* alive: xmalloc and table pages */
 
 /* xm_lock.c */
+bool xm_same(const char *a, const char *b);
 void xm_locks_idle(void);
 bool xm_atomic(void); /* a spinlock is held */
 void xm_may_alloc(void);

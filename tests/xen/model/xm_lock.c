@@ -23,7 +23,7 @@ static struct {
 static spinlock_t pcidevs = { .class = "pcidevs_lock" };
 static unsigned int pcidevs_cpu = ~0U, pcidevs_depth;
 
-static bool same(const char *a, const char *b)
+bool xm_same(const char *a, const char *b)
 {
     while (*a && *a == *b) {
         a++;
@@ -37,7 +37,7 @@ static unsigned int class_of(const spinlock_t *lock)
     unsigned int i;
 
     XM_CHECK(lock->class, "a lock that was never initialised");
-    for (i = 0; i < nr_classes && !same(class[i], lock->class); i++) {
+    for (i = 0; i < nr_classes && !xm_same(class[i], lock->class); i++) {
     }
     if (i == nr_classes) {
         XM_CHECK(nr_classes < MOST_CLASSES, "too many classes of locks");
@@ -75,7 +75,7 @@ static void note(spinlock_t *lock)
         if (was != c) {
             learn(was, c);
         } else {
-            XM_CHECK(same(class[c], LIBRARY), "two locks of %s at once", class[c]);
+            XM_CHECK(xm_same(class[c], LIBRARY), "two locks of %s at once", class[c]);
         }
     }
     xm_out();
@@ -156,7 +156,7 @@ void xm_may_alloc(void)
     XM_CHECK(!held[xm_cpu].irqs_off, "memory is asked for with interrupts off");
     for (i = 0; i < held[xm_cpu].nr; i++) {
         name = held[xm_cpu].lock[i]->class;
-        XM_CHECK(same(name, "make_lock") || same(name, "pcidevs_lock"), "memory is asked for, or given back, under %s", name);
+        XM_CHECK(xm_same(name, "make_lock") || xm_same(name, "pcidevs_lock"), "memory is asked for, or given back, under %s", name);
     }
 }
 
