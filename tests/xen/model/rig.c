@@ -11,8 +11,8 @@
 #define REMOTE 8u
 
 struct xm_cfg rig_cfg;
-static uint32_t act_for = ~0u;
-static unsigned continued;
+static __thread uint32_t act_for = ~0u;
+static __thread unsigned continued;
 
 /* --- a process for each ---------------------------------------------------------------------- */
 

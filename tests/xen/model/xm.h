@@ -29,6 +29,7 @@ struct xm_cfg {
     bool no_quarantine; /* Xen has no map of pseudo ids */
     unsigned int ids;   /* pseudo ids that Xen has left; 0: all */
     bool legacy_bridge; /* XM_DEV_PCI is not behind a PCIe bridge: nothing comes under 02:00.0 (VT-d) */
+    bool parallel;      /* threads are processors: caches are looked at when a frame is put, tables are not */
     bool few_dids;      /* VT-d: units with 256 ids */
 };
 

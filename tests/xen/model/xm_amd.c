@@ -26,14 +26,19 @@ static void put(unsigned int unit, uint64_t w0, uint64_t w1)
 }
 
 /* Commands are done when a wait behind them is. */
-static void command(unsigned int unit, uint64_t w0, uint64_t w1)
+static void command(unsigned int unit, uint64_t w0, uint64_t w1, bool wait)
 {
+    struct hwm *h = xm_units[unit].h;
     unsigned long flags;
 
     spin_lock_irqsave(&iommus[unit].lock, flags);
     xm_in();
-    put(unit, w0, w1);
-    hwm_mmio_write(xm_units[unit].h, 0x2008, 4, tail[unit]);
+    put(unit, w0, wait ? ++serial : w1);
+    hwm_mmio_write(h, 0x2008, 4, tail[unit]);
+    if (wait) {
+        (void)hwm_step(h, ~0UL);
+        XM_CHECK(*xm_words(done[unit]) == serial, "a unit that does not end");
+    }
     xm_out();
     spin_unlock_irqrestore(&iommus[unit].lock, flags);
 }
@@ -41,18 +46,14 @@ static void command(unsigned int unit, uint64_t w0, uint64_t w1)
 void pviommu_amd_command(struct amd_iommu *iommu, const uint32_t cmd[4])
 {
     (void)xm_flush_now_fails();
-    command((unsigned int)(iommu - iommus), cmd[0] | (uint64_t)cmd[1] << 32, cmd[2] | (uint64_t)cmd[3] << 32);
+    command((unsigned int)(iommu - iommus), cmd[0] | (uint64_t)cmd[1] << 32, cmd[2] | (uint64_t)cmd[3] << 32, false);
 }
 
 void pviommu_amd_wait(struct amd_iommu *iommu)
 {
     unsigned int unit = (unsigned int)(iommu - iommus);
 
-    xm_in();
-    command(unit, 1UL << 60 | (uint64_t)done[unit] << PAGE_SHIFT | 1, ++serial);
-    (void)hwm_step(xm_units[unit].h, ~0UL);
-    XM_CHECK(*xm_words(done[unit]) == serial, "a unit that does not end");
-    xm_out();
+    command(unit, 1UL << 60 | (uint64_t)done[unit] << PAGE_SHIFT | 1, 0, true);
 }
 
 static void unit_boot(unsigned int i)
@@ -84,7 +85,8 @@ static void unit_boot(unsigned int i)
     iommu->domid_map = xm_cfg.no_quarantine ? ZERO_BLOCK_PTR : &id_map[i];
     iommu->next = i + 1 < XM_UNITS ? &iommus[i + 1] : NULL;
     iommu->features.raw = hwm_mmio_read(h, 0x30, 8);
-    command(i, 8UL << 60, 0);
+    command(i, 8UL << 60, 0, false);
+    pviommu_amd_wait(iommu);
     hwm_set_lazy(h, true, 0);
 }
 
@@ -132,9 +134,9 @@ static void store(unsigned int unit, uint16_t rid, const uint64_t e[2])
 
 static void flush(unsigned int unit, uint16_t rid, uint16_t old)
 {
-    command(unit, 2UL << 60 | rid, 0);
+    command(unit, 2UL << 60 | rid, 0, false);
     pviommu_amd_wait(&iommus[unit]);
-    command(unit, 3UL << 60 | (uint64_t)old << 32, ALL_PAGES | 3);
+    command(unit, 3UL << 60 | (uint64_t)old << 32, ALL_PAGES | 3, false);
     pviommu_amd_wait(&iommus[unit]);
 }
 

@@ -100,7 +100,7 @@ void xm_domain_destroy(struct xm_domain *d)
 {
     unsigned int i;
 
-    XM_CHECK(!d->d.pdev_list && !d->rcu, "a domain ends with devices, or with somebody at it");
+    XM_CHECK(!d->d.pdev_list && !d->rcu[0] && !d->rcu[1], "a domain ends with devices, or with somebody at it");
     for (i = 0; i < d->nr; i++) {
         if (xm_frames[d->first + i].owner == &d->d) {
             xm_frames[d->first + i].allocated = false;
@@ -170,7 +170,7 @@ struct domain *rcu_lock_domain_by_id(domid_t id)
     xm_in();
     for (i = 0; i < XM_MOST_DOMAINS; i++) {
         if (xm_domains[i].used && xm_domains[i].d.domain_id == id) {
-            xm_domains[i].rcu++;
+            xm_domains[i].rcu[xm_cpu]++;
             found = &xm_domains[i].d;
         }
     }
@@ -181,7 +181,7 @@ struct domain *rcu_lock_domain_by_id(domid_t id)
 void rcu_unlock_domain(struct domain *d)
 {
     xm_in();
-    XM_CHECK(of(d)->rcu--, "a domain is let go that nobody has");
+    XM_CHECK(of(d)->rcu[xm_cpu]--, "a domain is let go that nobody has");
     xm_out();
 }
 
@@ -452,8 +452,8 @@ void xm_idle(void)
     xm_locks_idle();
     xm_maps_idle();
     XM_CHECK(!gfns_locked[xm_cpu], "a gfn is left locked");
-    for (i = 0; i < XM_MOST_DOMAINS && XM_CPUS == 2; i++) {
-        XM_CHECK(!xm_domains[i].rcu || xm_cpu == 1, "a domain is left locked by rcu");
+    for (i = 0; i < XM_MOST_DOMAINS; i++) {
+        XM_CHECK(!xm_domains[i].rcu[xm_cpu], "a domain is left locked by rcu");
     }
 }
 

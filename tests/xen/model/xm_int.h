@@ -74,7 +74,7 @@ struct xm_domain {
     bool pv, used;
     unsigned int first, nr; /* frames */
     uint8_t kind[XM_HWDOM_FRAMES];
-    unsigned int rcu;
+    unsigned int rcu[XM_CPUS];
     uint64_t home; /* root of Xen's own table */
 };
 extern struct xm_domain xm_domains[XM_MOST_DOMAINS];
