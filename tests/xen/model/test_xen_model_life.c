@@ -169,6 +169,20 @@ static void same_address(void)
     }
 }
 
+/* For a guest that is dying nothing begins, before and after the drop-in is done with it. */
+static void too_late(void)
+{
+    uint64_t arg = 0;
+
+    EXPECT_EQ(hv_init(8, 6), 0);
+    guest_make();
+    xm_domain_dies(guest);
+    EXPECT_EQ(hv_for(ID, 0, &arg, sizeof(arg)), -ENOENT);
+    EXPECT(xm_domain_relinquish(guest));
+    EXPECT_EQ(hv_for(ID, 0, &arg, sizeof(arg)), -ENOENT);
+    xm_domain_destroy(guest);
+}
+
 /* --- in the middle of a call ---------------------------------------------------------------- */
 
 static bool was_done;
@@ -250,6 +264,7 @@ static const struct rig_test tests[] = {
     {"a guest itself", guest_itself, 0, {0}, NULL, false},
     {"moves", moves, 0, {0}, NULL, false},
     {"same address", same_address, 0, {0}, NULL, false},
+    {"too late", too_late, 0, {0}, NULL, false},
     {"dies under a call", dies_under_call, 0, {0}, NULL, false},
     {"leaves under a call", leaves_under_call, 0, {0}, NULL, false},
 };

@@ -8,7 +8,7 @@
 #define ID 5u
 #define DEVS 3u
 
-enum { ENODEV = 19, ENOMEM = 12, EOPNOTSUPP = 95 };
+enum { ENOMEM = 12, EFAULT = 14, ENODEV = 19, EOPNOTSUPP = 95 };
 
 static const unsigned devs[DEVS] = {XM_DEV_PLAIN, XM_DEV_RMRR, XM_DEV_PCI};
 static struct xm_domain *guest;
@@ -185,6 +185,26 @@ static void faults(void)
     EXPECT_EQ(story(), want);
 }
 
+/* Of a structure that cannot be read whole nothing is done; of one that cannot be written the work is. */
+static void told(void)
+{
+    uint16_t ctx = with_context(XM_DEV_PLAIN);
+    uint64_t mfn = xm_mfn(xm_hwdom(), 3), gfn = xm_gfn(xm_hwdom(), 3);
+    uint32_t word = 6;
+    bool again;
+
+    xm_copy_fails_at(1, 39);
+    EXPECT_EQ(hv_map(ctx, DFN, gfn, 1, RW, NULL), -EFAULT);
+    expect_dma(XM_DEV_PLAIN, DFN, true, BLOCKED);
+    xm_copy_fails_at(2, 0);
+    EXPECT_EQ(hv_map(ctx, DFN, gfn, 1, RW, NULL), -EFAULT);
+    expect_dma(XM_DEV_PLAIN, DFN, true, mfn);
+    EXPECT_EQ(xm_refs(mfn), 1);
+    EXPECT_EQ(xm_call(&word, XM_GUEST_VA + 0x10000 - 8, &again), -EFAULT);
+    EXPECT_EQ(xm_call(&word, 0, &again), -EFAULT);
+    EXPECT_EQ(xm_call(&word, ~0ull - 7, &again), -EFAULT);
+}
+
 /* A flush fails: what it covered is never given back, and all else goes on. */
 static void failing_flush(unsigned n)
 {
@@ -313,6 +333,7 @@ static const struct rig_test tests[] = {
     {"short of memory", short_of_memory, 0, {0}, NULL, false},
     {"short at first", first_short, 0, {0}, NULL, true},
     {"faults", faults, 0, {0}, NULL, false},
+    {"told", told, 0, {0}, NULL, false},
     {"failing flushes", failing_flushes, ON_VTD | ON_PV | ON_PVH, {0}, NULL, true},
     {"few ids", few_ids, 0, {.ids = 2}, NULL, false},
     {"few hardware ids", no_ids, ON_VTD | ON_PV | ON_PVH, {.few_dids = true}, NULL, false},

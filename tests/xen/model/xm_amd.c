@@ -161,4 +161,4 @@ static uint64_t pte(uint64_t pa, unsigned int level)
     return RW | pa | (uint64_t)(level - 1) << 9 | 1;
 }
 
-const struct xm_vendor xm_amd = { boot, entry, at, store, flush, did, present, root, hwm_visit_amdv1, pte };
+const struct xm_vendor xm_amd = { boot, entry, at, store, flush, did, present, root, hwm_visit_amdv1, pte, false };

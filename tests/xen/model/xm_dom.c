@@ -450,6 +450,7 @@ void xm_idle(void)
     unsigned int i;
 
     xm_locks_idle();
+    xm_entries_check();
     xm_maps_idle();
     XM_CHECK(!gfns_locked[xm_cpu], "a gfn is left locked");
     for (i = 0; i < XM_MOST_DOMAINS; i++) {

@@ -101,6 +101,7 @@ void xm_units_boot(void);
 void xm_look(void); /* what is watched is looked at */
 /* A reference has gone: what still reaches the frame, in tables or caches, is covered by those that are left. */
 void xm_reach_check(unsigned long mfn);
+void xm_entries_check(void);
 void xm_page_check(unsigned long mfn); /* a table page goes: no unit knows it */
 bool xm_flush_now_fails(void);
 
@@ -119,6 +120,7 @@ struct xm_vendor {
                   struct hwm_visit *out);
     /* An entry of Xen's own table at a level; leaf at 1. */
     uint64_t (*pte)(uint64_t pa, unsigned int level);
+    bool turned; /* ids of the second unit are the complement of Xen's numbers */
 };
 extern const struct xm_vendor xm_vtd, xm_amd;
 const struct xm_vendor *xm_vendor(void);

@@ -116,6 +116,23 @@ static bool is_home(unsigned int unit, const uint64_t e[2])
     return !xm_vendor()->present(e);
 }
 
+/* Entries that are not Xen's are under ids that no domain of Xen's ever has: those with the upper bit, as Xen counts. */
+void xm_entries_check(void)
+{
+    unsigned int i, j;
+    const uint64_t *e;
+    uint16_t did;
+
+    for (i = 0; i < XM_DEVS && !xm_cfg.parallel; i++) {
+        for (j = 0; j < xm_devs[i].nr_rids; j++) {
+            e = xm_vendor()->at(xm_devs[i].unit, xm_devs[i].rid[j]);
+            did = xm_vendor()->did(e);
+            did = xm_vendor()->turned && xm_devs[i].unit == 1 ? (uint16_t)~did : did;
+            XM_CHECK(is_home(xm_devs[i].unit, e) || did > DOMID_MASK, "the entry of %#x is under id %#x", xm_devs[i].rid[j], did);
+        }
+    }
+}
+
 /* All tables of the library that an entry leads to, each once. */
 static void visit_tables(void)
 {

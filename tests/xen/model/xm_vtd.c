@@ -180,4 +180,4 @@ static uint64_t pte(uint64_t pa, unsigned int level)
     return pa | 3;
 }
 
-const struct xm_vendor xm_vtd = { boot, entry, at, store, flush, did, present, root, hwm_visit_vtdss, pte };
+const struct xm_vendor xm_vtd = { boot, entry, at, store, flush, did, present, root, hwm_visit_vtdss, pte, true };
