@@ -103,8 +103,7 @@ static void frames_of_a_guest(void)
     EXPECT_EQ(one(LOOKUP_FOREIGN, RW, 0, xm_gfn(guest, 9), ID + 1).status, -ENXIO);
     xm_domain_dies(guest);
     EXPECT_EQ(one(LOOKUP_FOREIGN, RW, 0, xm_gfn(guest, 9), ID).status, -ENXIO);
-    while (!xm_domain_relinquish(guest)) {
-    }
+    xm_domain_ends(guest);
     EXPECT_EQ(xm_refs(xm_mfn(guest, 10)), 0);
     expect_dma(XM_DEV_OTHER, e.bfn, false, BLOCKED);
     xm_domain_destroy(guest);

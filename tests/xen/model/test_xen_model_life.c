@@ -24,8 +24,7 @@ static void guest_end(const unsigned *devs, unsigned nr)
     for (i = 0; i < nr; i++) {
         xm_move(devs[i], xm_hwdom());
     }
-    while (!xm_domain_relinquish(guest)) {
-    }
+    xm_domain_ends(guest);
     xm_domain_destroy(guest);
 }
 
@@ -217,8 +216,7 @@ static void dies_under_call(void)
     EXPECT_EQ(hv(0, &arg, sizeof(arg)), -ENOENT);
     hv_act_for(~0u);
     expect_dma(XM_DEV_PLAIN, DFN, true, BLOCKED);
-    while (!xm_domain_relinquish(guest)) {
-    }
+    xm_domain_ends(guest);
     xm_domain_destroy(guest);
 }
 

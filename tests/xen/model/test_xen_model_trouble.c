@@ -57,8 +57,7 @@ static void end(void)
     for (dev = 0; dev < DEVS; dev++) {
         xm_move(devs[dev], xm_hwdom());
     }
-    while (!xm_domain_relinquish(guest)) {
-    }
+    xm_domain_ends(guest);
 }
 
 static void act(void)

@@ -58,6 +58,8 @@ struct xm_domain *xm_domain_create(uint16_t domid, bool pv);
 void xm_domain_dies(struct xm_domain *d);
 /* pviommu_relinquish(), called by another processor: true when it is done. */
 bool xm_domain_relinquish(struct xm_domain *d);
+/* As often as it takes. */
+void xm_domain_ends(struct xm_domain *d);
 /* After that: its frames are free, and the next domain has its address. */
 void xm_domain_destroy(struct xm_domain *d);
 /* What the guest calls its n-th frame, and where that lies. */

@@ -96,6 +96,15 @@ bool xm_domain_relinquish(struct xm_domain *d)
     return !rc;
 }
 
+void xm_domain_ends(struct xm_domain *d)
+{
+    unsigned int turns;
+
+    for (turns = 0; !xm_domain_relinquish(d); turns++) {
+        XM_CHECK(turns < 100000, "a domain that does not end");
+    }
+}
+
 void xm_domain_destroy(struct xm_domain *d)
 {
     unsigned int i;

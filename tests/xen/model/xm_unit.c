@@ -512,8 +512,7 @@ void xm_shutdown(void)
         }
     }
     xm_domain_dies(xm_hwdom());
-    while (!xm_domain_relinquish(xm_hwdom())) {
-    }
+    xm_domain_ends(xm_hwdom());
     for (i = 0; i < XM_FRAMES; i++) {
         XM_CHECK(!xm_frames[i].refs, "frame %#x has %u references for ever", i, xm_frames[i].refs);
         XM_CHECK(xm_frames[i].use != XM_TABLE, "table page %#x is forgotten", i);
