@@ -130,6 +130,69 @@ static void long_array(void)
     }
 }
 
+/* Devices leave the hardware domain and come back to the same mappings; a guest that has them is at home. */
+static void moves(void)
+{
+    unsigned dev;
+
+    guest = xm_domain_create(ID, !rig_cfg.pvh);
+    EXPECT_EQ(one(MAP, RW, BFN, own(3), 0).status, 0);
+    for (dev = 0; dev < XM_DEVS; dev++) {
+        xm_watch(dev, BFN);
+        xm_move(dev, guest);
+        expect_dma(dev, BFN, true, BLOCKED);
+        expect_dma(dev, xm_gfn(guest, 3), true, xm_mfn(guest, 3));
+    }
+    for (dev = 0; dev < XM_DEVS; dev++) {
+        xm_move(dev, xm_hwdom());
+        expect_dma(dev, BFN, true, xm_mfn(xm_hwdom(), 3));
+    }
+    EXPECT_EQ(one(UNMAP, 0, BFN, 0, 0).status, 0);
+    expect_dma(XM_DEV_PCI, BFN, true, BLOCKED);
+    xm_domain_dies(guest);
+    xm_domain_ends(guest);
+    xm_domain_destroy(guest);
+    EXPECT_EQ(xm_complaints(), 0);
+}
+
+/* Many frames of a guest that dies while its end is interrupted at every look at the clock. */
+static void long_end(void)
+{
+    unsigned i;
+
+    guest = xm_domain_create(ID, false);
+    for (i = 0; i < XM_GUEST_FRAMES; i++) {
+        EXPECT_EQ(one(LOOKUP_FOREIGN, RW, 0, xm_gfn(guest, i), ID).status, 0);
+    }
+    xm_domain_dies(guest);
+    xm_preempt_at(~0u);
+    xm_domain_ends(guest);
+    xm_preempt_at(0);
+    xm_domain_destroy(guest);
+}
+
+/* The first map in want of memory: another can follow, and nothing is left over. */
+static void short_first(unsigned n)
+{
+    xm_alloc_fails_at(n);
+    (void)one(MAP, RW, BFN, own(3), 0);
+    xm_alloc_fails_at(0);
+    EXPECT_EQ(one(MAP, RW, BFN + 1, own(4), 0).status, 0);
+    expect_dma(XM_DEV_PLAIN, BFN + 1, true, xm_mfn(xm_hwdom(), 4));
+    xm_shutdown();
+}
+
+static void short_of_memory(void)
+{
+    uint32_t arg[2] = {0};
+    unsigned n;
+
+    EXPECT_EQ(hv(0, arg, sizeof(arg)), 0); /* units are known */
+    for (n = 1; n < 1100; n += n < 24 ? 1 : 67) {
+        in_child(short_first, n);
+    }
+}
+
 static void nobody_else(void)
 {
     uint64_t at = XM_GUEST_VA;
@@ -151,6 +214,9 @@ static const struct rig_test tests[] = {
     {"own frames", own_frames, 0, {0}, NULL, false},
     {"frames of a guest", frames_of_a_guest, 0, {0}, NULL, false},
     {"long array", long_array, 0, {0}, NULL, false},
+    {"moves", moves, 0, {0}, NULL, false},
+    {"a long end", long_end, ON_VTD | ON_AMD | ON_PVH, {0}, NULL, false},
+    {"short of memory", short_of_memory, ON_VTD | ON_AMD | ON_PV, {0}, NULL, true},
     {"nobody else", nobody_else, 0, {0}, NULL, false},
 };
 
