@@ -211,7 +211,11 @@ long hv_free(uint16_t ctx, uint32_t flags)
 
 long hv_attach(uint16_t ctx, unsigned dev)
 {
-    uint32_t sbdf = xm_sbdf(dev);
+    return hv_attach_sbdf(ctx, xm_sbdf(dev));
+}
+
+long hv_attach_sbdf(uint16_t ctx, uint32_t sbdf)
+{
     struct {
         uint16_t ctx_no, seg;
         uint8_t bus, devfn;

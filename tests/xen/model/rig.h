@@ -63,6 +63,7 @@ long hv_init(uint32_t max_ctx_no, uint32_t arena_order);
 long hv_alloc(uint32_t flags, uint16_t *ctx);
 long hv_free(uint16_t ctx, uint32_t flags);
 long hv_attach(uint16_t ctx, unsigned dev);
+long hv_attach_sbdf(uint16_t ctx, uint32_t sbdf);
 long hv_map(uint16_t ctx, uint64_t dfn, uint64_t gfn, uint32_t nr, uint32_t flags, uint32_t *done);
 long hv_unmap(uint16_t ctx, uint64_t dfn, uint32_t nr, uint32_t *done);
 long hv_lookup(uint16_t ctx, uint64_t dfn, uint64_t *gfn);

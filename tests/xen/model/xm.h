@@ -33,12 +33,14 @@ struct xm_cfg {
     bool few_dids;      /* VT-d: units with 256 ids */
 };
 
-/* Devices, and the unit that each is behind. */
+/* Devices, and the unit that each is behind. On AMD there is also XM_IOMMU, which Xen keeps for itself. */
+#define XM_IOMMU 0x0002u /* 00:00.2 */
 enum {
     XM_DEV_PLAIN,   /* 00:02.0, 0 */
     XM_DEV_PHANTOM, /* 01:00.0 with 01:00.4, 0 */
     XM_DEV_PCI,     /* 02:05.0, conventional, behind the bridge 00:03.0; AMD: its alias is 02:00.0; 0 */
     XM_DEV_RMRR,    /* 03:00.0, 1 */
+    XM_DEV_BRIDGE,  /* 00:01.0, a root port: no requests, and on VT-d no entry; 0 */
     XM_DEV_OTHER,   /* 03:01.0, 1 */
     XM_DEVS
 };

@@ -2,6 +2,8 @@
 /* Devices, what Xen does with them, and what units reach. */
 #include "xm_int.h"
 
+#include <xen/pci_regs.h>
+
 struct xm_unit xm_units[XM_UNITS];
 struct hwm_mem xm_hwm_mem[XM_UNITS];
 struct xm_cfg xm_cfg;
@@ -12,11 +14,14 @@ static const struct {
 } plan[XM_DEVS] = {
     [XM_DEV_PLAIN] = { 0, 2 << 3, 0, 0, false },  [XM_DEV_PHANTOM] = { 1, 0, 4, 0, false },
     [XM_DEV_PCI] = { 2, 5 << 3, 0, 0, true },     [XM_DEV_RMRR] = { 3, 0, 0, 1, false },
-    [XM_DEV_OTHER] = { 3, 1 << 3, 0, 1, false },
+    [XM_DEV_OTHER] = { 3, 1 << 3, 0, 1, false },  [XM_DEV_BRIDGE] = { 0, 1 << 3, 0, 0, false },
 };
 #define BRIDGE (3u << 3) /* 00:03.0, bus 2 behind it */
 
 struct xm_dev xm_devs[XM_DEVS];
+static struct pci_dev iommu_function;
+static struct domain xens;
+struct domain *dom_xen = &xens, *hardware_domain = &xm_domains[0].d;
 static unsigned int flushes, flush_fails, stores, visited = ~0U;
 static struct {
     uint16_t all, writable;
@@ -355,7 +360,9 @@ static void dev_make(unsigned int n)
     dev->pdev.phantom_stride = plan[n].stride;
     dev->pdev.type = plan[n].conventional ? DEV_TYPE_PCI : DEV_TYPE_PCIe_ENDPOINT;
     dev->unit = plan[n].unit;
-    if (!plan[n].conventional) {
+    if (n == XM_DEV_BRIDGE && !xm_cfg.amd) {
+        dev->pdev.type = DEV_TYPE_PCIe_BRIDGE;
+    } else if (!plan[n].conventional) {
         dev->rid[dev->nr_rids++] = (uint16_t)dev->pdev.sbdf.sbdf;
         if (plan[n].stride) {
             dev->rid[dev->nr_rids++] = (uint16_t)(dev->pdev.sbdf.sbdf + plan[n].stride);
@@ -369,6 +376,12 @@ static void dev_make(unsigned int n)
             dev->rid[dev->nr_rids++] = PCI_BDF(plan[n].bus, 0);
         }
     }
+}
+
+uint16_t pci_conf_read16(pci_sbdf_t sbdf, unsigned int reg)
+{
+    XM_CHECK(reg == PCI_CLASS_DEVICE, "configuration register %#x", reg);
+    return sbdf.sbdf == XM_IOMMU ? 0x806 : 0x200;
 }
 
 int find_upstream_bridge(uint16_t seg, uint8_t *bus, uint8_t *devfn, uint8_t *secbus)
@@ -490,6 +503,10 @@ void xm_boot(const struct xm_cfg *cfg)
         xm_hwm_mem[i] = (struct hwm_mem){ &xm_units[i], read64, read32, write64, write32, valid, NULL, NULL, NULL };
     }
     xm_vendor()->boot();
+    if (cfg->amd) {
+        iommu_function = (struct pci_dev){ .domain = dom_xen, .sbdf = { XM_IOMMU }, .devfn = XM_IOMMU };
+        xens.pdev_list = &iommu_function;
+    }
     xm_domain_create(0, !cfg->pvh);
     xm_enter(0, xm_hwdom(), false);
     for (i = 0; i < XM_DEVS; i++) {
@@ -511,6 +528,10 @@ void xm_shutdown(void)
             xm_move(i, NULL);
         }
     }
+    iommu_function.domain = hardware_domain; /* which has it in its contexts as long as it lives */
+    pcidevs_lock();
+    pviommu_device_gone(&iommu_function);
+    pcidevs_unlock();
     xm_domain_dies(xm_hwdom());
     xm_domain_ends(xm_hwdom());
     for (i = 0; i < XM_FRAMES; i++) {
