@@ -203,25 +203,6 @@ static void shared_regions(void **state)
     down();
 }
 
-/* The host says that its table has all regions: nothing is looked for there. */
-static void regions_given(void **state)
-{
-    struct pvi_device *dev;
-
-    (void)state;
-    check_case("regions that the host vouches for");
-    up(&kinds[0], 1);
-    fx.dom.cfg.passthrough.share.has_regions = true;
-    dev = fx_device(&fx, 1, 1);
-    dev->nr_regions = 1;
-    dev->region[0] = (struct pvi_region){0x50000000, 0x50000fff, PVI_READ};
-    CHECK_EQ(pvi_device_add(&fx.dom, dev), 0);
-    CHECK_EQ(fx.dom.default_ctx.nr_regions, 1);
-    CHECK_EQ(pvi_device_remove(&fx.dom, dev), 0);
-    CHECK_EQ(fx.dom.default_ctx.nr_regions, 0);
-    down();
-}
-
 /* A device with a region cannot come back once the host's table has lost it: it stays where its region is. */
 static void region_lost(void **state)
 {
@@ -500,7 +481,7 @@ static void dead_unit_shared(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shared),    cmocka_unit_test(shared_regions), cmocka_unit_test(regions_given), cmocka_unit_test(region_lost),    cmocka_unit_test(stopped),
+        cmocka_unit_test(shared),    cmocka_unit_test(shared_regions), cmocka_unit_test(region_lost),    cmocka_unit_test(stopped),
         cmocka_unit_test(malformed), cmocka_unit_test(short_of_pages), cmocka_unit_test(dead_unit),
         cmocka_unit_test(dead_unit_shared),
     };
