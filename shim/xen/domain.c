@@ -119,7 +119,7 @@ static bool rid_add(struct shim_device *dev, unsigned int rid)
     return true;
 }
 
-/* All ids that the device's requests may come under: itself, phantom functions, its alias (AMD), the bridges that speak for it (VT-d). */
+/* All ids that the device's requests may come under: its own or its alias (AMD), phantom functions', those of the bridges that speak for it (VT-d). */
 static bool rids_add(struct shim_device *dev)
 {
     const struct pci_dev *pdev = dev->pdev;
@@ -128,8 +128,9 @@ static bool rids_add(struct shim_device *dev)
     bool amd = is_amd();
 
     do {
-        if ( !rid_add(dev, PCI_BDF(pdev->bus, devfn)) ||
-             (amd && !rid_add(dev, shim_amd_rid(pdev, devfn))) )
+        /* Behind an alias the function's own entry is one that Xen leaves blocked. */
+        if ( !rid_add(dev, amd ? shim_amd_rid(pdev, devfn)
+                               : PCI_BDF(pdev->bus, devfn)) )
             return false;
         devfn += pdev->phantom_stride;
     } while ( devfn != pdev->devfn && PCI_SLOT(devfn) == PCI_SLOT(pdev->devfn) );
@@ -142,8 +143,11 @@ static bool rids_add(struct shim_device *dev)
         return true;
 
     case 1:
-        return rid_add(dev, PCI_BDF(bus, bridge)) &&
-               (secbus == bus || rid_add(dev, PCI_BDF(secbus, 0)));
+        if ( !rid_add(dev, PCI_BDF(bus, bridge)) )
+            return false;
+        /* Requests under this one come from PCIe bridges only: for others Xen has no entry, and they stay blocked. */
+        (void)rid_add(dev, PCI_BDF(secbus, 0));
+        return true;
 
     default:
         return false;
@@ -162,8 +166,10 @@ static int cf_check region_add(xen_pfn_t start, xen_ulong_t nr, u32 id,
     struct pvi_device *dev = &args->dev->dev;
     struct pvi_region *r = &dev->region[dev->nr_regions];
 
-    if ( id != args->dev->pdev->sbdf.sbdf || !nr )
+    if ( id != args->dev->pdev->sbdf.sbdf )
         return 0;
+    if ( !nr ) /* AMD asks whether this is about the device before it tells what all devices need */
+        return 1;
     if ( dev->nr_regions == PVI_MAX_DEV_REGIONS )
     {
         args->full = true;

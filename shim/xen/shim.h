@@ -83,7 +83,7 @@ extern struct pvi_system shim_system;
 /* Fills shim_system from what Xen has found. 0, or an error of Xen's. */
 int shim_vtd_units(void);
 int shim_amd_units(void);
-/* Makes a unit known; did_map: Xen's, of pseudo domain ids. pcidevs_lock is held. */
+/* Makes a unit known, or frees it; did_map: Xen's, of pseudo domain ids. pcidevs_lock is held. */
 int shim_unit_add(struct shim_unit *u, unsigned long *did_map);
 struct shim_unit *shim_unit_of(struct pvi_unit *u);
 /* By what Xen has of it; NULL: unknown, or no hw. */

@@ -35,7 +35,10 @@ int shim_unit_add(struct shim_unit *u, unsigned long *did_map)
 
     u->did = xmalloc_array(domid_t, UNIT_DIDS);
     if ( !u->did )
+    {
+        xfree(u);
         return -ENOMEM;
+    }
     for ( i = 0; i < UNIT_DIDS; i++ )
     {
         domid_t did = none ? DOMID_MASK + 1 + i : iommu_alloc_domid(did_map);
@@ -47,7 +50,14 @@ int shim_unit_add(struct shim_unit *u, unsigned long *did_map)
     u->nr_free = i;
     spin_lock_init(&u->lock);
 
-    return pvi_system_add_unit(&shim_system, &u->unit) ? -ENOSPC : 0;
+    if ( pvi_system_add_unit(&shim_system, &u->unit) )
+    {
+        xfree(u->did);
+        xfree(u);
+        return -ENOSPC;
+    }
+
+    return 0;
 }
 
 /* --- domain ids ----------------------------------------------------------- */

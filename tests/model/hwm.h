@@ -226,6 +226,11 @@ void hwm_set_fracture(struct hwm *h, bool on);
 unsigned hwm_caches_page(const struct hwm *h, uint64_t pa);
 unsigned hwm_caches_range(const struct hwm *h, uint64_t pa, uint64_t len);
 
+/* Every address whose cached translation leads into the page, once for each domain id. */
+void hwm_cached_leaves(const struct hwm *h, uint64_t pa,
+                       void (*each)(void *ctx, uint16_t did, uint64_t iova, unsigned lg2, bool w),
+                       void *ctx);
+
 /*
  * Number of valid entries: [0] context or DTE, [1] PASID, [2] IOTLB, [3] paging structures, [4]
  * device TLBs.

@@ -197,6 +197,22 @@ unsigned hwm_caches_page(const struct hwm *h, uint64_t pa)
     return hwm_caches_range(h, pa & ~UINT64_C(0xfff), 4096);
 }
 
+void hwm_cached_leaves(const struct hwm *h, uint64_t pa,
+                       void (*each)(void *ctx, uint16_t did, uint64_t iova, unsigned lg2, bool w),
+                       void *ctx)
+{
+    const struct hwm_ce *ce;
+    size_t i;
+
+    for (i = 0; i < h->iotlb.cap; i++) {
+        ce = &h->iotlb.tab[i];
+        if (ce->state == HWM_CE_USED && ce->holds &&
+            ((ce->hold_pa ^ pa) & ~hwm_low_mask(ce->hold_lg2)) == 0) {
+            each(ctx, (uint16_t)ce->tag, ce->base, ce->lg2, ce->w);
+        }
+    }
+}
+
 void hwm_cache_counts(const struct hwm *h, size_t counts[5])
 {
     counts[0] = h->ctx.used;

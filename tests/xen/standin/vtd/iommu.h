@@ -6,7 +6,7 @@
 #include <xen/spinlock.h>
 
 struct root_entry {
-    uint64_t val;
+    uint64_t val, rsvd1;
 };
 #define root_present(root) ((root).val & 1)
 #define get_context_addr(root) ((root).val & PAGE_MASK)

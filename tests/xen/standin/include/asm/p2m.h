@@ -5,7 +5,7 @@
 
 #include <xen/mm.h>
 
-typedef enum { p2m_ram_rw, p2m_ram_ro } p2m_type_t;
+typedef enum { p2m_ram_rw, p2m_invalid, p2m_ram_logdirty, p2m_ram_ro, p2m_mmio_direct = 5, p2m_ram_paged = 10, p2m_map_foreign = 14 } p2m_type_t;
 typedef enum { p2m_access_n } p2m_access_t;
 #define P2M_ALLOC 1U
 

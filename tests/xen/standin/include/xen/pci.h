@@ -22,6 +22,7 @@ struct pci_dev {
     uint16_t seg;
     uint8_t bus, devfn, phantom_stride;
     enum {
+        DEV_TYPE_PCIe_ENDPOINT,
         DEV_TYPE_PCIe_BRIDGE,
         DEV_TYPE_PCIe2PCI_BRIDGE,
         DEV_TYPE_LEGACY_PCI_BRIDGE,

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+/* Xen hides every symbol; here the C library and the sanitizers are linked from outside. */
+#include_next <xen/config.h>
+
+#pragma GCC visibility pop

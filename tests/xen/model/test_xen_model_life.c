@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/* Domains and devices that come and go, on a model of Xen: other callers, moves, deaths, and what happens in the middle of a call. */
+#include "rig.h"
+
+#define DFN 0x5777u /* no frame of anybody */
+#define ID 5u
+#define SELF 0x7ff0u
+
+enum { EPERM = 1, ENOENT = 2, EBUSY = 16, ENODEV = 19, EINVAL = 22 };
+
+static struct xm_domain *guest;
+
+static void guest_make(void)
+{
+    guest = xm_domain_create(ID, !rig_cfg.pvh);
+}
+
+/* Its devices go back, it dies, and what the drop-in has of it goes. */
+static void guest_end(const unsigned *devs, unsigned nr)
+{
+    unsigned i;
+
+    xm_domain_dies(guest);
+    for (i = 0; i < nr; i++) {
+        xm_move(devs[i], xm_hwdom());
+    }
+    xm_domain_ends(guest);
+    xm_domain_destroy(guest);
+}
+
+static void expect_guest_dma(unsigned dev, uint64_t dfn, bool write, unsigned n)
+{
+    expect_dma(dev, dfn, write, xm_mfn(guest, n));
+}
+
+static uint16_t guest_context(unsigned dev)
+{
+    uint16_t ctx;
+
+    hv_act_for(ID);
+    EXPECT_EQ(hv_init(4, 5), 0);
+    EXPECT_EQ(hv_alloc(0, &ctx), 0);
+    EXPECT_EQ(hv_attach(ctx, dev), 0);
+    EXPECT_EQ(hv_map(ctx, DFN, xm_gfn(guest, 6), 2, RW, NULL), 0);
+    expect_guest_dma(dev, DFN + 1, true, 7);
+    EXPECT_EQ(xm_refs(xm_mfn(guest, 6)), 1);
+    EXPECT_EQ(xm_types(xm_mfn(guest, 6)), 1);
+    hv_act_for(~0u);
+    return ctx;
+}
+
+/* The hardware domain acts for a guest: its frames, its devices, nobody else's. */
+static void for_a_guest(void)
+{
+    static const unsigned devs[] = {XM_DEV_PHANTOM};
+    uint64_t arg = 0;
+    uint16_t ctx;
+
+    guest_make();
+    EXPECT_EQ(hv_init(8, 6), 0);
+    xm_move(XM_DEV_PHANTOM, guest);
+    expect_guest_dma(XM_DEV_PHANTOM, xm_gfn(guest, 3), true, 3);
+    xm_watch(XM_DEV_PHANTOM, DFN);
+    ctx = guest_context(XM_DEV_PHANTOM);
+    hv_act_for(ID);
+    EXPECT_EQ(hv_attach(ctx, XM_DEV_PLAIN), -ENODEV);
+    if (!rig_cfg.pvh) {
+        EXPECT_EQ(hv_map(ctx, DFN + 9, xm_gfn(xm_hwdom(), 3), 1, R, NULL), -ENOENT);
+        EXPECT_EQ(hv_map(ctx, DFN + 9, XM_MMIO, 1, R, NULL), -ENOENT);
+    }
+    EXPECT_EQ(hv_unmap(ctx, DFN, 1, NULL), 0);
+    expect_dma(XM_DEV_PHANTOM, DFN, true, BLOCKED);
+    EXPECT_EQ(xm_refs(xm_mfn(guest, 6)), 0);
+    hv_act_for(~0u);
+    EXPECT_EQ(hv_attach(1, XM_DEV_PHANTOM), -ENOENT);
+    EXPECT_EQ(hv_for(ID + 1, 0, &arg, sizeof(arg)), -ENOENT);
+    EXPECT_EQ(hv_for(SELF, 8, &arg, sizeof(arg)), -EINVAL);
+    xm_policy(guest, true);
+    EXPECT_EQ(hv_for(ID, 0, &arg, sizeof(arg)), -EPERM);
+    xm_policy(xm_hwdom(), true);
+    EXPECT_EQ(hv(0, &arg, sizeof(arg)), -EPERM);
+    xm_policy(NULL, false);
+    EXPECT_EQ(hv(0, &arg, sizeof(arg)), 0);
+    guest_end(devs, 1);
+    EXPECT_EQ(hv_for(ID, 0, &arg, sizeof(arg)), -ENOENT);
+    EXPECT_EQ(xm_complaints(), 0);
+}
+
+/* A guest has no interface until the hardware domain has made it one; others are none of its business, ever. */
+static void guest_itself(void)
+{
+    static const unsigned devs[] = {XM_DEV_PLAIN};
+    uint64_t arg = 0;
+    uint32_t done;
+    uint16_t ctx;
+
+    guest_make();
+    EXPECT_EQ(hv_init(8, 6), 0);
+    xm_move(XM_DEV_PLAIN, guest);
+    xm_enter(0, guest, false);
+    EXPECT_EQ(hv(0, &arg, sizeof(arg)), -ENODEV);
+    EXPECT_EQ(hv_init(4, 5), -ENODEV);
+    EXPECT_EQ(hv_for(0, 0, &arg, sizeof(arg)), -ENODEV);
+    xm_enter(0, xm_hwdom(), false);
+    (void)guest_context(XM_DEV_PLAIN);
+    xm_enter(0, guest, false);
+    EXPECT_EQ(hv_init(4, 5), -EPERM);
+    EXPECT_EQ(hv_alloc(0, &ctx), 0);
+    EXPECT_EQ(hv_map(ctx, DFN, xm_gfn(guest, 9), 1, RW, &done), 0);
+    EXPECT_EQ(hv_attach(ctx, XM_DEV_PLAIN), 0);
+    expect_guest_dma(XM_DEV_PLAIN, DFN, true, 9);
+    EXPECT_EQ(hv_for(0, 0, &arg, sizeof(arg)), -EPERM);
+    EXPECT_EQ(hv_for(ID, 0, &arg, sizeof(arg)), -EPERM);
+    EXPECT_EQ(hv_for(77, 0, &arg, sizeof(arg)), -EPERM);
+    xm_enter(0, xm_hwdom(), false);
+    guest_end(devs, 1);
+}
+
+/* Devices change their domain while they are in a context: Xen finds its entries, and the new owner begins at home. */
+static void moves(void)
+{
+    uint16_t ctx;
+    unsigned dev;
+
+    guest_make();
+    ctx = with_context(XM_DEV_PLAIN);
+    map_one(ctx, DFN, 2, RW);
+    for (dev = 0; dev < XM_DEVS; dev++) {
+        xm_watch(dev, DFN);
+        EXPECT_EQ(hv_attach(ctx, dev), 0);
+        expect_dma(dev, DFN, true, xm_mfn(xm_hwdom(), 2));
+        xm_move(dev, guest);
+        expect_dma(dev, DFN, true, BLOCKED);
+        expect_guest_dma(dev, xm_gfn(guest, 1), true, 1);
+        EXPECT_EQ(hv_attach(ctx, dev), -ENODEV);
+    }
+    (void)guest_context(XM_DEV_RMRR);
+    for (dev = 0; dev < XM_DEVS; dev++) {
+        xm_move(dev, dev & 1 ? NULL : xm_hwdom());
+        expect_dma(dev, DFN, true, BLOCKED);
+        xm_move(dev, xm_hwdom());
+        EXPECT_EQ(hv_attach(ctx, dev), 0);
+        expect_dma(dev, DFN, true, xm_mfn(xm_hwdom(), 2));
+    }
+    guest_end(NULL, 0);
+    EXPECT_EQ(xm_complaints(), 0);
+}
+
+/* One guest after the other has the same struct domain, number and frames. */
+static void same_address(void)
+{
+    static const unsigned devs[] = {XM_DEV_PCI};
+    struct xm_domain *first = NULL;
+    uint64_t arg = 0;
+    unsigned round;
+
+    EXPECT_EQ(hv_init(8, 6), 0);
+    for (round = 0; round < 6; round++) {
+        guest_make();
+        first = round ? first : guest;
+        EXPECT(guest == first);
+        xm_move(XM_DEV_PCI, guest);
+        xm_enter(0, guest, false);
+        EXPECT_EQ(hv(0, &arg, sizeof(arg)), -ENODEV);
+        xm_enter(0, xm_hwdom(), false);
+        (void)guest_context(XM_DEV_PCI);
+        guest_end(devs, 1);
+    }
+}
+
+/* For a guest that is dying nothing begins, before and after the drop-in is done with it. */
+static void too_late(void)
+{
+    uint64_t arg = 0;
+
+    EXPECT_EQ(hv_init(8, 6), 0);
+    guest_make();
+    xm_domain_dies(guest);
+    EXPECT_EQ(hv_for(ID, 0, &arg, sizeof(arg)), -ENOENT);
+    EXPECT(xm_domain_relinquish(guest));
+    EXPECT_EQ(hv_for(ID, 0, &arg, sizeof(arg)), -ENOENT);
+    xm_domain_destroy(guest);
+}
+
+/* --- in the middle of a call ---------------------------------------------------------------- */
+
+static bool was_done;
+
+static void relinquish(void *unused)
+{
+    static const unsigned devs[] = {XM_DEV_PLAIN};
+
+    (void)unused;
+    xm_domain_dies(guest);
+    xm_move(devs[0], xm_hwdom());
+    was_done = xm_domain_relinquish(guest);
+}
+
+/* The guest dies, and its last call is still on its way. */
+static void dies_under_call(void)
+{
+    uint64_t arg = 0;
+    uint16_t ctx;
+    long rc;
+
+    guest_make();
+    EXPECT_EQ(hv_init(8, 6), 0);
+    xm_move(XM_DEV_PLAIN, guest);
+    ctx = guest_context(XM_DEV_PLAIN);
+    was_done = true;
+    xm_meanwhile_at(2, relinquish, NULL);
+    hv_act_for(ID);
+    rc = hv_map(ctx, 0x1000, xm_gfn(guest, 0), XM_GUEST_FRAMES, RW, NULL);
+    EXPECT(rc < 0);
+    EXPECT(!was_done);
+    EXPECT_EQ(hv(0, &arg, sizeof(arg)), -ENOENT);
+    hv_act_for(~0u);
+    expect_dma(XM_DEV_PLAIN, DFN, true, BLOCKED);
+    xm_domain_ends(guest);
+    xm_domain_destroy(guest);
+}
+
+static unsigned moved;
+
+static void move_away(void *unused)
+{
+    (void)unused;
+    xm_move(XM_DEV_PLAIN, guest);
+    xm_move(XM_DEV_RMRR, NULL);
+    moved++;
+}
+
+/* Another processor takes devices away wherever a call looks at the clock. */
+static void leaves_under_call(void)
+{
+    bool left = true;
+    uint16_t ctx;
+    unsigned i;
+
+    guest_make();
+    ctx = with_context(XM_DEV_PLAIN);
+    for (i = 1; left; i++) {
+        EXPECT_EQ(hv_attach(ctx, XM_DEV_PLAIN), 0);
+        EXPECT_EQ(hv_attach(ctx, XM_DEV_RMRR), 0);
+        xm_meanwhile_at(i, move_away, NULL);
+        xm_preempt_at(i & 1 ? ~0u : 0);
+        EXPECT_EQ(hv_map(ctx, DFN, xm_gfn(xm_hwdom(), 0), 60, RW, NULL), 0);
+        EXPECT_EQ(hv_unmap(ctx, DFN, 60, NULL), 0);
+        left = xm_meanwhile_left() == 0;
+        xm_preempt_at(0);
+        xm_meanwhile_at(0, NULL, NULL);
+        expect_dma(XM_DEV_PLAIN, DFN, true, BLOCKED);
+        xm_move(XM_DEV_PLAIN, xm_hwdom());
+        xm_move(XM_DEV_RMRR, xm_hwdom());
+    }
+    EXPECT(moved > 3);
+    guest_end(NULL, 0);
+}
+
+static const struct rig_test tests[] = {
+    {"for a guest", for_a_guest, 0, {0}, NULL, false},
+    {"a guest itself", guest_itself, 0, {0}, NULL, false},
+    {"moves", moves, 0, {0}, NULL, false},
+    {"same address", same_address, 0, {0}, NULL, false},
+    {"too late", too_late, 0, {0}, NULL, false},
+    {"dies under a call", dies_under_call, 0, {0}, NULL, false},
+    {"leaves under a call", leaves_under_call, 0, {0}, NULL, false},
+};
+
+int main(int argc, char **argv)
+{
+    return rig_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
+}
