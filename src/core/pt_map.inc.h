@@ -93,13 +93,20 @@ static PT_NOINLINE bool pt_hollow(const struct pvi_pt *pt, uint64_t entry, unsig
     return pt_kind(entry, level) == PT_TABLE && pt_child(pt, entry, level)->live == 0;
 }
 
-/* Leaves of one entry, as many as there are empty entries in a row. One pass: a line that was looked at is stored to at once. */
-static PT_INLINE unsigned pt_fill(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
+/*
+ * Leaves of one entry, as many as there are empty entries in a row. One pass: a line that was looked at is stored to at once.
+ * A table that holds nothing is not looked at: to load what memory has of it takes longer than the stores.
+ */
+static PT_INLINE unsigned pt_fill(const struct pvi_pt *pt, const struct pt_at *at, uint64_t *slot, unsigned level, unsigned nr,
                                   const struct pt_what *what)
 {
     uint64_t leaf = pt_leaf(&pt->cfg, what->pa, level, 0, what->prot, what->owe), *s = slot, *end = slot + nr;
     const uint64_t step = pt_leaf_step(level);
 
+    if (pt_live(pt_page(pt, at)) == 0) {
+        pt_store(pt, slot, level, 0, nr, what->pa, what, true);
+        return nr;
+    }
     for (; end - s >= 4 && (s[0] | s[1] | s[2] | s[3]) == 0; s += 4, leaf += 4 * step) {
         pvi_env_write64(pt->host, &s[0], leaf);
         pvi_env_write64(pt->host, &s[1], leaf + step);
@@ -158,10 +165,10 @@ static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct 
     }
     slot = &at.table[pt_index(p->iova, level)];
     if (!PT_REPEATS || nr == 1) {
-        done = pt_fill(pt, slot, level, nr, &what);
+        done = pt_fill(pt, &at, slot, level, nr, &what);
     } else if (pt_until(what.sizes & pt_level_sizes(level), level, p->lg2, p->iova, p->pa, nr) == nr) {
         if (order == 0) {
-            done = pt_fill(pt, slot, level, nr, &what);
+            done = pt_fill(pt, &at, slot, level, nr, &what);
         } else if (nr == 1u << order) {
             done = pt_fill_group(pt, slot, level, order, &what);
         }
