@@ -79,11 +79,13 @@ static int engine_map(void *port, uint64_t iova, uint64_t pa, uint64_t len)
     r.pa = pa;
     r.len = len;
     r.list = NULL;
+    r.barred = 0;
     r.done = 0;
     r.prot = PVI_RW;
     r.owe = p->owe;
     r.replace = false;
     r.shared = p->shared;
+    r.keep = false;
     do {
         rc = p->ops->map(p->pt, NULL, &r, &p->gather);
     } while (rc == 0 && r.done < r.len);
@@ -96,10 +98,12 @@ static inline void unmap_request(struct pvi_pt_unmap *r, const struct port *p, u
     r->last = iova + len - 1;
     r->next = iova;
     r->removed = 0;
+    r->barred = 0;
     r->complete = false;
     r->holes = false;
     r->whole = false;
     r->shared = p->shared;
+    r->keep = false;
     r->climb = false;
 }
 
