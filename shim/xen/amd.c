@@ -156,7 +156,7 @@ int shim_amd_units(void)
 
     for_each_amd_iommu ( iommu )
     {
-        rc = unit_make(iommu);
+        rc = shim_unit_by_hw(iommu) ? 0 : unit_make(iommu);
         if ( rc )
             break;
     }

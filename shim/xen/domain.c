@@ -319,19 +319,18 @@ void pviommu_device_gone(struct pci_dev *pdev)
 
 /* --- domains -------------------------------------------------------------- */
 
+/* Once, unless there was no memory for it: then the next domain goes on where this one stopped. */
 static int units_find(void)
 {
-    static bool done;
-    static int result;
+    static int result = -ENOMEM;
 
-    if ( !done )
+    if ( result == -ENOMEM )
     {
         pcidevs_lock();
         result = iommu_enabled ? shim_vtd_units() : -ENODEV;
         if ( !result && !shim_system.nr_units )
             result = shim_amd_units();
         pcidevs_unlock();
-        done = true;
     }
 
     return result;

@@ -166,7 +166,7 @@ int shim_vtd_units(void)
 
     for_each_drhd_unit ( drhd )
     {
-        rc = unit_make(drhd->iommu);
+        rc = shim_unit_by_hw(drhd->iommu) ? 0 : unit_make(drhd->iommu);
         if ( rc )
             break;
     }

@@ -150,7 +150,7 @@ static void short_at_first(unsigned n)
     EXPECT(rc == 0 || rc == -ENOMEM || rc == -ENODEV);
     EXPECT(rc != 0 || xm_allocs() < n || n > 5);
     xm_alloc_fails_at(0);
-    (void)hv_init(8, 2);
+    EXPECT(rc == 0 || hv_init(8, 2) == 0);
     xm_shutdown();
 }
 
