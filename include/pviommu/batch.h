@@ -185,6 +185,7 @@ enum pvi_opcode {
 #define PVI_CAP_DEFAULT_IDENTITY 0x2u /**< the default context lets DMA to the domain's memory through: identity, or it follows the host */
 #define PVI_CAP_INITED 0x4u           /**< init has been done */
 #define PVI_CAP_SNOOP 0x8u            /**< every mapping is coherent with the CPU's caches, whatever a device asks for */
+#define PVI_CAP_SCATTERED 0x10u       /**< pages that follow one another to the guest's kernel may have frames that do not */
 
 /**
  * One operation, in the hypervisor's own copy. pad is zero; other fields that an operation does not name are ignored, as

@@ -64,6 +64,7 @@ struct pvi_domain_cfg {
     uint64_t page_sizes;       /**< bit n: leaves of 2^n bytes; 0: all that the units have */
     uint8_t iova_bits;         /**< 0: 48; the depth of every table follows from it */
     bool default_identity;     /**< the default context begins as identity (else it blocks) */
+    bool scattered;            /**< the guest knows its frames by another numbering than its hypercalls have (PV): PVI_CAP_SCATTERED */
     bool trim;                 /**< give empty tables back at once */
     bool nested;               /**< contexts may be nested, if all units can. On units with caps.parent_rw no table of the domain has read-only leaves then */
     uint32_t max_pasids;       /**< PASIDs that may be attached at the same time, at most PVI_MAX_PASIDS; 0: none. A context that is attached takes a domain id of each

@@ -347,6 +347,7 @@ static void domain_cfg(struct domain *d, struct pvi_domain_cfg *cfg)
     cfg->system = &shim_system;
     cfg->max_contexts = min(opt_contexts, PVI_MAX_CONTEXTS + 0U);
     cfg->max_pages = opt_pages;
+    cfg->scattered = is_pv_domain(d);
     while ( !(caps->levels_mask >> levels & 1) )
         levels++;
     cfg->passthrough.mode = PVI_PASSTHROUGH_SHARE_PT;

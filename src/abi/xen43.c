@@ -126,7 +126,8 @@ static ABI_NOINLINE int query_capabilities(struct xen43_call *c)
     memset(cap, 0, sizeof(*cap));
     if (op->u.caps.page_sizes != 0) {
         cap->max_iova_addr = op->u.caps.max_iova;
-        cap->pgsize_mask = xen43_page_mask(op->u.caps.page_sizes);
+        /* Front ends name the first frame of a page that is contiguous to them. */
+        cap->pgsize_mask = xen43_page_mask((op->u.caps.flags & PVI_CAP_SCATTERED) != 0 ? PVI_PAGE_SIZE : op->u.caps.page_sizes);
         cap->cap_flags = PVI_XEN43_CAP_IDENTITY | PVI_XEN43_CAP_DEFERRED_FLUSH | PVI_XEN43_CAP_LOOKUP;
         cap->cap_flags |= (op->u.caps.flags & PVI_CAP_DEFAULT_IDENTITY) != 0 ? PVI_XEN43_CAP_DEFAULT_IDENTITY : 0u;
         cap->cap_flags |= (op->u.caps.flags & PVI_CAP_SNOOP) != 0 ? PVI_XEN43_CAP_CACHE : 0u;

@@ -26,7 +26,7 @@ static int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
     op->u.caps.guest_flags = d->guest_flags;
     op->u.caps.pasid_bits = d->pasid_bits;
     op->u.caps.flags = PVI_CAP_IDENTITY | (d->cfg.default_identity || follows ? PVI_CAP_DEFAULT_IDENTITY : 0u) |
-                       (cfg->snoop ? PVI_CAP_SNOOP : 0u);
+                       (cfg->snoop ? PVI_CAP_SNOOP : 0u) | (d->cfg.scattered ? PVI_CAP_SCATTERED : 0u);
     pvi_env_acquire(d->host, &d->lock);
     if (d->state == PVI_DOMAIN_READY) {
         op->u.caps.flags |= PVI_CAP_INITED;

@@ -395,12 +395,38 @@ static void test_dying(void **state)
     x43_each(dying);
 }
 
+/* A PV guest's front end takes a page of 2 MiB for one that it may name by its first frame. */
+static void test_scattered(void **state)
+{
+    static const struct fx_cfg cfg = {.kind = FX_VTD};
+    static struct fx f;
+    static struct x43 x;
+    struct pvi_domain_cfg dc;
+    unsigned ctx;
+
+    (void)state;
+    check_case("scattered frames");
+    fx_machine(&f, &cfg);
+    dc = fx_domain_cfg(&f);
+    dc.scattered = true;
+    fx_domain(&f, &dc);
+    x43_attach(&x, &f, false);
+    x43_begin(&x, 1);
+    CHECK_RC(x43_call(&x, 1), 0);
+    CHECK_EQ(x43_get(&x, CAP_PGSIZES), 0x1000);
+    CHECK_RC(x43_init(&x, 8, 8), 0);
+    CHECK_RC(x43_alloc(&x, 0, &ctx), 0);
+    CHECK_RC(x43_map(&x, ctx, 0x200, GUEST_PV, 1, 3, 0x200000), 0);
+    fx_down(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),      cmocka_unit_test(test_contexts),     cmocka_unit_test(test_flags),
         cmocka_unit_test(test_devices),   cmocka_unit_test(test_no_init),      cmocka_unit_test(test_not_admitted),
         cmocka_unit_test(test_no_iommu),  cmocka_unit_test(test_unknown),      cmocka_unit_test(test_dying),
+        cmocka_unit_test(test_scattered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,7 +79,7 @@ enum pvi_xen43_subop {
 struct pvi_xen43_capabilities {
     uint64_t max_iova_addr;
     uint32_t cap_flags;
-    uint32_t pgsize_mask; /**< bit n: pages of 2^n bytes, up to 2 MiB; larger leaves come about by themselves where frames allow */
+    uint32_t pgsize_mask; /**< bit n: pages of 2^n bytes, up to 2 MiB (4 KiB to a PV guest, of which others are taken too); larger leaves come about by themselves where frames allow */
     uint32_t max_pasid; /**< largest that can be attached; 0 without PVI_XEN43_CAP_PASID */
     uint16_t max_ctx_no;
     uint16_t pad0;
