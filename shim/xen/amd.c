@@ -59,7 +59,7 @@ static void cf_check amd_encode(const struct shim_unit *u,
 
 static uint16_t cf_check amd_did(const uint64_t e[2])
 {
-    return e[1];
+    return (uint16_t)e[1];
 }
 
 static uint16_t cf_check amd_hw_did(const struct shim_unit *u, uint16_t did)
@@ -85,7 +85,8 @@ static int cf_check amd_invalidate(const struct shim_unit *u,
     {
         struct pvi_amdvi_cmd c = pvi_amdvi_inv_cmd(&what, efr_of(u), i);
         const uint32_t cmd[4] = {
-            c.w[0], c.w[0] >> 32, c.w[1], c.w[1] >> 32
+            (uint32_t)c.w[0], (uint32_t)(c.w[0] >> 32),
+            (uint32_t)c.w[1], (uint32_t)(c.w[1] >> 32)
         };
 
         pviommu_amd_command(hw_of(u), cmd);
@@ -116,9 +117,9 @@ struct shim_unit *shim_amd_unit_of(const struct pci_dev *pdev)
     return shim_unit_by_hw(shim_amd_iommu_of(pdev));
 }
 
-unsigned int shim_amd_rid(const struct pci_dev *pdev, unsigned int devfn)
+uint16_t shim_amd_rid(const struct pci_dev *pdev, unsigned int devfn)
 {
-    return get_dma_requestor_id(pdev->seg, PCI_BDF(pdev->bus, devfn));
+    return (uint16_t)get_dma_requestor_id(pdev->seg, PCI_BDF(pdev->bus, devfn));
 }
 
 static int unit_make(struct amd_iommu *iommu)
@@ -128,8 +129,8 @@ static int unit_make(struct amd_iommu *iommu)
         .iova_bits = 48,
         .np_cache = iommu->cap.header & AMD_CAP_NP_CACHE,
         /* Modes that all of Xen's units have, but no less than its own tables. */
-        .levels_mask = ((2U << amd_iommu_max_paging_mode) - 1) &
-                       ~((1U << amd_iommu_min_paging_mode) - 1) & ~7U,
+        .levels_mask = (uint8_t)(((2U << amd_iommu_max_paging_mode) - 1) &
+                                 ~((1U << amd_iommu_min_paging_mode) - 1) & ~7U),
     };
     int rc;
 

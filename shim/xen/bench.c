@@ -11,19 +11,19 @@
 /* Where nothing of the hardware domain's is, and off a boundary: 4K leaves only. */
 #define DFN ((1UL << 26) + 1)
 
-static int bench_map(struct domain *d, mfn_t mfn, unsigned long nr)
+static long bench_map(struct domain *d, mfn_t mfn, unsigned long nr)
 {
     unsigned int flush = 0;
-    int rc = iommu_map(d, _dfn(DFN), mfn, nr, IOMMUF_readable | IOMMUF_writable,
+    long rc = iommu_map(d, _dfn(DFN), mfn, nr, IOMMUF_readable | IOMMUF_writable,
                        &flush);
 
     return rc ?: iommu_iotlb_flush(d, _dfn(DFN), nr, flush);
 }
 
-static int bench_unmap(struct domain *d, unsigned long nr)
+static long bench_unmap(struct domain *d, unsigned long nr)
 {
     unsigned int flush = 0;
-    int rc = iommu_unmap(d, _dfn(DFN), nr, 0, &flush);
+    long rc = iommu_unmap(d, _dfn(DFN), nr, 0, &flush);
 
     return rc ?: iommu_iotlb_flush(d, _dfn(DFN), nr, flush);
 }
@@ -42,13 +42,13 @@ static void cf_check bench(unsigned char key)
     {
         unsigned int nr = sizes[i ? i - 1 : ARRAY_SIZE(sizes) - 1];
         uint64_t start = rdtsc_ordered(), middle, end;
-        int rc = bench_map(hardware_domain, page_to_mfn(pg), nr);
+        long rc = bench_map(hardware_domain, page_to_mfn(pg), nr);
 
         middle = rdtsc_ordered();
         rc = rc ?: bench_unmap(hardware_domain, nr);
         end = rdtsc_ordered();
         if ( rc )
-            printk("pviommu: cost: %d\n", rc);
+            printk("pviommu: cost: %ld\n", rc);
         else if ( i )
             printk("pviommu: cost: xen %u %lu %lu\n", nr, middle - start,
                    end - middle);

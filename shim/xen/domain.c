@@ -102,7 +102,7 @@ static bool is_iommu(const struct pci_dev *pdev)
 }
 
 /* A requester id, with the entry that Xen has there. */
-static bool rid_add(struct shim_device *dev, unsigned int rid)
+static bool rid_add(struct shim_device *dev, uint16_t rid)
 {
     unsigned int i, nr = dev->dev.nr_rids;
 
@@ -218,13 +218,12 @@ static struct shim_device *device_make(struct pci_dev *pdev)
         if ( !dev->unit || !rids_add(dev) )
             goto fail;
     }
-    iommu_get_reserved_device_memory(region_add, &args);
-    if ( args.full )
+    if ( iommu_get_reserved_device_memory(region_add, &args) || args.full )
         goto fail;
     dev->dev.sbdf.v = pdev->sbdf.sbdf;
     dev->dev.unit = &dev->unit->unit;
     group = ops->get_device_group_id(pdev->seg, pdev->bus, pdev->devfn);
-    dev->dev.group = group >= 0 ? group + 1 : 0;
+    dev->dev.group = group >= 0 ? (uint32_t)group + 1 : 0;
 
     return dev;
 
@@ -343,7 +342,7 @@ static void domain_cfg(struct domain *d, struct pvi_domain_cfg *cfg)
     unsigned int levels = 1;
 
     memset(cfg, 0, sizeof(*cfg));
-    cfg->hdom = (struct pvi_hdom *)d;
+    cfg->hdom = shim_hdom(d);
     cfg->system = &shim_system;
     cfg->max_contexts = min(opt_contexts, PVI_MAX_CONTEXTS + 0U);
     cfg->max_pages = opt_pages;
@@ -353,7 +352,7 @@ static void domain_cfg(struct domain *d, struct pvi_domain_cfg *cfg)
     cfg->passthrough.mode = PVI_PASSTHROUGH_SHARE_PT;
     cfg->passthrough.share.format = caps->format;
     cfg->passthrough.share.root.a = SHIM_HOME_ROOT;
-    cfg->passthrough.share.levels = levels;
+    cfg->passthrough.share.levels = (uint8_t)levels;
     cfg->passthrough.share.page_sizes = 1UL << PAGE_SHIFT;
     cfg->passthrough.share.written_back = true;
     cfg->passthrough.share.opaque = true;

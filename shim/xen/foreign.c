@@ -88,23 +88,23 @@ static struct domain *owner_lock(struct domain *caller, uint16_t domid, int *rc)
     return NULL;
 }
 
-int pvi_host_foreign_get(struct pvi_host *h, struct pvi_hdom *hdom,
+int pvi_host_foreign_get(struct pvi_host *h, struct pvi_hdom *d,
                          uint16_t domid, uint16_t ioserver, pvi_gfn gfn,
                          unsigned prot, struct pvi_frames *out)
 {
-    struct domain *d;
+    struct domain *owner;
     mfn_t mfn;
     int rc;
 
-    d = owner_lock((struct domain *)hdom, domid, &rc);
-    if ( !d )
+    owner = owner_lock(shim_d(d), domid, &rc);
+    if ( !owner )
         return rc;
 
-    if ( (prot & PVI_FRAME_TRANSLATED) && !paging_mode_translate(d) )
+    if ( (prot & PVI_FRAME_TRANSLATED) && !paging_mode_translate(owner) )
         rc = -PVI_EPERM;
     else
-        rc = shim_frame_pin(d, gfn.f, prot, &mfn);
-    rcu_unlock_domain(d);
+        rc = shim_frame_pin(owner, gfn.f, prot, &mfn);
+    rcu_unlock_domain(owner);
     if ( rc == PVI_OWE_MMIO )
         return -PVI_EPERM;
     if ( rc < 0 )
@@ -118,26 +118,26 @@ int pvi_host_foreign_get(struct pvi_host *h, struct pvi_hdom *hdom,
     return 0;
 }
 
-int pvi_host_foreign_check(struct pvi_host *h, struct pvi_hdom *hdom,
+int pvi_host_foreign_check(struct pvi_host *h, struct pvi_hdom *d,
                            uint16_t domid, pvi_gfn gfn, pvi_pa pa)
 {
-    struct domain *d;
+    struct domain *owner;
     struct page_info *pg;
     p2m_type_t type;
     bool same = false;
     int rc;
 
-    d = owner_lock((struct domain *)hdom, domid, &rc);
-    if ( !d )
+    owner = owner_lock(shim_d(d), domid, &rc);
+    if ( !owner )
         return -PVI_ENOFRAME;
 
-    pg = get_page_from_gfn(d, gfn.f, &type, P2M_ALLOC);
+    pg = get_page_from_gfn(owner, gfn.f, &type, P2M_ALLOC);
     if ( pg )
     {
         same = mfn_to_maddr(page_to_mfn(pg)) == pa.a;
         put_page(pg);
     }
-    rcu_unlock_domain(d);
+    rcu_unlock_domain(owner);
 
     return same ? 0 : -PVI_ENOFRAME;
 }
@@ -168,6 +168,6 @@ long do_iommu_bus_op(XEN_GUEST_HANDLE_PARAM(void) arg, unsigned int count)
         return rc;
     arg.p = (void *)(unsigned long)at;
 
-    return hypercall_create_continuation(__HYPERVISOR_iommu_bus_op, "hi", arg,
-                                         count);
+    return (long)hypercall_create_continuation(__HYPERVISOR_iommu_bus_op, "hi",
+                                               arg, count);
 }

@@ -66,11 +66,6 @@ void pvi_host_event(struct pvi_host *h, enum pvi_event what, uint64_t a,
 
 /* --- frames --------------------------------------------------------------- */
 
-static struct domain *shim_d(struct pvi_hdom *d)
-{
-    return (struct domain *)d;
-}
-
 /* Device memory that the domain may have: nothing to hold, it does not go away under a domain that lives. */
 static int mmio_get(struct domain *d, unsigned long mfn, unsigned int prot)
 {
@@ -123,10 +118,10 @@ static void frame_unpin(unsigned long mfn, unsigned int owe)
         put_page(mfn_to_page(_mfn(mfn)));
 }
 
-int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *hdom, pvi_gfn gfn,
+int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn,
                        uint64_t nr, unsigned prot, struct pvi_frames *out)
 {
-    struct domain *d = shim_d(hdom);
+    struct domain *xd = shim_d(d);
     uint64_t i, most = min(nr, (uint64_t)FRAMES_AT_ONCE);
 
     /* Nobody may leave the reference out. */
@@ -138,20 +133,20 @@ int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *hdom, pvi_gfn gfn,
     for ( i = 0; i < most; i++ )
     {
         mfn_t mfn;
-        int owe = shim_frame_pin(d, gfn.f + i, prot, &mfn);
+        int owe = shim_frame_pin(xd, gfn.f + i, prot, &mfn);
 
         if ( i == 0 )
         {
             if ( owe < 0 )
                 return owe;
             out->pa.a = mfn_to_maddr(mfn);
-            out->owe = owe;
+            out->owe = (uint8_t)owe;
         }
         else if ( owe != out->owe ||
                   mfn_to_maddr(mfn) != out->pa.a + (i << PAGE_SHIFT) )
         {
             if ( owe >= 0 )
-                frame_unpin(mfn_x(mfn), owe);
+                frame_unpin(mfn_x(mfn), (unsigned int)owe);
             break;
         }
     }
@@ -160,7 +155,7 @@ int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *hdom, pvi_gfn gfn,
     return 0;
 }
 
-void pvi_host_frame_put(struct pvi_host *h, struct pvi_hdom *hdom,
+void pvi_host_frame_put(struct pvi_host *h, struct pvi_hdom *d,
                         const struct pvi_frames *run)
 {
     uint64_t i;
@@ -169,10 +164,10 @@ void pvi_host_frame_put(struct pvi_host *h, struct pvi_hdom *hdom,
         frame_unpin(paddr_to_pfn(run->pa.a) + i, run->owe);
 }
 
-int pvi_host_frame_gfn(struct pvi_host *h, struct pvi_hdom *hdom, pvi_pa pa,
+int pvi_host_frame_gfn(struct pvi_host *h, struct pvi_hdom *d, pvi_pa pa,
                        pvi_gfn *gfn)
 {
-    struct domain *d = shim_d(hdom);
+    struct domain *xd = shim_d(d);
     mfn_t mfn = maddr_to_mfn(pa.a);
 
     if ( !mfn_valid(mfn) )
@@ -180,9 +175,9 @@ int pvi_host_frame_gfn(struct pvi_host *h, struct pvi_hdom *hdom, pvi_pa pa,
         gfn->f = mfn_x(mfn);
         return 0;
     }
-    if ( page_get_owner(mfn_to_page(mfn)) != d )
+    if ( page_get_owner(mfn_to_page(mfn)) != xd )
         return -PVI_ENOFRAME;
-    gfn->f = gfn_x(mfn_to_gfn(d, mfn));
+    gfn->f = gfn_x(mfn_to_gfn(xd, mfn));
 
     return 0;
 }
@@ -241,13 +236,13 @@ static int identity_pv(const struct domain *d, unsigned long at,
     return 0;
 }
 
-int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *hdom,
+int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *d,
                            pvi_gfn from, struct pvi_identity_run *run)
 {
-    struct domain *d = shim_d(hdom);
+    struct domain *xd = shim_d(d);
 
-    return is_pv_domain(d) ? identity_pv(d, from.f, run)
-                           : identity_hvm(d, from.f, run);
+    return is_pv_domain(xd) ? identity_pv(xd, from.f, run)
+                           : identity_hvm(xd, from.f, run);
 }
 
 /* --- the caller's memory -------------------------------------------------- */
@@ -256,11 +251,13 @@ int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *hdom,
 int pvi_host_copy_in(struct pvi_host *h, struct pvi_hdom *caller, void *to,
                      uint64_t from, size_t len)
 {
-    return raw_copy_from_guest(to, (const void *)from, len) ? -PVI_EFAULT : 0;
+    return raw_copy_from_guest(to, (const void *)from, (unsigned int)len)
+           ? -PVI_EFAULT : 0;
 }
 
 int pvi_host_copy_out(struct pvi_host *h, struct pvi_hdom *caller, uint64_t to,
                       const void *from, size_t len)
 {
-    return raw_copy_to_guest((void *)to, from, len) ? -PVI_EFAULT : 0;
+    return raw_copy_to_guest((void *)to, from, (unsigned int)len)
+           ? -PVI_EFAULT : 0;
 }

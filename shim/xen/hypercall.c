@@ -22,13 +22,13 @@ int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller,
     struct domain *d;
     int rc;
 
-    if ( !is_hardware_domain((struct domain *)caller) )
+    if ( !is_hardware_domain(shim_d(caller)) )
         return -PVI_EPERM;
 
     d = rcu_lock_domain_by_id(domid);
     if ( !d )
         return -PVI_ENODOM;
-    if ( xsm_add_to_physmap(XSM_TARGET, (struct domain *)caller, d) )
+    if ( xsm_add_to_physmap(XSM_TARGET, shim_d(caller), d) )
         rc = -PVI_EPERM;
     else
     {
@@ -45,7 +45,7 @@ int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller,
 
 bool pvi_host_may_init(struct pvi_host *h, struct pvi_hdom *d)
 {
-    return is_hardware_domain((struct domain *)d);
+    return is_hardware_domain(shim_d(d));
 }
 
 int shim_call_begin(struct pvi_abi_call **abi)
@@ -102,8 +102,9 @@ long do_iommu_op(unsigned int subop, XEN_GUEST_HANDLE_PARAM(void) arg)
 
     rc = pvi_xen43_call(abi, &word, (unsigned long)arg.p);
     shim_call_end();
+    if ( rc != -ERESTART )
+        return rc;
 
-    return rc == -ERESTART
-           ? hypercall_create_continuation(__HYPERVISOR_iommu_op, "ih", word, arg)
-           : rc;
+    return (long)hypercall_create_continuation(__HYPERVISOR_iommu_op, "ih",
+                                               word, arg);
 }

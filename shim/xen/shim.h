@@ -91,7 +91,7 @@ struct shim_unit *shim_unit_by_hw(const void *hw);
 /* The unit of a device, and its requester ids; NULL: none that the library can have. */
 struct shim_unit *shim_vtd_unit_of(const struct pci_dev *pdev);
 struct shim_unit *shim_amd_unit_of(const struct pci_dev *pdev);
-unsigned int shim_amd_rid(const struct pci_dev *pdev, unsigned int devfn);
+uint16_t shim_amd_rid(const struct pci_dev *pdev, unsigned int devfn);
 
 /* domain.c */
 /* The library's side of a domain, made when it is first asked for; NULL: it cannot have one, or is dying. */
@@ -105,6 +105,17 @@ void shim_domain_drop(struct shim_domain *sd);
 /* Of the calling domain, for a call of this CPU; held for it is what it names. 0, or an error of Xen's: nothing has begun. */
 int shim_call_begin(struct pvi_abi_call **abi);
 void shim_call_end(void);
+
+/* The library hands a domain of Xen's through. */
+static inline struct pvi_hdom *shim_hdom(struct domain *d)
+{
+    return (void *)d;
+}
+
+static inline struct domain *shim_d(struct pvi_hdom *hdom)
+{
+    return (void *)hdom;
+}
 
 /* host.c */
 /*

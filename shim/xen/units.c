@@ -41,7 +41,8 @@ int shim_unit_add(struct shim_unit *u, unsigned long *did_map)
     }
     for ( i = 0; i < UNIT_DIDS; i++ )
     {
-        domid_t did = none ? DOMID_MASK + 1 + i : iommu_alloc_domid(did_map);
+        domid_t did = none ? (domid_t)(DOMID_MASK + 1 + i)
+                           : iommu_alloc_domid(did_map);
 
         if ( did == DOMID_INVALID )
             break;
@@ -62,33 +63,33 @@ int shim_unit_add(struct shim_unit *u, unsigned long *did_map)
 
 /* --- domain ids ----------------------------------------------------------- */
 
-int pvi_host_did_alloc(struct pvi_host *h, struct pvi_unit *unit, uint16_t *did)
+int pvi_host_did_alloc(struct pvi_host *h, struct pvi_unit *u, uint16_t *did)
 {
-    struct shim_unit *u = shim_unit_of(unit);
+    struct shim_unit *su = shim_unit_of(u);
     int rc = -PVI_ENOSPC;
 
-    spin_lock(&u->lock);
-    if ( u->nr_free )
+    spin_lock(&su->lock);
+    if ( su->nr_free )
     {
-        *did = u->did[--u->nr_free];
+        *did = su->did[--su->nr_free];
         rc = 0;
     }
-    spin_unlock(&u->lock);
+    spin_unlock(&su->lock);
 
     return rc;
 }
 
-void pvi_host_did_free(struct pvi_host *h, struct pvi_unit *unit, uint16_t did)
+void pvi_host_did_free(struct pvi_host *h, struct pvi_unit *u, uint16_t did)
 {
-    struct shim_unit *u = shim_unit_of(unit);
+    struct shim_unit *su = shim_unit_of(u);
     unsigned int i;
 
-    spin_lock(&u->lock);
-    for ( i = 0; i < u->nr_home; i++ )
-        if ( u->home[i].lib == did )
-            u->home[i] = u->home[--u->nr_home];
-    u->did[u->nr_free++] = did;
-    spin_unlock(&u->lock);
+    spin_lock(&su->lock);
+    for ( i = 0; i < su->nr_home; i++ )
+        if ( su->home[i].lib == did )
+            su->home[i] = su->home[--su->nr_home];
+    su->did[su->nr_free++] = did;
+    spin_unlock(&su->lock);
 }
 
 /* The id as the hardware has it. */
@@ -148,10 +149,10 @@ static struct shim_rid *rid_find(struct shim_device *dev, uint16_t rid)
  * To the default context, or away from the library: back to what Xen had there. The entry is Xen's own, so Xen finds it as it
  * left it when it takes the device elsewhere.
  */
-int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *unit, uint16_t rid,
+int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
                         const struct pvi_dev_entry *to, bool *was_absent)
 {
-    struct shim_unit *u = shim_unit_of(unit);
+    struct shim_unit *su = shim_unit_of(u);
     struct shim_device *dev;
     struct shim_rid *r;
     uint64_t old[2], e[2];
@@ -161,46 +162,46 @@ int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *unit, uint16_t rid,
     if ( to->pasid || to->guest.levels )
         return -PVI_EOPNOTSUPP;
 
-    dev = shim_device_find(u, rid);
-    if ( !dev || !u->vendor->read(u, rid, old) )
+    dev = shim_device_find(su, rid);
+    if ( !dev || !su->vendor->read(su, rid, old) )
         return -PVI_EHW;
 
     r = rid_find(dev, rid);
     if ( !to->translate || to->root.a == SHIM_HOME_ROOT )
     {
-        rc = to->translate ? home_note(u, to->did, u->vendor->did(r->home)) : 0;
+        rc = to->translate ? home_note(su, to->did, su->vendor->did(r->home)) : 0;
         if ( rc )
             return rc;
         memcpy(e, r->home, sizeof(e));
     }
     else
-        u->vendor->encode(u, to, u->vendor->hw_did(u, to->did), old, e);
+        su->vendor->encode(su, to, su->vendor->hw_did(su, to->did), old, e);
 
     return (e[0] == old[0] && e[1] == old[1]) ||
-           u->vendor->write(u, rid, old, e) ? 0 : -PVI_EHW;
+           su->vendor->write(su, rid, old, e) ? 0 : -PVI_EHW;
 }
 
-int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *unit,
+int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u,
                         const struct pvi_inv *inv, unsigned nr)
 {
-    struct shim_unit *u = shim_unit_of(unit);
+    struct shim_unit *su = shim_unit_of(u);
     unsigned int i;
     int rc = 0;
 
     for ( i = 0; i < nr && !rc; i++ )
-        rc = u->vendor->invalidate(u, &inv[i], did_of(u, inv[i].did));
+        rc = su->vendor->invalidate(su, &inv[i], did_of(su, inv[i].did));
 
     return rc ? -PVI_EHW : 0;
 }
 
-int pvi_host_inv_wait(struct pvi_host *h, struct pvi_unit *unit)
+int pvi_host_inv_wait(struct pvi_host *h, struct pvi_unit *u)
 {
-    const struct shim_unit *u = shim_unit_of(unit);
+    const struct shim_unit *su = shim_unit_of(u);
 
-    if ( unit->broken )
+    if ( u->broken )
         return -PVI_EHW;
-    if ( u->vendor->wait )
-        u->vendor->wait(u);
+    if ( su->vendor->wait )
+        su->vendor->wait(su);
 
     return 0;
 }

@@ -83,13 +83,13 @@ static void cf_check vtd_encode(const struct shim_unit *u,
 
 static uint16_t cf_check vtd_did(const uint64_t e[2])
 {
-    return e[1] >> 8;
+    return (uint16_t)(e[1] >> 8);
 }
 
 /* In caching mode id 0 is the hardware's: Xen turns all ids round. */
 static uint16_t cf_check vtd_hw_did(const struct shim_unit *u, uint16_t did)
 {
-    return cap_caching_mode(hw_of(u)->cap) ? ~did : did;
+    return cap_caching_mode(hw_of(u)->cap) ? (uint16_t)~did : did;
 }
 
 /* Positive: a write buffer has to be flushed, which the register's commands do by themselves where they are sent. */

@@ -46,7 +46,7 @@ static void balloon_tell(const struct pvi_rev_tuple *t)
     struct pvi_domain *d = t->bus->domain;
 
     if (!pvi_host_ioserver_notify(d->host, d->cfg.hdom, t->owner, t->ioserver, t->dfn, false)) {
-        pvi_host_ioserver_notify(d->host, d->cfg.hdom, t->owner, t->ioserver, t->dfn, true);
+        (void)pvi_host_ioserver_notify(d->host, d->cfg.hdom, t->owner, t->ioserver, t->dfn, true);
     }
 }
 

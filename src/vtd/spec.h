@@ -110,7 +110,7 @@
 
 /* Fault records (hwspec 5.1; VT-d 7.2.1) */
 #define VTD_FRCD_SIZE    16u                                /* hwspec 5.1 */
-#define VTD_FRCD_FI      ((uint64_t)0xfffffffffffff000)     /* hwspec 5.1, low 63:12 */
+#define VTD_FRCD_FI      ((uint64_t)0xfffffffffffff000u)     /* hwspec 5.1, low 63:12 */
 #define VTD_FRCD_SID(hi) ((uint16_t)((hi)&0xffffu))         /* hwspec 5.1, high 15:0 */
 #define VTD_FRCD_T2      VTD_BIT(28)                        /* hwspec 5.1 */
 #define VTD_FRCD_PP      VTD_BIT(31)                        /* hwspec 5.1 */
@@ -128,14 +128,14 @@
 
 /* Root entry (hwspec 2.1) */
 #define VTD_ROOT_P   VTD_BIT(0)                     /* hwspec 2.1 */
-#define VTD_ROOT_CTP ((uint64_t)0xfffffffffffff000) /* hwspec 2.1, 63:12 */
+#define VTD_ROOT_CTP ((uint64_t)0xfffffffffffff000u) /* hwspec 2.1, 63:12 */
 
 /* Legacy context entry (hwspec 2.2) */
 #define VTD_CTX_P         VTD_BIT(0)                     /* hwspec 2.2 */
 #define VTD_CTX_FPD       VTD_BIT(1)                     /* hwspec 2.2, 5.4 */
 #define VTD_CTX_TT_LG2    2u                             /* hwspec 2.2, 3:2 */
 #define VTD_CTX_TT_MASK   3u                             /* hwspec 2.2 */
-#define VTD_CTX_SSPTPTR   ((uint64_t)0xfffffffffffff000) /* hwspec 2.2, 63:12 */
+#define VTD_CTX_SSPTPTR   ((uint64_t)0xfffffffffffff000u) /* hwspec 2.2, 63:12 */
 #define VTD_CTX_AW_MASK   7u                             /* hwspec 2.2, high 2:0 */
 #define VTD_CTX_AW_LEVELS 2u                             /* hwspec 2.2: AW = levels - 2 */
 #define VTD_CTX_DID_LG2   8u                             /* hwspec 2.2, high 23:8; 10 item 3 */
@@ -149,7 +149,7 @@
 #define VTD_SMCTX_PASIDE   VTD_BIT(3)                     /* hwspec 2.3 */
 #define VTD_SMCTX_PRE      VTD_BIT(4)                     /* hwspec 2.3: only with ECAP.PRS */
 #define VTD_SMCTX_PDTS_LG2 9u                             /* hwspec 2.3, 11:9 */
-#define VTD_SMCTX_DIR      ((uint64_t)0xfffffffffffff000) /* hwspec 2.3, 63:12 */
+#define VTD_SMCTX_DIR      ((uint64_t)0xfffffffffffff000u) /* hwspec 2.3, 63:12 */
 
 /* PASID directory and table (hwspec 2.3 to 2.5) */
 #define VTD_PASID_DIR_LG2   13u /* hwspec 2.3: PDTS 0 is 2^7 entries of 64 PASIDs */
@@ -157,7 +157,7 @@
 #define VTD_PASID_TABLE_LG2 6u  /* hwspec 2.4: entries of a table */
 #define VTD_PASID_WORDS     8u  /* hwspec 2.5: 512 bits */
 #define VTD_PDE_P           VTD_BIT(0)                     /* hwspec 2.4 */
-#define VTD_PDE_TABLE       ((uint64_t)0xfffffffffffff000) /* hwspec 2.4, 63:12 */
+#define VTD_PDE_TABLE       ((uint64_t)0xfffffffffffff000u) /* hwspec 2.4, 63:12 */
 #define VTD_PTE_P           VTD_BIT(0)                     /* hwspec 2.5, w0 */
 #define VTD_PTE_AW_LG2      2u                             /* hwspec 2.5, w0 4:2; levels - 2 */
 #define VTD_PTE_AW_LEVELS   2u                             /* hwspec 2.5, 2.2 */
@@ -182,8 +182,8 @@
 #define VTD_SSPTE_ADDR     ((uint64_t)0x000ffffffffff000) /* hwspec 3.1, 51:12; 10 item 25 */
 
 /* Writes here are interrupt requests, never translated (hwspec 3.3) */
-#define VTD_MSI_FIRST ((uint64_t)0xfee00000) /* hwspec 3.3 */
-#define VTD_MSI_LAST  ((uint64_t)0xfeefffff) /* hwspec 3.3 */
+#define VTD_MSI_FIRST ((uint64_t)0xfee00000u) /* hwspec 3.3 */
+#define VTD_MSI_LAST  ((uint64_t)0xfeefffffu) /* hwspec 3.3 */
 
 /* Descriptors (hwspec 4.1; VT-d 6.5.2) */
 #define VTD_DESC_TYPE       0xfu               /* hwspec 4: 3:0 (11:9 are 0 here) */

@@ -93,7 +93,7 @@ static inline bool pvi_env_cmpxchg128(struct pvi_host *h, uint64_t *p,
 static inline void pvi_env_writeback(struct pvi_host *h, const void *p,
                                      size_t len)
 {
-    iommu_sync_cache(p, len);
+    iommu_sync_cache(p, (unsigned int)len);
 }
 
 static inline void pvi_env_mb(void)

@@ -15,7 +15,7 @@ void printk(const char *format, ...) __attribute__((__format__(__printf__, 1, 2)
 int printk_ratelimit(void);
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
-#define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+#define container_of(p, type, member) ((type *)((void *)(p) - offsetof(type, member)))
 
 /* Both sides have to be of one type. */
 #define STANDIN_PICK(a, op, b)                                                                  \
