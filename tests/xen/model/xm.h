@@ -15,6 +15,7 @@
 
 #define XM_FRAMES 4096u /* of RAM, from 0 on */
 #define XM_MMIO 0x2000u /* 8 frames of device memory that the hardware domain may have; the fourth not to be written */
+#define XM_MSI 0xfee00u  /* where writes are interrupts; it may have this, too, and a frame on each side */
 #define XM_RMRR 0x3000u /* 2 frames of firmware's, that XM_DEV_RMRR needs */
 #define XM_GLOBAL 0x3100u /* AMD: one that every device needs; told only to whoever says that it asks for one */
 #define XM_HWDOM_FRAMES 1024u
@@ -27,6 +28,7 @@ struct xm_cfg {
     bool amd;
     bool pvh;           /* the hardware domain */
     bool no_quarantine; /* Xen has no map of pseudo ids */
+    unsigned long frames; /* where the machine's memory ends, if far above what there is of it; 0: there */
     unsigned int ids;   /* pseudo ids that Xen has left; 0: all */
     bool legacy_bridge; /* XM_DEV_PCI is not behind a PCIe bridge: nothing comes under 02:00.0 (VT-d) */
     bool parallel;      /* threads are processors: caches are looked at when a frame is put, tables are not */
