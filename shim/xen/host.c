@@ -220,7 +220,7 @@ static int identity_hvm(struct domain *d, unsigned long from,
     {
         p2m_type_t type;
         p2m_access_t access;
-        unsigned int order;
+        unsigned int order = 0; /* Xen without HVM does not say */
         unsigned long next;
         mfn_t mfn;
 
