@@ -44,7 +44,8 @@ enum {
     XM_DEV_RMRR,    /* 03:00.0, 1 */
     XM_DEV_BRIDGE,  /* 00:01.0, a root port: no requests, and on VT-d no entry; 0 */
     XM_DEV_OTHER,   /* 03:01.0, 1 */
-    XM_DEVS
+    XM_DEVS,
+    XM_TWIN = XM_DEVS /* 02:06.0, behind the same bridge as XM_DEV_PCI: its other ids are the same; not there at boot */
 };
 
 /* Boots: memory, units, the hardware domain with all devices. Once in a process. */
@@ -115,6 +116,8 @@ unsigned int xm_nr_rids(unsigned int dev);
 uint16_t xm_rid(unsigned int dev, unsigned int n);
 /* Under pcidevs_lock, as Xen does it. d NULL: it leaves the machine; from NULL: it comes. */
 void xm_move(unsigned int dev, struct xm_domain *d);
+/* AMD: the hardware domain says that the unit's own function has left the machine. */
+void xm_iommu_leaves(void);
 void xm_bar_device(unsigned int dev, bool bar); /* Xen has no entries for it */
 /* DMA of its n-th requester id: the frame reached, through caches that never forget, or ~0. */
 uint64_t xm_dma(unsigned int dev, unsigned int n, uint64_t dfn, bool write);

@@ -97,7 +97,7 @@ struct xm_dev {
     uint16_t rid[4];
     bool barred;
 };
-extern struct xm_dev xm_devs[XM_DEVS];
+extern struct xm_dev xm_devs[XM_DEVS + 1];
 extern struct xm_cfg xm_cfg;
 void xm_units_boot(void);
 void xm_look(void); /* what is watched is looked at */
