@@ -142,7 +142,8 @@ void pvi_host_frame_put(struct pvi_host *h, struct pvi_hdom *d, const struct pvi
 PVI_MUST_CHECK int pvi_host_frame_gfn(struct pvi_host *h, struct pvi_hdom *d, pvi_pa pa, pvi_gfn *gfn);
 /**
  * Enumerates what d may have mapped 1:1: the first run that ends after `from` (clipped to begin at or after it).
- * Never hypervisor memory, table pages or registers of a unit.
+ * Never hypervisor memory, table pages or registers of a unit. A run with prot 0 has nothing: a host that has looked long enough says so how
+ * far it came, and is asked again behind that once the clock has been looked at.
  * @return 0, or -PVI_ENOENT when nothing follows.
  */
 PVI_MUST_CHECK int pvi_host_identity_next(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn from,

@@ -68,24 +68,58 @@ void shim_domain_drop(struct shim_domain *sd)
     spin_unlock(&domains_lock);
 }
 
-struct shim_device *shim_device_find(const struct shim_unit *u, uint16_t rid)
+/* The device's record of an id; NULL: it does not have it. */
+static struct shim_rid *rid_of(struct shim_device *dev,
+                               const struct shim_unit *u, uint16_t rid)
 {
-    struct shim_domain *sd;
-    struct shim_device *dev = NULL;
     unsigned int i;
 
+    for ( i = 0; dev->unit == u && i < dev->dev.nr_rids; i++ )
+        if ( dev->rid[i].rid == rid )
+            return &dev->rid[i];
+
+    return NULL;
+}
+
+const struct shim_domain *shim_rid_find(const struct shim_unit *u, uint16_t rid,
+                                        struct shim_rid *r)
+{
+    const struct shim_domain *sd, *found = NULL;
+    struct shim_device *dev;
+
     spin_lock(&domains_lock);
-    for ( sd = domains; sd && !dev; sd = sd->next )
-        for ( dev = sd->devices; dev; dev = dev->next )
+    for ( sd = domains; sd && !found; sd = sd->next )
+        for ( dev = sd->devices; dev && !found; dev = dev->next )
         {
-            for ( i = 0; i < dev->dev.nr_rids && dev->rid[i].rid != rid; i++ )
-                ;
-            if ( dev->unit == u && i < dev->dev.nr_rids )
-                break;
+            const struct shim_rid *it = rid_of(dev, u, rid);
+
+            if ( it )
+            {
+                *r = *it;
+                found = sd;
+            }
         }
     spin_unlock(&domains_lock);
 
-    return dev;
+    return found;
+}
+
+void shim_rid_note(const struct shim_unit *u, uint16_t rid,
+                   const uint64_t now[2])
+{
+    struct shim_domain *sd;
+    struct shim_device *dev;
+
+    spin_lock(&domains_lock);
+    for ( sd = domains; sd; sd = sd->next )
+        for ( dev = sd->devices; dev; dev = dev->next )
+        {
+            struct shim_rid *it = rid_of(dev, u, rid);
+
+            if ( it )
+                memcpy(it->now, now, sizeof(it->now));
+        }
+    spin_unlock(&domains_lock);
 }
 
 /* --- devices -------------------------------------------------------------- */
@@ -112,6 +146,7 @@ static bool rid_add(struct shim_device *dev, uint16_t rid)
     if ( nr == PVI_MAX_RIDS ||
          !dev->unit->vendor->read(dev->unit, rid, dev->rid[nr].home) )
         return false;
+    memcpy(dev->rid[nr].now, dev->rid[nr].home, sizeof(dev->rid[nr].now));
     dev->rid[nr].rid = rid;
     dev->dev.rid[nr] = rid;
     dev->dev.nr_rids++;
@@ -237,11 +272,17 @@ static struct shim_device *device_make(struct pci_dev *pdev)
 static void device_list(struct shim_domain *sd, struct shim_device *dev,
                         bool add)
 {
-    struct shim_device **link;
+    struct shim_device **link, *it;
+    const struct shim_rid *r;
+    unsigned int i;
 
     spin_lock(&domains_lock);
     if ( add )
     {
+        for ( it = sd->devices; it; it = it->next )
+            for ( i = 0; i < dev->dev.nr_rids; i++ )
+                if ( (r = rid_of(it, dev->unit, dev->rid[i].rid)) != NULL )
+                    dev->rid[i] = *r;
         dev->next = sd->devices;
         sd->devices = dev;
     }
@@ -264,14 +305,51 @@ static bool again(int rc)
     return true;
 }
 
+/*
+ * An id that other devices have too goes where they are: Xen has just led it home with the new one. Not if they are another domain's:
+ * whose the entry is only Xen knows then.
+ */
+static bool rids_join(const struct shim_domain *sd, struct shim_device *dev)
+{
+    struct pvi_inv inv[] = { { .kind = PVI_INV_DEVICE },
+                             { .kind = PVI_INV_DOMAIN } };
+    const struct shim_vendor *v = dev->unit->vendor;
+    struct shim_rid other;
+    unsigned int i, j;
+
+    for ( i = 0; i < dev->dev.nr_rids; i++ )
+    {
+        const struct shim_rid *r = &dev->rid[i];
+        const struct shim_domain *owner;
+
+        owner = shim_rid_find(dev->unit, r->rid, &other);
+        if ( !owner )
+            continue;
+        if ( owner != sd )
+            return false;
+        if ( other.now[0] == r->now[0] && other.now[1] == r->now[1] )
+            continue;
+        if ( !v->write(dev->unit, r->rid, r->now, other.now) )
+            return false;
+        inv[0].rid = r->rid;
+        for ( j = 0; j < ARRAY_SIZE(inv); j++ )
+            if ( v->invalidate(dev->unit, &inv[j], v->did(r->now)) )
+                return false;
+        if ( v->wait )
+            v->wait(dev->unit);
+    }
+
+    return true;
+}
+
 /* A device that the library cannot have stays with Xen, as if there were no library. */
 static void device_add(struct shim_domain *sd, struct pci_dev *pdev)
 {
     struct shim_device *dev = device_make(pdev);
     int rc;
 
-    if ( !dev )
-        return;
+    if ( !dev || !rids_join(sd, dev) )
+        return xfree(dev);
     device_list(sd, dev, true);
     do {
         rc = pvi_device_add(&sd->dom, &dev->dev);
@@ -294,16 +372,30 @@ void pviommu_device_new(struct domain *d, struct pci_dev *pdev)
         device_add(sd, pdev);
 }
 
+/* Not by its domain: AMD's own functions are Xen's, and in the hardware domain's list. */
+static struct shim_device *device_of(const struct pci_dev *pdev,
+                                     struct shim_domain **owner)
+{
+    struct shim_device *dev = NULL;
+    struct shim_domain *sd;
+
+    spin_lock(&domains_lock);
+    for ( sd = domains; sd && !dev; sd = sd->next )
+        for ( *owner = sd, dev = sd->devices; dev && dev->pdev != pdev; )
+            dev = dev->next;
+    spin_unlock(&domains_lock);
+
+    return dev;
+}
+
 void pviommu_device_gone(struct pci_dev *pdev)
 {
-    struct shim_domain *sd = shim_domain_find(pdev->domain);
+    struct shim_domain *sd;
     struct shim_device *dev;
     int rc;
 
     ASSERT(pcidevs_locked());
-    for ( dev = sd ? sd->devices : NULL; dev && dev->pdev != pdev;
-          dev = dev->next )
-        ;
+    dev = device_of(pdev, &sd);
     if ( !dev )
         return;
     do {
@@ -476,18 +568,21 @@ static void cf_check dump(unsigned char key)
     {
         printk("%pd: %u contexts at most, %u pages, %u free\n", sd->d,
                sd->dom.nr_contexts, sd->dom.pool.nr_pages, sd->dom.pool.nr_free);
-        for ( i = 0; i < sd->dom.nr_slots; i++ )
+        /* One that ends may lose its contexts at any moment. */
+        for ( i = 0; !sd->ending && i < sd->dom.nr_slots; i++ )
         {
             const struct pvi_context *ctx = sd->dom.slot[i];
 
             if ( ctx->state != PVI_CTX_FREE )
                 printk("  context %u: state %u, root %#lx, %u devices\n",
-                       ctx->id, ctx->state,
-                       ctx->pt.root ? ctx->pt.root->pa.a : 0, ctx->nr_devices);
+                       ctx->id, ctx->state, ctx->pt.root_pa.a, ctx->nr_devices);
         }
         for ( dev = sd->devices; dev; dev = dev->next )
-            printk("  %pp: context %u\n", &dev->pdev->sbdf,
-                   dev->dev.ctx ? dev->dev.ctx->id : 0);
+        {
+            const struct pvi_context *ctx = read_atomic(&dev->dev.ctx);
+
+            printk("  %pp: context %u\n", &dev->pdev->sbdf, ctx ? ctx->id : 0);
+        }
     }
     spin_unlock(&domains_lock);
 }

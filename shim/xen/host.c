@@ -8,6 +8,9 @@
 
 /* Frames that are pinned, and may have to be given back, without a look at the clock. */
 #define FRAMES_AT_ONCE 512u
+/* Frames of others, or entries of a p2m, that are passed over without one: a guest may have any number of holes. */
+#define SKIP_FRAMES 8192u
+#define SKIP_ENTRIES 512u
 
 /* --- memory --------------------------------------------------------------- */
 
@@ -66,10 +69,18 @@ void pvi_host_event(struct pvi_host *h, enum pvi_event what, uint64_t a,
 
 /* --- frames --------------------------------------------------------------- */
 
+/*
+ * Where writes are interrupts. VT-d forbids to translate anything to there (hardware may do what it likes), and dom0 is denied no
+ * more of it than the page of the local APIC.
+ */
+#define MSI_FIRST_FRAME 0xfee00UL
+#define MSI_FRAMES_LG2 8
+
 /* Device memory that the domain may have: nothing to hold, it does not go away under a domain that lives. */
 static int mmio_get(struct domain *d, unsigned long mfn, unsigned int prot)
 {
-    if ( mfn_valid(_mfn(mfn)) || !iomem_access_permitted(d, mfn, mfn) )
+    if ( mfn_valid(_mfn(mfn)) || !iomem_access_permitted(d, mfn, mfn) ||
+         mfn >> MSI_FRAMES_LG2 == MSI_FIRST_FRAME >> MSI_FRAMES_LG2 )
         return -PVI_ENOFRAME;
 
     return (prot & PVI_WRITE) && rangeset_contains_singleton(mmio_ro_ranges, mfn)
@@ -182,21 +193,37 @@ int pvi_host_frame_gfn(struct pvi_host *h, struct pvi_hdom *d, pvi_pa pa,
     return 0;
 }
 
+/* Nothing in [from, at): the caller looks at the clock, and asks again. */
+static int identity_skip(unsigned long from, unsigned long at,
+                         struct pvi_identity_run *run)
+{
+    run->first.f = from;
+    run->nr = at - from;
+    run->prot = 0;
+
+    return 0;
+}
+
 /* The first run of a translated guest's own RAM: as its p2m has it, whole entries at a time. */
-static int identity_hvm(struct domain *d, unsigned long at,
+static int identity_hvm(struct domain *d, unsigned long from,
                         struct pvi_identity_run *run)
 {
-    unsigned long end = domain_get_maximum_gpfn(d) + 1;
+    unsigned long end = domain_get_maximum_gpfn(d) + 1, at = from;
+    unsigned int looked = 0;
 
-    for ( ; at < end; )
+    for ( ; at < end; looked++ )
     {
         p2m_type_t type;
         p2m_access_t access;
-        unsigned int order;
-        mfn_t mfn = get_gfn_type_access(p2m_get_hostp2m(d), at, &type, &access,
-                                        0, &order);
-        unsigned long next = (at | ((1UL << order) - 1)) + 1;
+        unsigned int order = 0; /* Xen without HVM does not say */
+        unsigned long next;
+        mfn_t mfn;
 
+        if ( looked == SKIP_ENTRIES )
+            return identity_skip(from, at, run);
+        mfn = get_gfn_type_access(p2m_get_hostp2m(d), at, &type, &access,
+                                  0, &order);
+        next = (at | ((1UL << order) - 1)) + 1;
         put_gfn(d, at);
         if ( mfn_valid(mfn) && type == p2m_ram_rw )
         {
@@ -217,13 +244,14 @@ static bool is_own(const struct domain *d, unsigned long mfn)
 }
 
 /* The first run of a PV guest's own RAM, by machine frame. */
-static int identity_pv(const struct domain *d, unsigned long at,
+static int identity_pv(const struct domain *d, unsigned long from,
                        struct pvi_identity_run *run)
 {
-    unsigned long end;
+    unsigned long at = from, end;
 
     for ( ; at < max_page && !is_own(d, at); at++ )
-        ;
+        if ( at - from == SKIP_FRAMES )
+            return identity_skip(from, at, run);
     for ( end = at; end < max_page && end - at < FRAMES_AT_ONCE &&
                     is_own(d, end); end++ )
         ;

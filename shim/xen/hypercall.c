@@ -75,7 +75,9 @@ int shim_call_begin(struct pvi_abi_call **abi)
         return rc;
 
     call->abi.caller = &sd->dom;
+#ifdef CONFIG_COMPAT
     call->abi.compat = current->hcall_compat;
+#endif
     *abi = &call->abi;
 
     return 0;

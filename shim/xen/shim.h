@@ -37,10 +37,11 @@ struct shim_unit {
     unsigned int nr_home;
 };
 
-/* One requester id of a device, and the entry that Xen made for it. */
+/* One requester id of a device, the entry that Xen made for it, and the one that it was left with. */
 struct shim_rid {
     uint16_t rid;
     uint64_t home[2];
+    uint64_t now[2];
 };
 
 struct shim_device {
@@ -139,7 +140,11 @@ static inline bool shim_bus_guest_gone(const struct domain *d) { return true; }
 
 /* What a device entry that names the domain's default context names. */
 #define SHIM_HOME_ROOT PAGE_SIZE
-/* Of any domain; the device stays as long as its domain is claimed. */
-struct shim_device *shim_device_find(const struct shim_unit *u, uint16_t rid);
+/* What is known of a requester id, and whose it is; NULL: nobody's. All devices that have it are one domain's, and say the same. */
+const struct shim_domain *shim_rid_find(const struct shim_unit *u, uint16_t rid,
+                                        struct shim_rid *r);
+/* Its entry has changed. */
+void shim_rid_note(const struct shim_unit *u, uint16_t rid,
+                   const uint64_t now[2]);
 
 #endif /* PVIOMMU_XEN_SHIM_H */

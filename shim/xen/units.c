@@ -133,28 +133,17 @@ static int home_note(struct shim_unit *u, uint16_t lib, uint16_t hw)
 
 /* --- entries -------------------------------------------------------------- */
 
-static struct shim_rid *rid_find(struct shim_device *dev, uint16_t rid)
-{
-    unsigned int i;
-
-    for ( i = 0; i < ARRAY_SIZE(dev->rid) - 1 && dev->rid[i].rid != rid; i++ )
-        ;
-
-    return &dev->rid[i];
-}
-
 /*
  * No lock of Xen's passthrough layer is taken but the unit's own: whoever holds pcidevs_lock may wait for a hypercall that is here.
  *
  * To the default context, or away from the library: back to what Xen had there. The entry is Xen's own, so Xen finds it as it
- * left it when it takes the device elsewhere.
+ * left it when it takes the device elsewhere. What Xen has led elsewhere meanwhile, with another device of the same id, stays there.
  */
 int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
                         const struct pvi_dev_entry *to, bool *was_absent)
 {
     struct shim_unit *su = shim_unit_of(u);
-    struct shim_device *dev;
-    struct shim_rid *r;
+    struct shim_rid r;
     uint64_t old[2], e[2];
     int rc;
 
@@ -162,23 +151,29 @@ int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
     if ( to->pasid || to->guest.levels )
         return -PVI_EOPNOTSUPP;
 
-    dev = shim_device_find(su, rid);
-    if ( !dev || !su->vendor->read(su, rid, old) )
+    if ( !shim_rid_find(su, rid, &r) )
         return -PVI_EHW;
+    if ( !su->vendor->read(su, rid, old) ||
+         old[0] != r.now[0] || old[1] != r.now[1] )
+        return to->translate ? -PVI_EBUSY : 0;
 
-    r = rid_find(dev, rid);
     if ( !to->translate || to->root.a == SHIM_HOME_ROOT )
     {
-        rc = to->translate ? home_note(su, to->did, su->vendor->did(r->home)) : 0;
+        rc = to->translate ? home_note(su, to->did, su->vendor->did(r.home)) : 0;
         if ( rc )
             return rc;
-        memcpy(e, r->home, sizeof(e));
+        memcpy(e, r.home, sizeof(e));
     }
     else
         su->vendor->encode(su, to, su->vendor->hw_did(su, to->did), old, e);
 
-    return (e[0] == old[0] && e[1] == old[1]) ||
-           su->vendor->write(su, rid, old, e) ? 0 : -PVI_EHW;
+    if ( e[0] == old[0] && e[1] == old[1] )
+        return 0;
+    if ( !su->vendor->write(su, rid, old, e) )
+        return -PVI_EHW;
+    shim_rid_note(su, rid, e);
+
+    return 0;
 }
 
 int pvi_host_inv_submit(struct pvi_host *h, struct pvi_unit *u,

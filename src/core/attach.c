@@ -575,7 +575,7 @@ int pvi_device_remove(struct pvi_domain *d, struct pvi_device *dev)
     if (rc == 0) { /* a transaction counts on the devices of its contexts */
         rc = !*link ? -PVI_ENODEV : dev->ctx->tx ? -PVI_EPREEMPTED : device_leave(d, dev);
     }
-    if (*link && (rc == 0 || rc == -PVI_EHW)) {
+    if (*link && !dev->ctx) { /* whatever its old context has complained of */
         *link = dev->next;
     }
     pvi_domain_unclaim(d);

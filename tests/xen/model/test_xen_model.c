@@ -328,6 +328,36 @@ static void identity(void)
     expect_held(9, 0, 0);
 }
 
+/* The machine has far more memory than the domain, or the domain a p2m of holes: what is looked through is so in pieces. */
+static void sparse(void)
+{
+    uint16_t ctx;
+    unsigned i;
+
+    for (i = 10; rig_cfg.pvh && i < XM_HWDOM_FRAMES - 10; i++) {
+        xm_p2m(xm_hwdom(), i, XM_PAGED);
+    }
+    EXPECT_EQ(hv_init(8, 6), 0);
+    EXPECT_EQ(hv_alloc(1, &ctx), 0);
+    EXPECT_EQ(hv_attach(ctx, XM_DEV_PLAIN), 0);
+    for (i = 0; i < XM_HWDOM_FRAMES; i++) {
+        expect_dma(XM_DEV_PLAIN, gfn(i), true, rig_cfg.pvh && i >= 10 && i < XM_HWDOM_FRAMES - 10 ? BLOCKED : mfn(i));
+    }
+}
+
+/* Where writes are interrupts nothing leads, though dom0 is denied no more of it than a page. */
+static void interrupts(void)
+{
+    uint16_t ctx = with_context(XM_DEV_PLAIN);
+    unsigned i;
+
+    for (i = 0; i < 256; i += 15) {
+        EXPECT_EQ(hv_map(ctx, BIG + i, XM_MSI + i, 1, i & 1 ? R : RW, NULL), -ENOENT);
+    }
+    EXPECT_EQ(hv_map(ctx, BIG, XM_MSI + 256, 1, RW, NULL), 0);
+    EXPECT_EQ(hv_map(ctx, BIG + 1, XM_MSI - 1, 1, RW, NULL), 0);
+}
+
 /* A table page that has served comes back for another context, and none of its old entries with it. */
 static void pages_again(void)
 {
@@ -394,6 +424,8 @@ static const struct rig_test tests[] = {
     {"twice", twice, 0, {0}, NULL, false},
     {"given up", given_up, 0, {0}, NULL, false},
     {"identity", identity, 0, {0}, NULL, false},
+    {"sparse", sparse, 0, {.frames = 1ul << 20}, NULL, false},
+    {"interrupts", interrupts, ON_VTD | ON_AMD | ON_PV, {0}, NULL, false},
     {"pages again", pages_again, 0, {0}, NULL, false},
     {"sharing", sharing, 0, {0}, NULL, false},
     {"not offered", not_offered, 0, {0}, NULL, false},

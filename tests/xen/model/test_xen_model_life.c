@@ -146,6 +146,46 @@ static void moves(void)
     EXPECT_EQ(xm_complaints(), 0);
 }
 
+/* Xen leads ids that two devices share where the last one goes: the drop-in sees to its own, and leaves a guest's alone. */
+static void twins(void)
+{
+    uint16_t ctx = with_context(XM_DEV_PCI);
+    unsigned last = xm_nr_rids(XM_DEV_PCI) - 1;
+
+    guest_make();
+    map_one(ctx, DFN, 2, RW);
+    xm_watch(XM_DEV_PCI, xm_gfn(xm_hwdom(), 3));
+    xm_move(XM_TWIN, xm_hwdom());
+    expect_dma(XM_DEV_PCI, DFN, true, xm_mfn(xm_hwdom(), 2));
+    expect_dma(XM_TWIN, DFN, true, xm_mfn(xm_hwdom(), 2));
+    expect_dma(XM_TWIN, xm_gfn(xm_hwdom(), 3), true, BLOCKED);
+    EXPECT_EQ(hv_attach(0, XM_DEV_PCI), 0);
+    expect_dma(XM_TWIN, xm_gfn(xm_hwdom(), 3), true, xm_mfn(xm_hwdom(), 3));
+    EXPECT(xm_is_home(XM_DEV_PCI, last));
+    EXPECT_EQ(hv_attach(ctx, XM_TWIN), 0);
+    xm_move(XM_TWIN, guest);
+    EXPECT_EQ(hv_attach(0, XM_DEV_PCI), -EBUSY);
+    expect_guest_dma(XM_TWIN, xm_gfn(guest, 3), true, 3);
+    hv_act_for(ID);
+    EXPECT_EQ(hv_init(4, 5), 0);
+    EXPECT_EQ(hv_attach(0, XM_TWIN), -ENODEV);
+    hv_act_for(~0u);
+    xm_move(XM_TWIN, xm_hwdom());
+    expect_dma(XM_TWIN, DFN, true, xm_mfn(xm_hwdom(), 2));
+    EXPECT_EQ(hv_attach(0, XM_TWIN), 0);
+    EXPECT(xm_is_home(XM_DEV_PCI, 0) && xm_is_home(XM_DEV_PCI, last));
+}
+
+/* What the unit is for Xen is no reason for it to stay when it leaves. */
+static void iommu_leaves(void)
+{
+    uint16_t ctx = with_context(XM_DEV_PLAIN);
+
+    EXPECT_EQ(hv_attach_sbdf(ctx, XM_IOMMU), 0);
+    xm_iommu_leaves();
+    EXPECT_EQ(hv_attach_sbdf(ctx, XM_IOMMU), -ENODEV);
+}
+
 /* One guest after the other has the same struct domain, number and frames. */
 static void same_address(void)
 {
@@ -261,6 +301,8 @@ static const struct rig_test tests[] = {
     {"for a guest", for_a_guest, 0, {0}, NULL, false},
     {"a guest itself", guest_itself, 0, {0}, NULL, false},
     {"moves", moves, 0, {0}, NULL, false},
+    {"twins", twins, 0, {0}, NULL, true},
+    {"the unit leaves", iommu_leaves, ON_AMD | ON_PV | ON_PVH, {0}, NULL, false},
     {"same address", same_address, 0, {0}, NULL, false},
     {"too late", too_late, 0, {0}, NULL, false},
     {"dies under a call", dies_under_call, 0, {0}, NULL, false},

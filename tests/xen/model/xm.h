@@ -15,6 +15,7 @@
 
 #define XM_FRAMES 4096u /* of RAM, from 0 on */
 #define XM_MMIO 0x2000u /* 8 frames of device memory that the hardware domain may have; the fourth not to be written */
+#define XM_MSI 0xfee00u  /* where writes are interrupts; it may have this, too, and a frame on each side */
 #define XM_RMRR 0x3000u /* 2 frames of firmware's, that XM_DEV_RMRR needs */
 #define XM_GLOBAL 0x3100u /* AMD: one that every device needs; told only to whoever says that it asks for one */
 #define XM_HWDOM_FRAMES 1024u
@@ -27,6 +28,7 @@ struct xm_cfg {
     bool amd;
     bool pvh;           /* the hardware domain */
     bool no_quarantine; /* Xen has no map of pseudo ids */
+    unsigned long frames; /* where the machine's memory ends, if far above what there is of it; 0: there */
     unsigned int ids;   /* pseudo ids that Xen has left; 0: all */
     bool legacy_bridge; /* XM_DEV_PCI is not behind a PCIe bridge: nothing comes under 02:00.0 (VT-d) */
     bool parallel;      /* threads are processors: caches are looked at when a frame is put, tables are not */
@@ -42,7 +44,8 @@ enum {
     XM_DEV_RMRR,    /* 03:00.0, 1 */
     XM_DEV_BRIDGE,  /* 00:01.0, a root port: no requests, and on VT-d no entry; 0 */
     XM_DEV_OTHER,   /* 03:01.0, 1 */
-    XM_DEVS
+    XM_DEVS,
+    XM_TWIN = XM_DEVS /* 02:06.0, behind the same bridge as XM_DEV_PCI: its other ids are the same; not there at boot */
 };
 
 /* Boots: memory, units, the hardware domain with all devices. Once in a process. */
@@ -113,6 +116,8 @@ unsigned int xm_nr_rids(unsigned int dev);
 uint16_t xm_rid(unsigned int dev, unsigned int n);
 /* Under pcidevs_lock, as Xen does it. d NULL: it leaves the machine; from NULL: it comes. */
 void xm_move(unsigned int dev, struct xm_domain *d);
+/* AMD: the hardware domain says that the unit's own function has left the machine. */
+void xm_iommu_leaves(void);
 void xm_bar_device(unsigned int dev, bool bar); /* Xen has no entries for it */
 /* DMA of its n-th requester id: the frame reached, through caches that never forget, or ~0. */
 uint64_t xm_dma(unsigned int dev, unsigned int n, uint64_t dfn, bool write);

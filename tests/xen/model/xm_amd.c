@@ -104,9 +104,9 @@ struct amd_iommu *find_iommu_for_device(pci_sbdf_t sbdf)
 {
     unsigned int i;
 
-    for (i = 0; i < XM_DEVS && xm_sbdf(i) != sbdf.sbdf; i++) {
+    for (i = 0; i <= XM_TWIN && xm_sbdf(i) != sbdf.sbdf; i++) {
     }
-    return i < XM_DEVS ? &iommus[xm_devs[i].unit] : NULL;
+    return i <= XM_TWIN ? &iommus[xm_devs[i].unit] : NULL;
 }
 
 static void entry(unsigned int unit, const struct xm_domain *d, uint64_t e[2])

@@ -286,6 +286,7 @@ mfn_t get_gfn_type_access(struct p2m_domain *p2m, unsigned long gfn, p2m_type_t 
 
     XM_CHECK(!d->pv && !xm_atomic(), "the p2m is looked at where there is none, or under a spinlock");
     gfns_locked[xm_cpu]++;
+    xm_looked(16);
     *type = type_of(d, gfn);
     *access = p2m_access_n;
     *order = 0;
@@ -317,7 +318,8 @@ unsigned long domain_get_maximum_gpfn(struct domain *d)
 
 bool iomem_access_permitted(const struct domain *d, unsigned long first, unsigned long last)
 {
-    return is_hardware_domain(d) && first >= XM_MMIO && last < XM_MMIO + 8 && first <= last;
+    return is_hardware_domain(d) && first <= last &&
+           ((first >= XM_MMIO && last < XM_MMIO + 8) || (first >= XM_MSI - 1 && last < XM_MSI + 257));
 }
 
 bool rangeset_contains_singleton(struct rangeset *r, unsigned long n)
@@ -382,6 +384,7 @@ bool hypercall_preempt_check(void)
     unsigned int asked = ++preempt_asked;
 
     XM_CHECK(!xm_atomic(), "the clock is looked at under a spinlock");
+    xm_looked_at_clock();
     between();
     return preempt_at == ~0U || preempt_at == asked;
 }
@@ -473,6 +476,7 @@ long xm_call(uint32_t *word, uint64_t arg, bool *again)
     long rc;
 
     next[xm_cpu].made = false;
+    xm_looked_at_clock();
     rc = do_iommu_op(*word, handle);
     xm_idle();
     *again = next[xm_cpu].made;
@@ -490,6 +494,7 @@ long xm_bus_call(uint64_t *arg, uint32_t *count, bool *again)
     long rc;
 
     next[xm_cpu].made = false;
+    xm_looked_at_clock();
     rc = do_iommu_bus_op(handle, *count);
     xm_idle();
     *again = next[xm_cpu].made;

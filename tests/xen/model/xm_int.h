@@ -59,6 +59,8 @@ uint64_t *xm_words(unsigned long mfn); /* Xen's own */
 uint64_t xm_mem_read(uint64_t pa, bool written_back);
 /* What the units' walks see without snooping is what has been written back. */
 void xm_frame_free(unsigned long mfn);
+void xm_looked(unsigned int effort);
+void xm_looked_at_clock(void);
 unsigned int xm_allocations(void); /* alive: xmalloc and table pages */
 
 /* xm_lock.c */
@@ -95,7 +97,7 @@ struct xm_dev {
     uint16_t rid[4];
     bool barred;
 };
-extern struct xm_dev xm_devs[XM_DEVS];
+extern struct xm_dev xm_devs[XM_DEVS + 1];
 extern struct xm_cfg xm_cfg;
 void xm_units_boot(void);
 void xm_look(void); /* what is watched is looked at */

@@ -28,10 +28,11 @@ unsigned long max_page = XM_FRAMES;
 static unsigned char *ram, *seen; /* as processors see it, and as written back */
 static unsigned long next_xen = FIRST_XEN, next_free = FIRST_FREE;
 static unsigned int allocations, asked, fails_at;
-static unsigned int maps[XM_CPUS];
+static unsigned int maps[XM_CPUS], looked[XM_CPUS];
 
 void xm_mem_boot(void)
 {
+    max_page = xm_cfg.frames ? xm_cfg.frames : XM_FRAMES;
     ram = xm_host_alloc(XM_FRAMES * PAGE_SIZE, PAGE_SIZE);
     seen = xm_host_alloc(XM_FRAMES * PAGE_SIZE, PAGE_SIZE);
     __asan_poison_memory_region(ram, XM_FRAMES * PAGE_SIZE);
@@ -244,8 +245,21 @@ mfn_t page_to_mfn(const struct page_info *pg)
     return _mfn((unsigned long)(container_of(pg, const struct xm_frame, pg) - xm_frames));
 }
 
+/* What is not bounded but by the machine's memory, or by what a guest makes of its p2m, is done in pieces. */
+void xm_looked(unsigned int effort)
+{
+    looked[xm_cpu] += effort;
+    XM_CHECK(looked[xm_cpu] < 10000, "too much is looked at without a look at the clock");
+}
+
+void xm_looked_at_clock(void)
+{
+    looked[xm_cpu] = 0;
+}
+
 bool mfn_valid(mfn_t mfn)
 {
+    xm_looked(1);
     return mfn_x(mfn) < XM_FRAMES;
 }
 

@@ -11,14 +11,15 @@ struct xm_cfg xm_cfg;
 static const struct {
     uint8_t bus, devfn, stride, unit;
     bool conventional;
-} plan[XM_DEVS] = {
+} plan[XM_DEVS + 1] = {
     [XM_DEV_PLAIN] = { 0, 2 << 3, 0, 0, false },  [XM_DEV_PHANTOM] = { 1, 0, 4, 0, false },
     [XM_DEV_PCI] = { 2, 5 << 3, 0, 0, true },     [XM_DEV_RMRR] = { 3, 0, 0, 1, false },
     [XM_DEV_OTHER] = { 3, 1 << 3, 0, 1, false },  [XM_DEV_BRIDGE] = { 0, 1 << 3, 0, 0, false },
+    [XM_TWIN] = { 2, 6 << 3, 0, 0, true },
 };
 #define BRIDGE (3u << 3) /* 00:03.0, bus 2 behind it */
 
-struct xm_dev xm_devs[XM_DEVS];
+struct xm_dev xm_devs[XM_DEVS + 1];
 static struct pci_dev iommu_function;
 static struct domain xens;
 struct domain *dom_xen = &xens, *hardware_domain = &xm_domains[0].d;
@@ -308,7 +309,7 @@ void xm_move(unsigned int n, struct xm_domain *d)
     if (dev->pdev.domain) {
         pviommu_device_gone(&dev->pdev);
         for (i = 0; i < dev->nr_rids; i++) {
-            XM_CHECK(xm_is_home(n, i), "the entry of %#x is not as Xen has left it", dev->rid[i]);
+            XM_CHECK(n == XM_TWIN || xm_is_home(n, i), "the entry of %#x is not as Xen has left it", dev->rid[i]);
         }
         take(dev);
     }
@@ -326,6 +327,13 @@ void xm_move(unsigned int n, struct xm_domain *d)
     }
     pcidevs_unlock();
     xm_idle();
+}
+
+void xm_iommu_leaves(void)
+{
+    pcidevs_lock();
+    pviommu_device_gone(&iommu_function);
+    pcidevs_unlock();
 }
 
 void xm_bar_device(unsigned int dev, bool bar)
@@ -513,6 +521,7 @@ void xm_boot(const struct xm_cfg *cfg)
         dev_make(i);
         xm_move(i, xm_hwdom());
     }
+    dev_make(XM_TWIN);
     at_boot = xm_allocations();
     flushes = 0;
 }
@@ -528,10 +537,7 @@ void xm_shutdown(void)
             xm_move(i, NULL);
         }
     }
-    iommu_function.domain = hardware_domain; /* which has it in its contexts as long as it lives */
-    pcidevs_lock();
-    pviommu_device_gone(&iommu_function);
-    pcidevs_unlock();
+    xm_iommu_leaves();
     xm_domain_dies(xm_hwdom());
     xm_domain_ends(xm_hwdom());
     for (i = 0; i < XM_FRAMES; i++) {
