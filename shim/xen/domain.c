@@ -363,15 +363,6 @@ static void device_add(struct shim_domain *sd, struct pci_dev *pdev)
     }
 }
 
-void pviommu_device_new(struct domain *d, struct pci_dev *pdev)
-{
-    struct shim_domain *sd = shim_domain_find(d);
-
-    ASSERT(pcidevs_locked());
-    if ( sd )
-        device_add(sd, pdev);
-}
-
 /* Not by its domain: AMD's own functions are Xen's, and in the hardware domain's list. */
 static struct shim_device *device_of(const struct pci_dev *pdev,
                                      struct shim_domain **owner)
@@ -386,6 +377,15 @@ static struct shim_device *device_of(const struct pci_dev *pdev,
     spin_unlock(&domains_lock);
 
     return dev;
+}
+
+void pviommu_device_new(struct domain *d, struct pci_dev *pdev)
+{
+    struct shim_domain *sd = shim_domain_find(d), *owner;
+
+    ASSERT(pcidevs_locked());
+    if ( sd && !device_of(pdev, &owner) )
+        device_add(sd, pdev);
 }
 
 void pviommu_device_gone(struct pci_dev *pdev)

@@ -15,7 +15,7 @@ struct pci_dev;
 void pviommu_amd_command(struct amd_iommu *iommu, const uint32_t cmd[4]);
 void pviommu_amd_wait(struct amd_iommu *iommu);
 
-/* A device has come to a domain, and Xen has made its entries. pcidevs_lock is held. */
+/* A device has come to a domain, or has stayed, and Xen has made its entries. pcidevs_lock is held. */
 void pviommu_device_new(struct domain *d, struct pci_dev *pdev);
 /* A device is about to leave its domain: its entries are Xen's again, when this returns. pcidevs_lock is held. */
 void pviommu_device_gone(struct pci_dev *pdev);
