@@ -2,6 +2,9 @@
 /*
  * The hypervisor's own driver of a VT-d unit, on the library's encoders. (A host without a driver links the library's,
  * PVIOMMU_VTD_UNIT_SRCS, and writes pvi_host_mmio_*() instead: shim/bare.)
+ *
+ * The unit snoops. Where caps.coherent is false, pvi_env_writeback() follows each store to the root table, a context entry and
+ * the queue, before the unit is told.
  */
 #include "tiny.h"
 
