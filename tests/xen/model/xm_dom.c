@@ -367,10 +367,11 @@ unsigned int xm_meanwhile_left(void)
 /* No lock is held: another processor may come in between. */
 static void between(void)
 {
-    struct vcpu was = vcpus[1];
     unsigned int cpu = xm_cpu;
 
     if (meanwhile_at && --meanwhile_at == 0) {
+        struct vcpu was = vcpus[1];
+
         xm_cpu = 1;
         meanwhile(meanwhile_ctxt);
         xm_idle();
@@ -381,7 +382,7 @@ static void between(void)
 
 bool hypercall_preempt_check(void)
 {
-    unsigned int asked = ++preempt_asked;
+    unsigned int asked = __atomic_add_fetch(&preempt_asked, 1, __ATOMIC_RELAXED);
 
     XM_CHECK(!xm_atomic(), "the clock is looked at under a spinlock");
     xm_looked_at_clock();
@@ -430,7 +431,7 @@ static unsigned int reachable(uint64_t va, unsigned int len, unsigned char **p)
     between();
     *p = memory[xm_cpu] + (most ? va - XM_GUEST_VA : 0);
     most = len < most ? len : most;
-    if (++copies == copy_at && copy_byte < most) {
+    if (__atomic_add_fetch(&copies, 1, __ATOMIC_RELAXED) == copy_at && copy_byte < most) {
         most = copy_byte;
     }
     return (unsigned int)most;

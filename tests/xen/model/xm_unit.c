@@ -481,7 +481,7 @@ unsigned int xm_flushes(void)
 
 bool xm_flush_now_fails(void)
 {
-    return ++flushes == flush_fails;
+    return __atomic_add_fetch(&flushes, 1, __ATOMIC_RELAXED) == flush_fails;
 }
 
 /* --- Xen's map of pseudo ids ---------------------------------------------------------------- */
