@@ -70,6 +70,18 @@ static void start(const struct threads_cfg *cfg, uint64_t seed)
     }
 }
 
+/* A bad answer ends its thread: it is told before anything that follows from that. */
+static void report(void)
+{
+    unsigned i;
+
+    for (i = 0; i < VCPUS; i++) {
+        if (vcpu[i].bad) {
+            fail_msg("%u bad answers; %s", vcpu[i].bad, vcpu[i].why);
+        }
+    }
+}
+
 static void finish(void)
 {
     unsigned i;
@@ -78,11 +90,6 @@ static void finish(void)
         flat_free(vcpu[i].now);
     }
     threads_down(&rig);
-    for (i = 0; i < VCPUS; i++) {
-        if (vcpu[i].bad) {
-            fail_msg("%u bad answers; %s", vcpu[i].bad, vcpu[i].why);
-        }
-    }
 }
 
 /* Disjoint gigabytes --------------------------------------------------------------------------- */
@@ -191,6 +198,7 @@ static void disjoint_gigabytes(void **state)
     for (cfg = threads_cfgs; cfg->format; cfg++) {
         start(cfg, 0x1234567);
         race(work_alone);
+        report();
         for (page = 0; flat_next(vcpu[1].now, page, &run); page = run.last + 1) {
             assert_true(
                 flat_map(vcpu[0].now, run.first, run.last - run.first + 1, run.pa, run.perm, 0));
@@ -330,6 +338,7 @@ static void same_gigabyte(void **state)
     for (cfg = threads_cfgs; cfg->format; cfg++) {
         start(cfg, 0x7654321);
         race(work_together);
+        report();
         found = threads_walk(&rig, 1);
         check_lookups(found);
         threads_check_counts(&rig, (const struct flat *const *)&found, 1);
