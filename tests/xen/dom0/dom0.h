@@ -110,6 +110,11 @@ void edu_wait(void);
 /* Is there a function of that number on the first bus? */
 bool pci_is_there(uint32_t bdf);
 
+/* --- mem.c ----------------------------------------------------------------------------------------------------- */
+
+void *memset(void *to, int value, size_t nr);
+void *memcpy(void *to, const void *from, size_t nr);
+
 /* --- tests ---------------------------------------------------------------------------------------------- */
 
 void test_iommu43(void);
