@@ -198,7 +198,7 @@ void pvi_host_did_free(struct pvi_host *h, struct pvi_unit *u, uint16_t did);
  * and only while the requester id itself translates; it stays when that is switched elsewhere.
  * Switching back at once, before any invalidation, takes no memory.
  * @param[out] was_absent the entry was not present before (VT-d).
- * @return 0; -PVI_EOPNOTSUPP, -PVI_ENOMEM, -PVI_EHW with nothing changed.
+ * @return 0; -PVI_EOPNOTSUPP, -PVI_ENOMEM, -PVI_EBUSY (the host itself has led the id elsewhere), -PVI_EHW with nothing changed.
  */
 PVI_MUST_CHECK int pvi_host_dev_switch(struct pvi_host *h, struct pvi_unit *u, uint16_t rid,
                                        const struct pvi_dev_entry *to, bool *was_absent);

@@ -48,8 +48,12 @@ static void cf_check bench(unsigned char key)
         rc = rc ?: bench_unmap(hardware_domain, nr);
         end = rdtsc_ordered();
         if ( rc )
+        {
+            /* Something may still be mapped: the pages are not used again. */
             printk("pviommu: cost: %ld\n", rc);
-        else if ( i )
+            return;
+        }
+        if ( i )
             printk("pviommu: cost: xen %u %lu %lu\n", nr, middle - start,
                    end - middle);
     }

@@ -34,11 +34,15 @@ int shim_unit_add(struct shim_unit *u, unsigned long *did_map)
     unsigned int i;
 
     u->did = xmalloc_array(domid_t, UNIT_DIDS);
-    if ( !u->did )
+    if ( !u->did || pvi_system_add_unit(&shim_system, &u->unit) )
     {
+        int rc = u->did ? -ENOSPC : -ENOMEM;
+
+        xfree(u->did);
         xfree(u);
-        return -ENOMEM;
+        return rc;
     }
+    spin_lock_init(&u->lock);
     for ( i = 0; i < UNIT_DIDS; i++ )
     {
         domid_t did = none ? (domid_t)(DOMID_MASK + 1 + i)
@@ -49,14 +53,6 @@ int shim_unit_add(struct shim_unit *u, unsigned long *did_map)
         u->did[i] = did;
     }
     u->nr_free = i;
-    spin_lock_init(&u->lock);
-
-    if ( pvi_system_add_unit(&shim_system, &u->unit) )
-    {
-        xfree(u->did);
-        xfree(u);
-        return -ENOSPC;
-    }
 
     return 0;
 }

@@ -20,17 +20,25 @@ static unsigned int unit_of(const struct vtd_iommu *iommu)
     return (unsigned int)(iommu - iommus);
 }
 
+/* 0: go on; 1: absence is not cached, there is nothing to flush; else the flush fails. */
+static int flush_begins(const struct vtd_iommu *iommu, bool absent)
+{
+    if (absent && !cap_caching_mode(iommu->cap)) {
+        return 1;
+    }
+    return xm_flush_now_fails() ? -110 : 0;
+}
+
 static int flush_context(struct vtd_iommu *iommu, uint16_t did, uint16_t rid, uint8_t mask, uint64_t type, bool absent)
 {
     struct hwm *h = xm_units[unit_of(iommu)].h;
     unsigned long flags;
+    int rc;
 
     XM_CHECK(type == DMA_CCMD_DEVICE_INVL, "context invalidation %#lx", type);
-    if (absent && !cap_caching_mode(iommu->cap)) {
-        return 1;
-    }
-    if (xm_flush_now_fails()) {
-        return -110;
+    rc = flush_begins(iommu, absent);
+    if (rc != 0) {
+        return rc;
     }
     spin_lock_irqsave(&registers[unit_of(iommu)], flags);
     xm_in();
@@ -46,14 +54,13 @@ static int flush_iotlb(struct vtd_iommu *iommu, uint16_t did, uint64_t addr, uns
     struct hwm *h = xm_units[unit_of(iommu)].h;
     unsigned int at = (iommu->ecap >> 8 & 0x3ff) * 16;
     unsigned long flags;
+    int rc;
 
     XM_CHECK(type == DMA_TLB_DSI_FLUSH || type == DMA_TLB_PSI_FLUSH, "IOTLB invalidation %#lx", type);
     XM_CHECK(order < 52 && !(addr & ((1UL << (order + PAGE_SHIFT)) - 1)), "page invalidation of %#lx, order %u", addr, order);
-    if (absent && !cap_caching_mode(iommu->cap)) {
-        return 1;
-    }
-    if (xm_flush_now_fails()) {
-        return -110;
+    rc = flush_begins(iommu, absent);
+    if (rc != 0) {
+        return rc;
     }
     spin_lock_irqsave(&registers[unit_of(iommu)], flags);
     xm_in();
