@@ -49,6 +49,9 @@ struct pvi_gather_work {
     uint64_t first, last, sizes; /**< a leaf to be cut: no piece reaches over an end, or is of another size */
     uint64_t iova, pa, left;     /**< what is to be mapped next, contiguous in frames too */
     unsigned level, lg2;         /**< of its first leaf: level of the table, and log2 of its bytes */
+    uint64_t *table;             /**< the table, mapped, that the missing ones are to hang from */
+    pvi_pa table_pa;
+    unsigned table_level;
 };
 
 struct pvi_gather {

@@ -71,6 +71,12 @@ static inline bool pt_links(uint64_t entry, unsigned level)
     return (entry & (AMDVI_PTE_PR | AMDVI_PTE_NEXT_LEVEL)) == (AMDVI_PTE_PR | ((uint64_t)level << AMDVI_PTE_NEXT_LEVEL_LO));
 }
 
+static inline bool pt_single(uint64_t entry, unsigned level)
+{
+    (void)level;
+    return (entry & (AMDVI_PTE_PR | AMDVI_PTE_NEXT_LEVEL)) == AMDVI_PTE_PR;
+}
+
 static inline bool pt_plain(uint64_t entry, unsigned level)
 {
     (void)level;
@@ -79,7 +85,9 @@ static inline bool pt_plain(uint64_t entry, unsigned level)
 
 static inline unsigned pt_order(uint64_t entry, unsigned level)
 {
-    if ((entry & AMDVI_PTE_NEXT_LEVEL) != AMDVI_PTE_NEXT_LEVEL) {
+    const uint64_t repeated = AMDVI_PTE_PR | AMDVI_PTE_NEXT_LEVEL;
+
+    if ((entry & repeated) != repeated) { /* PR is set; asked for, so that pt_single() before answers this, too */
         return 0;
     }
     /* The size is twice what the lowest zero from bit 12 on stands for. */

@@ -9,40 +9,40 @@
 #define COPY_BYTES ((uint64_t)1 << 30)
 
 /* The next run of the default context from *at on, without its reserved regions. len 0: none in this slice. True: go on at *at. */
-static bool copy_next(struct pvi_domain *d, uint64_t *at, struct pvi_pt_run *run)
+static bool copy_next(struct pvi_domain *d, uint64_t *at, struct pvi_pt_run *run, struct pvi_gather *g)
 {
     struct pvi_context *from = &d->default_ctx;
-    struct pvi_pt_scan scan;
+    struct pvi_pt_scan *scan = &g->scan;
     uint64_t meets;
     unsigned i;
 
-    memset(&scan, 0, sizeof(scan));
-    scan.first = *at;
-    scan.next = *at;
-    scan.last = from->pt.iova_last;
+    memset(scan, 0, sizeof(*scan));
+    scan->first = *at;
+    scan->next = *at;
+    scan->last = from->pt.iova_last;
     pvi_context_lock_alone(from);
-    if (from->pt.cfg.ops->scan(&from->pt, &scan) != 0) {
-        scan.complete = true; /* beyond the table */
+    if (from->pt.cfg.ops->scan(&from->pt, scan) != 0) {
+        scan->complete = true; /* beyond the table */
     }
-    if (scan.run.len != 0 && pvi_region_meets(from, scan.run.iova, scan.run.iova + scan.run.len - 1, &meets)) {
-        scan.run.len = meets - scan.run.iova;
-        for (i = 0; i < PVI_MAX_CTX_REGIONS && scan.run.len == 0; i++) {
+    if (scan->run.len != 0 && pvi_region_meets(from, scan->run.iova, scan->run.iova + scan->run.len - 1, &meets)) {
+        scan->run.len = meets - scan->run.iova;
+        for (i = 0; i < PVI_MAX_CTX_REGIONS && scan->run.len == 0; i++) {
             if (from->region[i].count != 0 && from->region[i].first <= meets && meets <= from->region[i].last) {
-                scan.next = from->region[i].last + 1;
+                scan->next = from->region[i].last + 1;
             }
         }
-        scan.next = scan.run.len != 0 ? meets : scan.next;
-        scan.complete = false;
+        scan->next = scan->run.len != 0 ? meets : scan->next;
+        scan->complete = false;
     }
     pvi_context_unlock_alone(from);
-    *run = scan.run;
-    if (scan.run.len > COPY_BYTES) {
+    *run = scan->run;
+    if (scan->run.len > COPY_BYTES) {
         run->len = COPY_BYTES;
-        scan.next = run->iova + COPY_BYTES;
-        scan.complete = false;
+        scan->next = run->iova + COPY_BYTES;
+        scan->complete = false;
     }
-    *at = scan.next;
-    return !scan.complete;
+    *at = scan->next;
+    return !scan->complete;
 }
 
 /* Maps as much of a run as the host pins at once; *done bytes are dealt with. */
@@ -81,7 +81,7 @@ int pvi_bus_copy(struct pvi_domain *d, struct pvi_gather *g)
     int rc = 0;
 
     while (rc == 0 && more) {
-        more = copy_next(d, &at, &run);
+        more = copy_next(d, &at, &run, g);
         while (rc == 0 && run.len != 0) {
             rc = copy_run(d, &run, &done, g);
             done = done < run.len ? done : run.len;

@@ -363,24 +363,24 @@ int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, 
 int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pvi_frames *frames,
                            unsigned prot, uint64_t *done, struct pvi_gather *g, uint64_t *at)
 {
-    struct pvi_pt_map r;
+    struct pvi_pt_map *r = &g->req.map;
     int rc = 0;
 
-    memset(&r, 0, sizeof(r));
-    r.iova = dfn.f << PVI_PAGE_LG2;
-    r.pa = frames->pa.a;
-    r.len = frames->nr << PVI_PAGE_LG2;
-    r.prot = (uint8_t)prot;
-    r.owe = frames->owe;
-    r.keep = g->tx;
-    while (rc == 0 && r.done < r.len) {
-        rc = pvi_context_map_slice(ctx, &r, g, at);
-        if (rc == 0 && r.done < r.len) {
+    memset(r, 0, sizeof(*r));
+    r->iova = dfn.f << PVI_PAGE_LG2;
+    r->pa = frames->pa.a;
+    r->len = frames->nr << PVI_PAGE_LG2;
+    r->prot = (uint8_t)prot;
+    r->owe = frames->owe;
+    r->keep = g->tx;
+    while (rc == 0 && r->done < r->len) {
+        rc = pvi_context_map_slice(ctx, r, g, at);
+        if (rc == 0 && r->done < r->len) {
             rc = pvi_checkpoint(g);
         }
     }
     pvi_gather_put_spare(g); /* others may need them before this batch ends */
-    *done = r.done >> PVI_PAGE_LG2;
+    *done = r->done >> PVI_PAGE_LG2;
     pvi_context_put_frames(frames, *done, g);
     return rc;
 }

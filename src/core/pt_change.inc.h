@@ -190,7 +190,7 @@ static PT_NOINLINE bool pt_join_table(struct pvi_pt *pt, struct pvi_context *ctx
 }
 
 /* Leaves of one table become larger ones of the same level, slot by slot, each always translating right. */
-static PT_NOINLINE bool pt_join_group(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, unsigned base, unsigned order,
+static bool pt_join_group(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, unsigned base, unsigned order,
                           uint64_t iova, struct pvi_gather *g)
 {
     unsigned level = at->level, nr = 1u << order, i;
@@ -214,7 +214,7 @@ static PT_NOINLINE bool pt_join_group(struct pvi_pt *pt, struct pvi_context *ctx
 }
 
 /* All larger leaves that fit into what the range has of one table, the largest first. */
-static PT_NOINLINE void pt_join_in(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, uint64_t iova,
+static void pt_join_in(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, uint64_t iova,
                        const struct pvi_pt_change *r, struct pvi_gather *g)
 {
     unsigned level = at->level, i;

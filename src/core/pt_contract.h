@@ -34,7 +34,9 @@ static inline unsigned pt_reach(unsigned levels);
 static inline enum pt_kind pt_kind(uint64_t entry, unsigned level);
 /** Is it the link that pt_table() makes for this level (> 0)? pt_kind()'s answer, in as few steps as a walk can have. */
 static inline bool pt_links(uint64_t entry, unsigned level);
-/** Is it a leaf of one entry that owes nothing? */
+/** Is it a leaf of one entry? */
+static inline bool pt_single(uint64_t entry, unsigned level);
+/** Is it one that owes nothing, too? */
 static inline bool pt_plain(uint64_t entry, unsigned level);
 /** log2 of the entries that a leaf found at this level is repeated in; 0 for one that is not. */
 static inline unsigned pt_order(uint64_t entry, unsigned level);

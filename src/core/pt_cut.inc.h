@@ -19,7 +19,7 @@ static struct pt_what pt_pieces(const struct pvi_gather_work *by, uint64_t old, 
  * Fills nr entries from iova on with the pieces of a leaf, the largest that fit. Entries that an end of [first, last]
  * cuts stand alone, for the next cut. Returns how many were filled.
  */
-static PT_NOINLINE unsigned pt_emit_cut(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
+static PT_INLINE unsigned pt_emit_cut(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
                                         struct pt_what *what, const struct pvi_gather_work *by, bool live)
 {
     const uint64_t mask = pt_span(level) - 1, begin = what->iova, end = begin + ((uint64_t)nr << pt_shift(level)) - 1;
@@ -50,7 +50,7 @@ static PT_NOINLINE unsigned pt_emit_cut(const struct pvi_pt *pt, uint64_t *slot,
  * One entry of a leaf becomes a table of leaves one level down that say the same, by one store: no walker is ever
  * without a translation. A device that writes before the link is there sets the old leaf's dirty bit: then once more.
  */
-static PT_INLINE void pt_cut_down(struct pvi_pt *pt, struct pt_at *at, unsigned index, unsigned from, uint64_t begin,
+static PT_NOINLINE void pt_cut_down(struct pvi_pt *pt, struct pt_at *at, unsigned index, unsigned from, uint64_t begin,
                                   struct pvi_gather_work *by, struct pvi_page *child)
 {
     unsigned level = at->level, below = level - 1u, nr = pt_entries(below), filled;
@@ -89,7 +89,7 @@ static PT_INLINE void pt_cut_down(struct pvi_pt *pt, struct pt_at *at, unsigned 
  * The entries of a repeated leaf become smaller leaves of the same level, slot by slot, each always translating right.
  * Where writes are noted a device may set the dirty bit in a slot after it was looked at: all pieces count as written.
  */
-static PT_INLINE void pt_cut_group(struct pvi_pt *pt, struct pt_at *at, unsigned base, unsigned nr, uint64_t begin,
+static PT_NOINLINE void pt_cut_group(struct pvi_pt *pt, struct pt_at *at, unsigned base, unsigned nr, uint64_t begin,
                                    const struct pvi_gather_work *by)
 {
     unsigned level = at->level;
@@ -105,6 +105,8 @@ static PT_INLINE void pt_cut_group(struct pvi_pt *pt, struct pt_at *at, unsigned
 #define PT_CUT 2   /* the leaf at g->work.first is to be cut */
 #define PT_SLOW 3  /* map: something is in the way, or no table is there */
 #define PT_LOWER 4 /* map: only leaves of lower levels can go there */
+#define PT_OVER 5  /* map: leaves of the table that new ones are for are to be replaced */
+#define PT_CHAIN 6 /* map: tables are to be built below g->work.table */
 
 static inline int pt_ask_cut(struct pvi_gather *g, uint64_t first, uint64_t last, uint64_t sizes)
 {

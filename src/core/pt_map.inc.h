@@ -93,13 +93,20 @@ static PT_NOINLINE bool pt_hollow(const struct pvi_pt *pt, uint64_t entry, unsig
     return pt_kind(entry, level) == PT_TABLE && pt_child(pt, entry, level)->live == 0;
 }
 
-/* Leaves of one entry, as many as there are empty entries in a row. One pass: a line that was looked at is stored to at once. */
-static PT_INLINE unsigned pt_fill(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
+/*
+ * Leaves of one entry, as many as there are empty entries in a row. One pass: a line that was looked at is stored to at once.
+ * A table that holds nothing is not looked at: to load what memory has of it takes longer than the stores.
+ */
+static PT_INLINE unsigned pt_fill(const struct pvi_pt *pt, const struct pt_at *at, uint64_t *slot, unsigned level, unsigned nr,
                                   const struct pt_what *what)
 {
     uint64_t leaf = pt_leaf(&pt->cfg, what->pa, level, 0, what->prot, what->owe), *s = slot, *end = slot + nr;
     const uint64_t step = pt_leaf_step(level);
 
+    if (pt_live(pt_page(pt, at)) == 0) {
+        pt_store(pt, slot, level, 0, nr, what->pa, what, true);
+        return nr;
+    }
     for (; end - s >= 4 && (s[0] | s[1] | s[2] | s[3]) == 0; s += 4, leaf += 4 * step) {
         pvi_env_write64(pt->host, &s[0], leaf);
         pvi_env_write64(pt->host, &s[1], leaf + step);
@@ -136,7 +143,7 @@ static PT_INLINE void pt_filled(struct pvi_pt *pt, struct pvi_context *ctx, stru
 {
     struct pvi_page *page = pt_page(pt, at);
 
-    pt_count(page, level, nr, 0);
+    pt_count_leaves(page, nr);
     page->owing = (uint16_t)(page->owing + (r->owe != PVI_OWE_NONE ? nr : 0));
     pt_sync(pt, &at->table[pt_index(p->iova, level)], nr);
     r->done += (uint64_t)nr << pt_shift(level);
@@ -158,10 +165,10 @@ static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct 
     }
     slot = &at.table[pt_index(p->iova, level)];
     if (!PT_REPEATS || nr == 1) {
-        done = pt_fill(pt, slot, level, nr, &what);
+        done = pt_fill(pt, &at, slot, level, nr, &what);
     } else if (pt_until(what.sizes & pt_level_sizes(level), level, p->lg2, p->iova, p->pa, nr) == nr) {
         if (order == 0) {
-            done = pt_fill(pt, slot, level, nr, &what);
+            done = pt_fill(pt, &at, slot, level, nr, &what);
         } else if (nr == 1u << order) {
             done = pt_fill_group(pt, slot, level, order, &what);
         }
@@ -201,7 +208,7 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
     if (done && pvi_env_read64(slot) == 0) {
         page = pt_page(pt, &at);
         pvi_env_write64(pt->host, slot, pt_leaf(&pt->cfg, pa, level, 0, r->prot, r->owe));
-        pt_count(page, level, 1, 0);
+        pt_count_leaves(page, 1);
         if (r->owe != PVI_OWE_NONE) {
             page->owing++;
         }
@@ -311,27 +318,28 @@ static PT_INLINE unsigned pt_ahead(uint64_t sizes, const struct pvi_gather_work 
  * Builds the tables that are missing between the walk's table and leaf_level, and links them by one store. Where another
  * gigabyte's call can link the same table first, that store is a compare-and-swap: the loser's pages were never visible.
  */
-static PT_NOINLINE int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
-                    const struct pvi_gather_work *p, unsigned leaf_level, struct pvi_gather *g)
+static PT_NOINLINE int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
 {
-    uint64_t *slot = &at->table[pt_index(p->iova, at->level)], link;
+    const struct pvi_gather_work *p = &g->work;
+    unsigned top = p->table_level, leaf_level = p->level;
+    uint64_t *slot = &p->table[pt_index(p->iova, top)], link;
     struct pt_what what = pt_what(pt, r, p);
     unsigned nr = pt_reached(p, leaf_level), more = r->shared ? pt_ahead(what.sizes, p, leaf_level, nr) : 0;
     struct pvi_page *chain;
-    int rc = pvi_gather_take(g, pt->pool, pt->quota, at->level - leaf_level, more, &chain);
+    int rc = pvi_gather_take(g, pt->pool, pt->quota, top - leaf_level, more, &chain);
 
     if (rc != 0) {
         return rc;
     }
-    link = pt_table(pt_chain_fill(pt, chain, at->level, leaf_level, &what, &nr), at->level);
-    if (!r->shared || !pt_common(at->level)) {
+    link = pt_table(pt_chain_fill(pt, chain, top, leaf_level, &what, &nr), top);
+    if (!r->shared || !pt_common(top)) {
         pvi_env_write64(pt->host, slot, link);
     } else if (!pvi_env_cmpxchg64(pt->host, slot, 0, link)) {
         pvi_pool_put_list(pt->pool, chain);
         return 0;
     }
     pt_sync(pt, slot, 1);
-    pt_count(pt_page(pt, at), at->level, 1, 1);
+    pt_count(pvi_env_page(pt->host, p->table_pa), top, 1, 1);
     r->done += (uint64_t)nr << pt_shift(leaf_level);
     (void)pt_added(pt, ctx, p->iova, (uint64_t)nr << pt_shift(leaf_level), g);
     return 0;
@@ -343,7 +351,7 @@ static PT_NOINLINE int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, stru
  * How many entries are empty or hold leaves that the piece covers whole, counting the empty ones. What the leaves owe goes
  * to the gather, as far as it has room: *full tells that it had not.
  */
-static PT_NOINLINE unsigned pt_takeable(struct pvi_pt *pt, const struct pt_at *at, const struct pvi_gather_work *p, struct pvi_gather *g,
+static unsigned pt_takeable(struct pvi_pt *pt, const struct pt_at *at, const struct pvi_gather_work *p, struct pvi_gather *g,
                             unsigned *empty, bool *full)
 {
     unsigned level = at->level, first = pt_index(p->iova, level), room = pt_reached(p, level), nr = 0, n;
@@ -377,25 +385,32 @@ static PT_NOINLINE unsigned pt_takeable(struct pvi_pt *pt, const struct pt_at *a
  * released after the flush. A leaf that the piece covers only partly is cut first, and so is one of a level whose single
  * entries cannot be leaves.
  */
-static PT_NOINLINE int pt_overwrite(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
-                        const struct pvi_gather_work *p, struct pvi_gather *g)
+static PT_NOINLINE int pt_overwrite(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
 {
-    unsigned level = at->level, nr = 0, empty = 0;
-    uint64_t *slot = &at->table[pt_index(p->iova, level)];
-    struct pvi_page *page = pt_page(pt, at);
+    const struct pvi_gather_work *p = &g->work;
+    unsigned level = p->level, nr = 0, empty = 0;
     struct pt_what what = pt_what(pt, r, p);
     bool full = false;
+    struct pvi_page *page;
+    uint64_t *slot;
+    struct pt_at at;
 
+    pt_begin(pt, &at);
+    (void)pt_down(pt, &at, p->iova, level);
+    page = pt_page(pt, &at);
+    slot = &at.table[pt_index(p->iova, level)];
     if ((pt->cfg.page_sizes & pt_span(level)) != 0) {
-        nr = pt_takeable(pt, at, p, g, &empty, &full);
+        nr = pt_takeable(pt, &at, p, g, &empty, &full);
     }
     if (nr == 0) {
+        pt_end(pt, &at);
         return full ? -PVI_EBUSY : pt_ask_cut(g, p->iova, p->iova + p->left - 1, pt->cfg.page_sizes);
     }
     (void)pt_emit(pt, slot, level, nr, &what, true); /* single entries can be leaves here: all of them become some */
-    pt_count(page, level, empty, 0);
+    pt_count_leaves(page, empty);
     page->owing = (uint16_t)(page->owing + (r->owe != PVI_OWE_NONE ? nr : 0));
     pt_sync(pt, slot, nr);
+    pt_end(pt, &at);
     r->done += (uint64_t)nr << pt_shift(level);
     /* Entries that were empty may be cached as such, with the tables above them: then not leaves alone must go. */
     pvi_gather_range(g, ctx, p->iova, p->iova + ((uint64_t)nr << pt_shift(level)) - 1,
@@ -426,8 +441,8 @@ static PT_NOINLINE int pt_oust(struct pvi_pt *pt, struct pvi_context *ctx, struc
 /* --- the slice -------------------------------------------------------------------------------------- */
 
 /* A leaf is where new ones are to go. */
-static int pt_meet_leaf(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
-                        const struct pvi_gather_work *p, unsigned level, struct pvi_gather *g)
+static int pt_meet_leaf(const struct pvi_pt *pt, const struct pt_at *at, const struct pvi_pt_map *r, const struct pvi_gather_work *p,
+                        struct pvi_gather *g)
 {
     uint64_t sizes = pt->cfg.page_sizes, old, size;
 
@@ -437,8 +452,8 @@ static int pt_meet_leaf(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at
     if (r->shared && pt_common(at->level)) {
         return PVI_PT_ALONE;
     }
-    if (at->level == level) {
-        return pt_overwrite(pt, ctx, at, r, p, g);
+    if (at->level == p->level) {
+        return PT_OVER;
     }
     /* Smaller leaves come here. A leaf of several entries that lies wholly in the range goes down to single ones first. */
     old = pvi_env_read64(&at->table[pt_index(p->iova, at->level)]);
@@ -473,9 +488,12 @@ static PT_NOINLINE int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, s
     vacant = at.level == level ? pt_vacant(slot, nr) : nr;
     child = pt_kind(entry, at.level) == PT_TABLE ? pt_child(pt, entry, level) : NULL;
     if (pt_kind(entry, at.level) == PT_LEAF) {
-        rc = pt_meet_leaf(pt, ctx, &at, r, p, level, g);
+        rc = pt_meet_leaf(pt, &at, r, p, g);
     } else if (at.level > level) {
-        rc = pt_chain(pt, ctx, &at, r, p, level, g);
+        p->table = at.table;
+        p->table_pa = at.pa;
+        p->table_level = at.level;
+        return PT_CHAIN;
     } else if (vacant < nr && pt_kind(slot[vacant], level) == PT_TABLE && !r->keep &&
                pt_clear_way(pt, ctx, &at, p->iova + ((uint64_t)vacant << pt_shift(level)), nr - vacant, g)) {
         rc = 0;
@@ -542,6 +560,13 @@ static PT_NOINLINE int pt_map_slice(struct pvi_pt *pt, struct pvi_context *ctx, 
                 break;
             }
             rc = 0;
+        }
+        /* Not from within the step: stacks are small. */
+        if (rc == PT_OVER) {
+            rc = pt_overwrite(pt, ctx, r, g);
+        } else if (rc == PT_CHAIN) {
+            rc = pt_chain(pt, ctx, r, g);
+            pvi_env_unmap(pt->host, p->table);
         }
         if (r->shared && !pt->cfg.coherent) {
             pt_sync_way(pt, p->iova);

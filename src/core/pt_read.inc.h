@@ -7,7 +7,7 @@
 /* Pages came back to the pool meanwhile: begin anew. */
 #define PT_STALE 1
 
-static PT_INLINE int pt_answer(uint64_t entry, uint64_t iova, unsigned level, unsigned order, struct pvi_pt_leaf *out)
+static PT_INLINE void pt_answer(uint64_t entry, uint64_t iova, unsigned level, unsigned order, struct pvi_pt_leaf *out)
 {
     unsigned lg2 = pt_shift(level) + order;
 
@@ -16,7 +16,11 @@ static PT_INLINE int pt_answer(uint64_t entry, uint64_t iova, unsigned level, un
     out->lg2 = (uint8_t)lg2;
     out->prot = (uint8_t)pt_prot(entry, level);
     out->owe = (uint8_t)pt_owe(entry, level);
-    return 0;
+}
+
+static PT_NOINLINE void pt_answer_group(uint64_t entry, uint64_t iova, unsigned level, struct pvi_pt_leaf *out)
+{
+    pt_answer(entry, iova, level, pt_order(entry, level), out);
 }
 
 /*
@@ -34,28 +38,31 @@ static PT_INLINE bool pt_look_step(struct pvi_host *host, uint64_t **table, uint
         *rc = PT_STALE;
         return false;
     }
-    if (level == 0 || !pt_links(entry, level)) {
-        unsigned order = pt_kind(entry, level) == PT_LEAF ? pt_order(entry, level) : 0;
-
-        /* Of one entry, as most are: sizes are constants then. */
-        *rc = pt_kind(entry, level) != PT_LEAF ? -PVI_ENOENT
-              : order == 0                     ? pt_answer(entry, iova, level, 0, out)
-                                               : pt_answer(entry, iova, level, order, out);
-        return false;
+    if (level != 0 && pt_links(entry, level)) {
+        pa.a = pt_table_pa(entry, level);
+        next = pvi_env_map(host, pa);
+        pvi_env_unmap(host, *table);
+        *table = next;
+        return true;
     }
-    pa.a = pt_table_pa(entry, level);
-    next = pvi_env_map(host, pa);
-    pvi_env_unmap(host, *table);
-    *table = next;
-    return true;
+    *rc = 0;
+    if (pt_single(entry, level)) { /* sizes are constants */
+        pt_answer(entry, iova, level, 0, out);
+    } else if (PT_REPEATS && pt_kind(entry, level) == PT_LEAF) {
+        pt_answer_group(entry, iova, level, out);
+    } else {
+        *rc = -PVI_ENOENT;
+    }
+    return false;
 }
 
-static PT_INLINE int pt_look(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
+/* Of a table of four levels shifts and masks are constants. */
+static PT_INLINE int pt_look(const struct pvi_pt *pt, uint64_t iova, bool four, struct pvi_pt_leaf *out)
 {
     const uint32_t *now = &pt->quota->generation;
     struct pvi_host *host = pt->host;
     uint32_t generation = pvi_env_read32(now);
-    unsigned level = pt->cfg.levels - 1u;
+    unsigned level;
     uint64_t *table;
     pvi_pa pa;
     int rc = 0;
@@ -65,36 +72,42 @@ static PT_INLINE int pt_look(const struct pvi_pt *pt, uint64_t iova, struct pvi_
         return -PVI_ENOENT;
     }
     table = pvi_env_map(host, pa);
-    if (level == 3) { /* as mostly: shifts and masks are constants */
+    if (four) {
         (void)(pt_look_step(host, &table, iova, 3, now, generation, out, &rc) &&
                pt_look_step(host, &table, iova, 2, now, generation, out, &rc) &&
                pt_look_step(host, &table, iova, 1, now, generation, out, &rc) &&
                pt_look_step(host, &table, iova, 0, now, generation, out, &rc));
     } else {
-        while (pt_look_step(host, &table, iova, level, now, generation, out, &rc)) {
-            level--;
+        for (level = pt->cfg.levels - 1u; pt_look_step(host, &table, iova, level, now, generation, out, &rc); level--) {
         }
     }
     pvi_env_unmap(host, table);
     return rc;
 }
 
-static PT_NOINLINE int pt_look_again(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
+/* Tables of any height, and lookups that begin anew. */
+static PT_NOINLINE int pt_look_any(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
 {
     unsigned tries;
     int rc = PT_STALE;
 
-    for (tries = 1; tries < PT_TRIES && rc == PT_STALE; tries++) {
-        rc = pt_look(pt, iova, out);
+    for (tries = 0; tries < PT_TRIES && rc == PT_STALE; tries++) {
+        rc = pt_look(pt, iova, false, out);
     }
     return rc == PT_STALE ? -PVI_EBUSY : rc;
 }
 
 static int PVI_CALLBACK pt_lookup(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
 {
-    int rc = iova <= pt->table_last ? pt_look(pt, iova, out) : -PVI_ENOENT;
+    int rc = PT_STALE;
 
-    return __builtin_expect(rc != PT_STALE, 1) ? rc : pt_look_again(pt, iova, out);
+    if (iova > pt->table_last) {
+        return -PVI_ENOENT;
+    }
+    if (pt->cfg.levels == 4) {
+        rc = pt_look(pt, iova, true, out);
+    }
+    return rc != PT_STALE ? rc : pt_look_any(pt, iova, out);
 }
 
 /* --- scan ------------------------------------------------------------------------------------------- */

@@ -47,7 +47,7 @@ static PT_INLINE void pt_wipe(const struct pvi_pt *pt, uint64_t *slot, unsigned 
 }
 
 /* Removes leaves up to entry `end`, as long as nothing else comes: 0, or -PVI_EBUSY. */
-static PT_NOINLINE int pt_out_leaves(struct pvi_pt *pt, struct pt_at *at, struct pt_out *out, unsigned end, struct pvi_gather *g)
+static int pt_out_leaves(struct pvi_pt *pt, struct pt_at *at, struct pt_out *out, unsigned end, struct pvi_gather *g)
 {
     unsigned level = at->level, i = out->at, n;
     int rc = 0;
@@ -104,7 +104,7 @@ enum pt_next {
 };
 
 /* Removes entry by entry, up to entry `stop`. */
-static PT_NOINLINE int pt_out_entries(struct pvi_pt *pt, struct pt_at *at, struct pvi_pt_unmap *r, struct pt_out *out,
+static int pt_out_entries(struct pvi_pt *pt, struct pt_at *at, struct pvi_pt_unmap *r, struct pt_out *out,
                                     unsigned stop, enum pt_next *next, struct pvi_gather *g)
 {
     bool leaves = !r->shared || !pt_common(at->level);
@@ -171,7 +171,7 @@ static PT_NOINLINE void pt_out_done(struct pvi_pt *pt, struct pvi_context *ctx, 
 }
 
 /* One pass over one table: from r->next to the end of the range, the table, the budget or the patience of the gather. */
-static PT_NOINLINE int pt_out(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_unmap *r,
+static int pt_out(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_unmap *r,
                             uint64_t last, unsigned *budget, enum pt_next *next, struct pvi_gather *g)
 {
     unsigned level = at->level, index = pt_index(r->next, level), stop;
@@ -335,7 +335,7 @@ static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_pt_unmap *r, u
     done = done && pt_plain(pvi_env_read64(slot), level) && (!pt->cfg.trim || pt_live(page) != 1);
     if (done) {
         pvi_env_write64(pt->host, slot, 0);
-        pt_count(page, level, 0u - 1u, 0);
+        pt_count_leaves(page, 0u - 1u);
         r->removed += pt_span(level);
         r->complete = true;
         r->next = last + 1;
@@ -375,7 +375,7 @@ static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_pt_unmap *r,
     }
     if (nr != 0) {
         last = first + ((uint64_t)nr << pt_shift(level)) - 1;
-        pt_count(page, level, 0u - nr, 0);
+        pt_count_leaves(page, 0u - nr);
         pt_sync(pt, slot, nr);
         r->removed += last - first + 1;
         r->complete = last == r->last;

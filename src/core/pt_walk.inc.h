@@ -72,6 +72,12 @@ static inline void pt_count(struct pvi_page *page, unsigned level, unsigned live
     }
 }
 
+/* The same for leaves: at such a level only a call that is alone makes or removes them. */
+static inline void pt_count_leaves(struct pvi_page *page, unsigned live)
+{
+    page->live += live;
+}
+
 /* --- down ------------------------------------------------------------------------------------------- */
 
 /* Where a walk stands: one table, mapped. */

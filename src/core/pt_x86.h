@@ -76,6 +76,11 @@ static inline bool pt_links(uint64_t entry, unsigned level)
     return (entry & (X86_PTE_P | X86_PTE_PS)) == X86_PTE_P;
 }
 
+static inline bool pt_single(uint64_t entry, unsigned level)
+{
+    return pt_kind(entry, level) == PT_LEAF;
+}
+
 static inline bool pt_plain(uint64_t entry, unsigned level)
 {
     const uint64_t leaf = level == 0 ? X86_PTE_P : X86_PTE_P | X86_PTE_PS, owe = (uint64_t)PVI_OWE_MAX << X86_PTE_OWE_SHIFT;

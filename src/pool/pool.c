@@ -57,14 +57,19 @@ static struct pvi_page *pool_pop(struct pvi_pool *pool)
     return page;
 }
 
+/* Pages are taken in the order in which they came: where that is upwards in memory, so are tables filled one after the other. */
 int pvi_pool_grow(struct pvi_pool *pool, uint32_t nr, uint32_t *done)
 {
+    struct pvi_page *first = NULL, **end = &first;
+    int rc = 0;
+
     for (*done = 0; *done < nr; (*done)++) {
         struct pvi_page *page;
         pvi_pa pa;
 
         if (pvi_host_page_alloc(pool->host, &pa) != 0) {
-            return -PVI_ENOMEM;
+            rc = -PVI_ENOMEM;
+            break;
         }
         page = pvi_env_page(pool->host, pa);
         PVI_ASSERT(page != NULL && page->pool == NULL);
@@ -72,12 +77,17 @@ int pvi_pool_grow(struct pvi_pool *pool, uint32_t nr, uint32_t *done)
         page->pool = pool;
         page->pa = pa;
         page->dirty = true;
-        pvi_env_acquire(pool->host, &pool->lock);
-        pool_push(pool, page);
-        pool->nr_pages++;
-        pvi_env_release(pool->host, &pool->lock);
+        page->state = PVI_PAGE_FREE;
+        *end = page;
+        end = &page->next;
     }
-    return 0;
+    pvi_env_acquire(pool->host, &pool->lock);
+    *end = pool->free;
+    pool->free = first;
+    pool->nr_free += *done;
+    pool->nr_pages += *done;
+    pvi_env_release(pool->host, &pool->lock);
+    return rc;
 }
 
 uint32_t pvi_pool_shrink(struct pvi_pool *pool, uint32_t nr)

@@ -65,6 +65,11 @@ static inline bool pt_links(uint64_t entry, unsigned level)
     return (entry & (VTD_SSPTE_R | VTD_SSPTE_W | VTD_SSPTE_PS)) == (VTD_SSPTE_R | VTD_SSPTE_W);
 }
 
+static inline bool pt_single(uint64_t entry, unsigned level)
+{
+    return pt_kind(entry, level) == PT_LEAF;
+}
+
 static inline bool pt_plain(uint64_t entry, unsigned level)
 {
     return pt_kind(entry, level) == PT_LEAF && (entry & VTD_SS_OWE) == 0;

@@ -42,6 +42,11 @@ static inline bool pt_links(uint64_t entry, unsigned level)
     return (entry >> (1 + level) & 1) != 0 && (entry >> (6 + level) & 1) == 0;
 }
 
+static inline bool pt_single(uint64_t entry, unsigned level)
+{
+    return pt_kind(entry, level) == PT_LEAF && (entry >> (2 + level) & 7) == 0;
+}
+
 static inline bool pt_plain(uint64_t entry, unsigned level)
 {
     return (entry >> (1 + level) & 1) != 0 && (entry >> (6 + level) & 1) != 0 && (entry >> (2 + level) & 7) == 0 &&

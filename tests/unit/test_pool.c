@@ -130,6 +130,7 @@ static void all_or_none(void **state)
     take_fails(&quota, 11, -PVI_ENOMEM);
     take_fails(&quota, UINT32_MAX, -PVI_ENOMEM);
     a = take(4, PVI_PAGE_TABLE);
+    CHECK_EQ(a->next->pa.a, a->pa.a + PVI_PAGE_SIZE); /* in the order in which the host gave them, upwards here */
     numbers(10, 6, 4);
     take_fails(&quota, 7, -PVI_ENOMEM);
     b = take(1, PVI_PAGE_LIST);
