@@ -34,7 +34,7 @@
  *    locks of the host, and sleep. Calls for one unit may come from several CPUs at once, and a host with a driver of its own serialises them.
  * 3. `struct pvi_unit` of each unit: caps and host, all else zero (a unit driver of the library fills them).
  *
- * `struct pvi_host` is the host's own: the library only hands it back.
+ * `struct pvi_host` is the host's own: the library only hands it back, and never asks whether it is NULL.
  */
 #ifndef PVIOMMU_HOST_H
 #define PVIOMMU_HOST_H

@@ -3,6 +3,7 @@
 #include "shim.h"
 
 #include <asm/p2m.h>
+#include <asm/paging.h>
 
 #include <pviommu/pool.h>
 
@@ -123,6 +124,10 @@ int shim_frame_pin(struct domain *d, unsigned long gfn, unsigned int prot,
 
 static void frame_unpin(unsigned long mfn, unsigned int owe)
 {
+    /* Devices could write to it up to now: its guest may be migrating. */
+    if ( owe == PVI_OWE_FOREIGN_WRITABLE )
+        paging_mark_dirty(page_get_owner(mfn_to_page(_mfn(mfn))), _mfn(mfn));
+
     if ( owe == PVI_OWE_WRITABLE || owe == PVI_OWE_FOREIGN_WRITABLE )
         put_page_and_type(mfn_to_page(_mfn(mfn)));
     else if ( owe == PVI_OWE_REF || owe == PVI_OWE_FOREIGN )

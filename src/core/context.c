@@ -13,8 +13,11 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     PVI_ASSERT(ctx->state == PVI_CTX_FREE && ctx->nr_devices == 0 && ctx->units == 0);
     /* Pages of an earlier life may still wait in somebody's gather: the share counts them until they are back. */
     pvi_quota_limit(pool, &ctx->quota, quota);
-    /* Lookups take no lock: those that were meant for its last life must find a table that is whole, or none. */
-    rc = ctx->pt.host ? pvi_pt_renew(&ctx->pt) : pvi_pt_init(&ctx->pt, &d->table, pool, &ctx->quota);
+    /*
+     * Calls that were meant for its last life read what its table is like without a lock: that is written before the first
+     * one only, and they find a table that is whole, or none.
+     */
+    rc = ctx->generation != 0 ? pvi_pt_renew(&ctx->pt) : pvi_pt_init(&ctx->pt, &d->table, pool, &ctx->quota);
     if (rc != 0) {
         return rc;
     }

@@ -90,9 +90,17 @@ static void frames_of_a_guest(void)
         EXPECT_EQ(xm_refs(mfn), 1);
         EXPECT_EQ(xm_types(mfn), 1);
         expect_dma(XM_DEV_OTHER, e.bfn, true, mfn);
+        (void)xm_dirty(mfn);
         EXPECT_EQ(one(UNMAP_FOREIGN, 0, e.bfn, 0, 0).status, 0);
         EXPECT_EQ(xm_refs(mfn), 0);
+        EXPECT_EQ(xm_dirty(mfn), true); /* the device may have written to it until now */
         expect_dma(XM_DEV_OTHER, e.bfn, false, BLOCKED);
+        xm_p2m(guest, 9, XM_RAM_RO);
+        e = one(LOOKUP_FOREIGN, 0, 0, xm_gfn(guest, 9), ID);
+        EXPECT_EQ(e.status, 0);
+        EXPECT_EQ(one(UNMAP_FOREIGN, 0, e.bfn, 0, 0).status, 0);
+        EXPECT_EQ(xm_dirty(mfn), false);
+        xm_p2m(guest, 9, XM_RAM);
         xm_policy(guest, true);
         EXPECT_EQ(one(LOOKUP_FOREIGN, RW, 0, xm_gfn(guest, 9), ID).status, -EPERM);
         xm_policy(guest, false);

@@ -297,7 +297,29 @@ static void leaves_under_call(void)
     guest_end(NULL, 0);
 }
 
+/*
+ * A call that has found the context alive may stand still until it has ended and been made anew, and read only then how far its
+ * table reaches: all that does not change from life to life is never written again.
+ */
+static void second_life(void)
+{
+    uint64_t reach, mark;
+    uint16_t ctx;
+
+    EXPECT_EQ(hv_init(8, 6), 0);
+    EXPECT_EQ(hv_alloc(0, &ctx), 0);
+    EXPECT_EQ(hv_free(ctx, 0), 0);
+    reach = xm_context_reach(xm_hwdom(), ctx, 0);
+    mark = reach >> 1;
+    EXPECT(reach != 0);
+    (void)xm_context_reach(xm_hwdom(), ctx, mark);
+    EXPECT_EQ(hv_alloc(0, &ctx), 0);
+    EXPECT_EQ(xm_context_reach(xm_hwdom(), ctx, reach), mark);
+    EXPECT_EQ(hv_free(ctx, 0), 0);
+}
+
 static const struct rig_test tests[] = {
+    {"a second life", second_life, 0, {0}, NULL, false},
     {"for a guest", for_a_guest, 0, {0}, NULL, false},
     {"a guest itself", guest_itself, 0, {0}, NULL, false},
     {"moves", moves, 0, {0}, NULL, false},

@@ -78,8 +78,11 @@ void xm_give_up(struct xm_domain *d, unsigned int n);
 enum xm_kind { XM_RAM, XM_RAM_RO, XM_PAGED, XM_GUEST_MMIO, XM_OTHERS };
 /* What a translated guest's p2m says of it. */
 void xm_p2m(struct xm_domain *d, unsigned int n, enum xm_kind kind);
+/* Says of a context of the library, also of one that is not in use, that its table reaches frames up to `last` only; what it said before. */
+uint64_t xm_context_reach(const struct xm_domain *d, unsigned int ctx, uint64_t last);
 unsigned int xm_refs(uint64_t mfn);  /* that the drop-in has on it */
 unsigned int xm_types(uint64_t mfn); /* of these with the writable type */
+bool xm_dirty(uint64_t mfn);         /* since it was asked last: a migration would send it again */
 void xm_no_sharing(bool ok); /* arch_iommu_use_permitted() */
 
 /* --- hypercalls ------------------------------------------------------------------------------ */

@@ -7,6 +7,8 @@
 
 #include <asm/paging.h>
 
+#include "../../../shim/xen/shim.h"
+
 #define FIRST_HWDOM 1024u
 #define FIRST_GUEST 2048u /* of domain slot 1; FIRST_FREE of xm_mem.c is behind them */
 #define GUEST_BYTES 0x10000u
@@ -118,6 +120,15 @@ void xm_domain_destroy(struct xm_domain *d)
         }
     }
     d->used = false;
+}
+
+uint64_t xm_context_reach(const struct xm_domain *d, unsigned int ctx, uint64_t last)
+{
+    struct pvi_pt *pt = &shim_domain_find(&d->d)->dom.slot[ctx - 1]->pt;
+    uint64_t before = pt->pa_last;
+
+    pt->pa_last = last;
+    return before;
 }
 
 bool is_hardware_domain(const struct domain *d)

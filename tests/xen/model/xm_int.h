@@ -48,6 +48,7 @@ struct xm_frame {
     struct domain *owner;
     unsigned int refs, types; /* the drop-in's; types: those with the writable type */
     bool is_table;            /* a PV guest's page table */
+    bool dirty;               /* paging_mark_dirty() */
     bool allocated;           /* the guest has not given it up */
     unsigned int maps;        /* map_domain_page() */
 };

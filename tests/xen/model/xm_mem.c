@@ -2,6 +2,8 @@
 /* RAM, its frame table, Xen's two allocators, and what is written back of it. */
 #include "xm_int.h"
 
+#include <asm/paging.h>
+
 #ifdef __SANITIZE_ADDRESS__
 #define HAS_ASAN 1
 #elif defined(__has_feature)
@@ -276,6 +278,25 @@ unsigned int xm_refs(uint64_t mfn)
 unsigned int xm_types(uint64_t mfn)
 {
     return xm_frames[mfn].types;
+}
+
+bool xm_dirty(uint64_t mfn)
+{
+    bool dirty = xm_frames[mfn].dirty;
+
+    xm_frames[mfn].dirty = false;
+    return dirty;
+}
+
+/* Of a frame that nobody holds the owner may be another by now. */
+void paging_mark_dirty(struct domain *d, mfn_t gmfn)
+{
+    struct xm_frame *f = &xm_frames[mfn_x(gmfn)];
+
+    xm_in();
+    XM_CHECK(f->refs && f->owner == d, "frame %#lx is marked as written, and is not held, or another's", mfn_x(gmfn));
+    f->dirty = true;
+    xm_out();
 }
 
 /* The last reference has gone, the guest's own among them. */

@@ -8,5 +8,6 @@
 struct domain;
 
 bool paging_mode_translate(const struct domain *d);
+void paging_mark_dirty(struct domain *d, mfn_t gmfn);
 
 #endif
