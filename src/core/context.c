@@ -146,8 +146,11 @@ static CORE_INLINE int context_unmap(struct pvi_context *ctx, struct pvi_pt_unma
 {
     int rc;
 
-    /* Nothing is left but empty tables to take away; the context may have ended since the lock was dropped, and they with it. */
-    if (r->complete && pvi_context_state(ctx) != PVI_CTX_LIVE) {
+    /*
+     * Nothing is left but empty tables to take away. Since the lock was dropped the context may have ended, and they with it; or
+     * be a transaction's, which looks at tables without a lock, and needs them for its way back.
+     */
+    if (r->complete && (pvi_context_state(ctx) != PVI_CTX_LIVE || (ctx->tx && !g->tx))) {
         return 0;
     }
     rc = r->complete ? 0 : context_open(ctx, g, false, r->next, r->last, at, &r->barred);

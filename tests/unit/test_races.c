@@ -105,6 +105,93 @@ static void context_ends_before_alone(void **state)
     }
 }
 
+/* --- empty tables below a batch that happens whole or not at all --------------------------------------- */
+
+static struct {
+    bool armed;
+    unsigned at, now; /* the checkpoint that preempts the batch; how many there were */
+    struct pvi_op op[3];
+    struct pvi_batch batch;
+    int rc;
+    unsigned undone; /* batches that had begun to change things */
+} beside;
+
+static bool preempt_once(void *opaque, uint64_t nr)
+{
+    (void)opaque;
+    (void)nr;
+    return beside.now++ == beside.at;
+}
+
+/* Maps a page where the other has just removed the last one, and removes it in a batch that fails in the end: it comes back. */
+static void begin_batch(void *opaque, enum pvi_posix_point at, bool after)
+{
+    struct pvi_op map = {.code = PVI_OP_MAP, .ctx = 1, .flags = PVI_RW, .u.map = {.gfn = {TH_GFN_PV}, .nr = 1}};
+
+    (void)opaque;
+    (void)at;
+    if (!after || !beside.armed || !only_the_climb_is_left(rig.guest.slot[0])) {
+        return;
+    }
+    beside.armed = false;
+    CHECK_EQ(submit(&rig.guest, &map), 0);
+    beside.op[0] = (struct pvi_op){.code = PVI_OP_UNMAP, .domid = PVI_DOMID_SELF, .ctx = 1, .u.unmap = {.nr = 1}};
+    for (unsigned i = 1; i < 3; i++) {
+        beside.op[i] = (struct pvi_op){.code = PVI_OP_MAP, .domid = PVI_DOMID_SELF, .ctx = 1, .flags = PVI_RW,
+                                       .u.map = {.dfn = {FAR >> 12}, .gfn = {TH_GFN_PV + 1}, .nr = 1}};
+    }
+    beside.batch = (struct pvi_batch){.ops = beside.op, .nr = 3, .flags = PVI_BATCH_ATOMIC};
+    pvi_posix_preempt_call(rig.host, preempt_once, NULL);
+    beside.rc = pvi_submit(&rig.guest, &beside.batch);
+    pvi_posix_preempt_call(rig.host, NULL, NULL);
+}
+
+/* False: the batch had no such checkpoint. */
+static bool climb_beside(const struct threads_cfg *cfg, unsigned at)
+{
+    uint64_t gfn = 0, n = 0;
+
+    threads_up(&rig, cfg);
+    CHECK_EQ(threads_map(&rig, 1, 0, TH_GFN_ANY, 1, NULL), 0);
+    beside.now = 0;
+    beside.at = at;
+    beside.armed = true;
+    pvi_posix_hook(rig.host, PVI_AT_BIT(PVI_AT_UNLOCK), begin_batch, NULL);
+    CHECK_EQ(threads_unmap(&rig, 1, 0, 1, NULL), 0);
+    CHECK(!beside.armed);
+    pvi_posix_hook(rig.host, 0, NULL, NULL);
+    while (threads_map(&rig, 2, n * TH_GIB, TH_GFN_PV + 2, 1, NULL) == 0) {
+        n++; /* all pages that there are */
+    }
+    while (beside.rc == -PVI_EPREEMPTED) {
+        beside.rc = pvi_submit(&rig.guest, &beside.batch);
+    }
+    CHECK(beside.rc == 0 && beside.op[0].status != 0);
+    beside.undone += beside.op[0].status == -PVI_ECANCELED;
+    CHECK_EQ(threads_lookup(&rig, 1, 0, &gfn), 0);
+    CHECK_EQ(gfn, TH_GFN_PV);
+    while (n-- != 0) {
+        CHECK_EQ(threads_unmap(&rig, 2, n * TH_GIB, 1, NULL), 0);
+    }
+    threads_down(&rig);
+    return beside.now > at;
+}
+
+static void batches_keep_their_empty_tables(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < NR_FORMATS; i++) {
+        struct threads_cfg cfg = {.format = formats[i], .levels = 4, .sizes = PAGE | MIB2, .trim = true, .coherent = true, .pages = 40};
+        unsigned at = 0;
+
+        beside.undone = 0;
+        do {
+            check_case("%s, preempted at checkpoint %u", formats[i]->name, at);
+        } while (climb_beside(&cfg, at++));
+        CHECK(beside.undone > 2);
+    }
+}
+
 /* --- maps where an unlinked table is not flushed ------------------------------------------------------- */
 
 enum { A, B, C, D, NR_CPUS };
@@ -589,7 +676,8 @@ static void runs_end_with_the_last_frame(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(context_ends_before_alone), cmocka_unit_test(maps_beside_unlinked_tables),
+        cmocka_unit_test(context_ends_before_alone), cmocka_unit_test(batches_keep_their_empty_tables),
+        cmocka_unit_test(maps_beside_unlinked_tables),
         cmocka_unit_test(failed_flush), cmocka_unit_test(devices_beside_unlinked_tables),
         cmocka_unit_test(changes_beside_collapsed_tables), cmocka_unit_test(leaves_beside_collapsed_tables),
         cmocka_unit_test(devices_beside_collapsed_tables),

@@ -222,6 +222,23 @@ static void too_late(void)
     xm_domain_destroy(guest);
 }
 
+/* Who assigns a device may have looked before the guest died, and come to it after all its devices had left. */
+static void assigned_too_late(void)
+{
+    EXPECT_EQ(hv_init(8, 6), 0);
+    guest_make();
+    xm_move(XM_DEV_PLAIN, guest);
+    (void)guest_context(XM_DEV_PLAIN);
+    xm_domain_dies(guest);
+    xm_move(XM_DEV_PLAIN, xm_hwdom());
+    xm_move(XM_DEV_PHANTOM, guest);
+    xm_domain_ends(guest);
+    xm_move(XM_DEV_PHANTOM, xm_hwdom());
+    xm_domain_destroy(guest);
+    expect_dma(XM_DEV_PHANTOM, xm_gfn(xm_hwdom(), 3), true, xm_mfn(xm_hwdom(), 3));
+    EXPECT_EQ(xm_complaints(), 0);
+}
+
 /* --- in the middle of a call ---------------------------------------------------------------- */
 
 static bool was_done;
@@ -327,6 +344,7 @@ static const struct rig_test tests[] = {
     {"the unit leaves", iommu_leaves, ON_AMD | ON_PV | ON_PVH, {0}, NULL, false},
     {"same address", same_address, 0, {0}, NULL, false},
     {"too late", too_late, 0, {0}, NULL, false},
+    {"assigned too late", assigned_too_late, 0, {0}, NULL, false},
     {"dies under a call", dies_under_call, 0, {0}, NULL, false},
     {"leaves under a call", leaves_under_call, 0, {0}, NULL, false},
 };
