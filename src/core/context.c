@@ -102,7 +102,7 @@ int pvi_context_open(struct pvi_context *ctx, uint64_t first, uint64_t last, uin
 /* *mapped is the count that goes with the lock that is held. */
 static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at, uint64_t *mapped)
 {
-    int rc = context_open(ctx, g, true, r->iova + r->done, r->iova + r->len - 1, at, &r->barred);
+    int rc = context_open(ctx, g, !g->asked, r->iova + r->done, r->iova + r->len - 1, at, &r->barred);
 
     if (rc == 0) {
         *mapped -= r->done;

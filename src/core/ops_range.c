@@ -131,6 +131,7 @@ int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     }
     prot = op->flags & PVI_RW;
     g->postpone = (op->flags & PVI_MAP_NO_FLUSH) != 0;
+    g->asked = true;
     rc = range_check(ctx, op->u.map.dfn, op->u.map.nr, true, &mask, &op->fault);
     if (rc == 0) {
         rc = map_check(op, mask);
@@ -157,6 +158,7 @@ int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
         }
     }
     g->postpone = false;
+    g->asked = false;
     return rc;
 }
 

@@ -192,6 +192,62 @@ static void batches_keep_their_empty_tables(void **state)
     }
 }
 
+/* --- a context becomes another while somebody maps in it -------------------------------------------------- */
+
+static struct pvi_op identity;
+static struct pvi_batch making;
+
+static bool preempt_now(void *opaque, uint64_t nr)
+{
+    (void)opaque;
+    (void)nr;
+    return true;
+}
+
+/* The context ends, and its number is an identity context's, which is not built yet. */
+static void make_identity(void *opaque, enum pvi_posix_point at, bool after)
+{
+    struct pvi_op op = {.code = PVI_OP_FREE_CONTEXT, .ctx = 1, .flags = PVI_FREE_REATTACH};
+
+    (void)opaque;
+    (void)at;
+    (void)after;
+    if (making.nr != 0) {
+        return;
+    }
+    CHECK_EQ(submit(&rig.guest, &op), 0);
+    identity = (struct pvi_op){.code = PVI_OP_ALLOC_CONTEXT, .domid = PVI_DOMID_SELF, .flags = PVI_ALLOC_IDENTITY};
+    making = (struct pvi_batch){.ops = &identity, .nr = 1};
+    pvi_posix_preempt_call(rig.host, preempt_now, NULL);
+    CHECK_EQ(pvi_submit(&rig.guest, &making), -PVI_EPREEMPTED);
+    pvi_posix_preempt_call(rig.host, NULL, NULL);
+}
+
+static void nobody_maps_in_what_is_built(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < NR_FORMATS; i++) {
+        struct threads_cfg cfg = {.format = formats[i], .levels = 4, .sizes = PAGE | MIB2 | 1u << 30, .coherent = true, .pages = 1200};
+        struct pvi_op op = {.code = PVI_OP_REATTACH_DEVICE, .ctx = 1};
+
+        check_case("%s", formats[i]->name);
+        threads_up(&rig, &cfg);
+        CHECK_EQ(pvi_posix_hdom_identity(rig.owner, TH_GFN_PV, 4, PVI_RW), 0);
+        CHECK_EQ(pvi_posix_hdom_identity(rig.owner, TH_NR_PV - 4, 4, PVI_RW), 0);
+        memset(&making, 0, sizeof(making));
+        pvi_posix_hook(rig.host, PVI_AT_BIT(PVI_AT_FRAME_GET), make_identity, NULL);
+        CHECK_EQ(threads_map(&rig, 1, TH_NR_PV - 1, TH_GFN_PV, 1, NULL), -PVI_ENOCTX);
+        pvi_posix_hook(rig.host, 0, NULL, NULL);
+        while (pvi_submit(&rig.guest, &making) == -PVI_EPREEMPTED) {
+        }
+        CHECK_EQ(identity.status, 0);
+        CHECK_EQ(identity.ctx, 1);
+        op.u.reattach.sbdf = rig.dev[0].sbdf;
+        CHECK_EQ(submit(&rig.guest, &op), 0);
+        threads_down(&rig);
+    }
+}
+
 /* --- maps where an unlinked table is not flushed ------------------------------------------------------- */
 
 enum { A, B, C, D, NR_CPUS };
@@ -677,7 +733,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(context_ends_before_alone), cmocka_unit_test(batches_keep_their_empty_tables),
-        cmocka_unit_test(maps_beside_unlinked_tables),
+        cmocka_unit_test(nobody_maps_in_what_is_built), cmocka_unit_test(maps_beside_unlinked_tables),
         cmocka_unit_test(failed_flush), cmocka_unit_test(devices_beside_unlinked_tables),
         cmocka_unit_test(changes_beside_collapsed_tables), cmocka_unit_test(leaves_beside_collapsed_tables),
         cmocka_unit_test(devices_beside_collapsed_tables),
