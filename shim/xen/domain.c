@@ -384,10 +384,7 @@ void pviommu_device_new(struct domain *d, struct pci_dev *pdev)
     struct shim_domain *sd, *owner;
 
     ASSERT(pcidevs_locked());
-    /*
-     * Who assigns it may have looked before the domain began to die. From then on all its devices go, under this lock, and
-     * then what the library has of it.
-     */
+    /* Who assigns it may have looked before that: its devices go under this lock, and then what the library has of it. */
     sd = d->is_dying ? NULL : shim_domain_find(d);
     if ( sd && !device_of(pdev, &owner) )
         device_add(sd, pdev);
