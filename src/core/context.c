@@ -231,9 +231,12 @@ int pvi_context_rights_slice(struct pvi_context *ctx, struct pvi_pt_change *r, c
     rc = context_open(ctx, g, false, r->next, last, at, &r->barred);
     rc = rc == 0 ? pvi_context_scan(ctx, r->next, end, scan) : rc;
     if (rc == 0 && scan->run.len != 0 && scan->run.iova == r->next && scan->run.pa == frames->pa.a) {
+        uint64_t sizes = ctx->pt.cfg.page_sizes & ~r->barred, mask = (sizes & (0 - sizes)) - 1;
+
         r->owe = frames->owe;
         r->last = scan->run.iova + (scan->run.len - 1);
-        rc = ctx->pt.cfg.ops->rights(&ctx->pt, ctx, r, g);
+        /* What was pinned may be less than a page of the window that is there by now. */
+        rc = ((r->next | scan->run.len) & mask) == 0 ? ctx->pt.cfg.ops->rights(&ctx->pt, ctx, r, g) : -PVI_EALIGN;
         r->last = last;
         *at = r->next;
     }

@@ -215,6 +215,46 @@ static void pinned(struct fx *f, const struct fx_cfg *cfg)
     }
 }
 
+/* Where one page was found, a large one with the same first frame lies by now, in a window that has no smaller ones. */
+static void grow_page(void *opaque, enum pvi_posix_point at, bool after)
+{
+    struct pvi_op map = {.code = PVI_OP_MAP, .ctx = 1, .flags = PVI_RW, .u.map = {{HIGH + GIB}, {GUEST_PV + GIB}, 0x200}};
+    bool armed = other.armed;
+
+    change_window(opaque, at, after);
+    if (armed && !other.armed) {
+        CHECK_EQ(submit(&((struct fx *)opaque)->dom, &map), 0);
+    }
+}
+
+static void pinned_to_change(struct fx *f, const struct fx_cfg *cfg)
+{
+    struct pvi_op op = {.code = PVI_OP_MAP, .ctx = 1, .flags = PVI_RW, .u.map = {{HIGH + GIB}, {GUEST_PV + GIB}, 1}};
+
+    furnish(f, cfg, 0x200);
+    CHECK_EQ(submit(&f->dom, &op), 0);
+    other.armed = true;
+    other.sizes = 1u << 21;
+    pvi_posix_hook(f->host, PVI_AT_BIT(PVI_AT_FRAME_GET), grow_page, f);
+    op = (struct pvi_op){.code = PVI_OP_RIGHTS, .ctx = 1, .flags = PVI_READ, .u.unmap = {{HIGH + GIB}, 0x200}};
+    CHECK_EQ(submit(&f->dom, &op), -PVI_EALIGN);
+    CHECK(!other.armed);
+    pvi_posix_hook(f->host, 0, NULL, NULL);
+    op = (struct pvi_op){.code = PVI_OP_LOOKUP, .ctx = 1, .u.lookup.dfn = {HIGH + GIB}};
+    CHECK_EQ(submit(&f->dom, &op), 0);
+    CHECK_EQ(op.u.lookup.lg2, 21);
+    CHECK_EQ(op.u.lookup.prot, PVI_RW);
+    pvi_posix_checkpoint(f->host);
+    fx_check_loose(f);
+    fx_end(f, false);
+}
+
+static void grown_while_pinning(void **state)
+{
+    (void)state;
+    fx_each(pinned_to_change);
+}
+
 static void changed_while_pinning(void **state)
 {
     (void)state;
@@ -406,7 +446,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(removal_interrupted), cmocka_unit_test(forged_progress), cmocka_unit_test(one_flush),
-        cmocka_unit_test(changed_while_pinning),
+        cmocka_unit_test(changed_while_pinning), cmocka_unit_test(grown_while_pinning),
         cmocka_unit_test(two_devices),         cmocka_unit_test(a_map_races_a_removal),
     };
 
