@@ -76,7 +76,7 @@ static CORE_NOINLINE int context_inspect(const struct pvi_context *ctx, const st
         return -PVI_ERANGE;
     }
     *barred = ctx->pt.cfg.page_sizes & ~sizes;
-    return ((first | (last + 1)) & ((sizes & (0 - sizes)) - 1)) == 0 ? 0 : -PVI_EALIGN; /* it was another window when it was asked */
+    return ((first | (last + 1)) & pvi_smallest_mask(sizes)) == 0 ? 0 : -PVI_EALIGN; /* it was another window when it was asked */
 }
 
 /* May the table be changed (g NULL: read), and with which leaves? With a lock of the context held, so that the answer stays true. */
@@ -231,7 +231,7 @@ int pvi_context_rights_slice(struct pvi_context *ctx, struct pvi_pt_change *r, c
     rc = context_open(ctx, g, false, r->next, last, at, &r->barred);
     rc = rc == 0 ? pvi_context_scan(ctx, r->next, end, scan) : rc;
     if (rc == 0 && scan->run.len != 0 && scan->run.iova == r->next && scan->run.pa == frames->pa.a) {
-        uint64_t sizes = ctx->pt.cfg.page_sizes & ~r->barred, mask = (sizes & (0 - sizes)) - 1;
+        uint64_t mask = pvi_smallest_mask(ctx->pt.cfg.page_sizes & ~r->barred);
 
         r->owe = frames->owe;
         r->last = scan->run.iova + (scan->run.len - 1);
@@ -402,9 +402,7 @@ int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pv
 /* The smallest page of the table, in frames, less one. */
 static uint64_t build_mask(const struct pvi_context *ctx)
 {
-    uint64_t sizes = ctx->domain->table.page_sizes;
-
-    return ((sizes & (0 - sizes)) >> PVI_PAGE_LG2) - 1;
+    return pvi_smallest_mask(ctx->domain->table.page_sizes) >> PVI_PAGE_LG2;
 }
 
 /*

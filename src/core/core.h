@@ -42,6 +42,12 @@ bool pvi_domain_claim(struct pvi_domain *d);
 int pvi_domain_end_context(struct pvi_context *ctx, struct pvi_gather *g);
 /* The same where a dying domain has nothing to do: 0, -PVI_EPREEMPTED, or -PVI_EDYING. */
 int pvi_domain_enter(struct pvi_domain *d);
+/* The smallest of some page sizes, in bytes, less one. */
+static inline uint64_t pvi_smallest_mask(uint64_t sizes)
+{
+    return (sizes & (0 - sizes)) - 1;
+}
+
 static inline bool pvi_domain_dying(struct pvi_domain *d)
 {
     return pvi_env_read32(&d->dying) != 0;

@@ -13,7 +13,7 @@ static CORE_NOINLINE int range_window(struct pvi_context *ctx, pvi_dfn dfn, uint
         *fault = at >> PVI_PAGE_LG2;
         return pvi_context_state(ctx) == PVI_CTX_BROKEN ? -PVI_EHW : rc; /* windows may have been going when it broke */
     }
-    *mask = (sizes & (0 - sizes)) - 1;
+    *mask = pvi_smallest_mask(sizes);
     return whole && ((dfn.f | nr) & (*mask >> PVI_PAGE_LG2)) != 0 ? -PVI_EALIGN : 0;
 }
 

@@ -4,6 +4,7 @@
  * cached). And debts where frame numbers end.
  */
 #include "fixture.h"
+#include "threads_rig.h"
 
 #define MIB2 (1ull << 21)
 #define PAGE (1ull << 12)
@@ -11,21 +12,6 @@
 #define FAR  (1ull << 39) /* another table below the root */
 
 static struct fx fx;
-
-#define NR_FORMATS 4u
-static const struct pvi_pt_ops *const formats[NR_FORMATS] = {
-    &pvi_vtd_ss_ops, &pvi_vtd_fs_ops, &pvi_amdvi_v1_ops, &pvi_amdvi_v2_ops};
-
-/* One operation of another CPU, past the fixture: its oracle would not follow. */
-static int submit(struct pvi_domain *d, struct pvi_op *op)
-{
-    struct pvi_batch batch = {.ops = op, .nr = 1};
-
-    op->domid = PVI_DOMID_SELF;
-    while (pvi_submit(d, &batch) == -PVI_EPREEMPTED) {
-    }
-    return op->status;
-}
 
 /* --- maps where an unlinked table is not flushed ------------------------------------------------------- */
 
@@ -162,12 +148,12 @@ static void beside_cleared_way(const struct fx_cfg *cfg)
 static void maps_beside_unlinked_tables(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < NR_FORMATS; i++) {
+    for (unsigned i = 0; i < TH_NR_FORMATS; i++) {
         for (unsigned k = 0; k < 4; k++) {
             struct fx_cfg cfg = {
-                .kind = FX_NULL, .format = formats[i], .np_cache = k % 2 != 0, .incoherent = k / 2 != 0};
+                .kind = FX_NULL, .format = threads_formats[i], .np_cache = k % 2 != 0, .incoherent = k / 2 != 0};
 
-            check_case("%s, adds %u, incoherent %u", formats[i]->name, k % 2, k / 2);
+            check_case("%s, adds %u, incoherent %u", threads_formats[i]->name, k % 2, k / 2);
             beside_cleared_way(&cfg);
             cfg.trim = true;
             beside_unlinked(&cfg);
@@ -180,10 +166,10 @@ static void maps_beside_unlinked_tables(void **state)
 static void failed_flush(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < NR_FORMATS; i++) {
-        struct pvi_context *ctx = up(&(struct fx_cfg){.kind = FX_NULL, .format = formats[i], .trim = true});
+    for (unsigned i = 0; i < TH_NR_FORMATS; i++) {
+        struct pvi_context *ctx = up(&(struct fx_cfg){.kind = FX_NULL, .format = threads_formats[i], .trim = true});
 
-        check_case("failed flush, %s", formats[i]->name);
+        check_case("failed flush, %s", threads_formats[i]->name);
         map_whole(ctx, &cpu[A], PAGE, PAGE);
         unmap(ctx, &cpu[A], PAGE, PAGE);
         CHECK_EQ(ctx->quota.gathered, ctx->pt.cfg.levels - 1u);
@@ -217,7 +203,7 @@ static int map_page(uint64_t page)
 
     op.u.map.dfn.f = (BASE >> 12) + page;
     op.u.map.gfn.f = GUEST_KEPT + page;
-    return submit(&fx.dom, &op);
+    return threads_submit(&fx.dom, &op);
 }
 
 static bool others_armed;
@@ -256,7 +242,7 @@ static void devices_beside_unlinked_tables(void **state)
         device_reaches(1); /* the tables are cached now */
         others_armed = true;
         pvi_posix_hook(fx.host, PVI_AT_BIT(PVI_AT_INV_SUBMIT), others_map, &pending);
-        CHECK_EQ(submit(&fx.dom, &op), 0);
+        CHECK_EQ(threads_submit(&fx.dom, &op), 0);
         CHECK(!others_armed);
         CHECK_EQ(fx.dom.slot[0]->quota.gathered, 0);
         device_reaches(2);
@@ -380,13 +366,13 @@ static void change_pages(struct pvi_context *ctx, bool tables)
 static void leaves_beside_collapsed_tables(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < NR_FORMATS; i++) {
-        struct fx_cfg cfg = {.kind = FX_NULL, .format = formats[i]};
+    for (unsigned i = 0; i < TH_NR_FORMATS; i++) {
+        struct fx_cfg cfg = {.kind = FX_NULL, .format = threads_formats[i]};
 
         for (unsigned k = 0; k < 2; k++) {
             struct pvi_context *ctx = collapsed(&cfg);
 
-            check_case("%s, %s", formats[i]->name, k != 0 ? "flushed" : "not flushed");
+            check_case("%s, %s", threads_formats[i]->name, k != 0 ? "flushed" : "not flushed");
             for (uint64_t off = MIB2; off < 2 * MIB2; off += PAGE) {
                 map_whole(ctx, &cpu[C], off, PAGE);
             }
@@ -405,11 +391,11 @@ static void leaves_beside_collapsed_tables(void **state)
 static void changes_beside_collapsed_tables(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < NR_FORMATS; i++) {
-        struct fx_cfg cfg = {.kind = FX_NULL, .format = formats[i]};
+    for (unsigned i = 0; i < TH_NR_FORMATS; i++) {
+        struct fx_cfg cfg = {.kind = FX_NULL, .format = threads_formats[i]};
         struct pvi_context *ctx = collapsed(&cfg);
 
-        check_case("%s", formats[i]->name);
+        check_case("%s", threads_formats[i]->name);
         rights(ctx, PVI_READ);
         noted(ctx, true);
         unmap(ctx, &cpu[B], 0, MIB2);
@@ -450,7 +436,7 @@ static void devices_beside_collapsed_tables(void **state)
         device_reaches(5); /* the tables are cached now */
         collapse(ctx, &cpu[A]);
         device_reaches(6);
-        CHECK_EQ(submit(&fx.dom, &op), 0);
+        CHECK_EQ(threads_submit(&fx.dom, &op), 0);
         device_is_blocked(5);
         device_is_blocked(7);
         CHECK_EQ(pvi_gather_flush(&cpu[A]), 0);
@@ -502,11 +488,11 @@ static void owed_at_the_end(const struct pvi_pt_ops *ops, uint64_t size)
 static void runs_end_with_the_last_frame(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < NR_FORMATS; i++) {
-        check_case("%s", formats[i]->name);
-        owed_at_the_end(formats[i], PAGE);
+    for (unsigned i = 0; i < TH_NR_FORMATS; i++) {
+        check_case("%s", threads_formats[i]->name);
+        owed_at_the_end(threads_formats[i], PAGE);
         check_step("leaves of 2 MiB");
-        owed_at_the_end(formats[i], MIB2);
+        owed_at_the_end(threads_formats[i], MIB2);
     }
 }
 

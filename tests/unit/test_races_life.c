@@ -14,21 +14,6 @@
 
 static struct threads_rig rig;
 
-#define NR_FORMATS 4u
-static const struct pvi_pt_ops *const formats[NR_FORMATS] = {
-    &pvi_vtd_ss_ops, &pvi_vtd_fs_ops, &pvi_amdvi_v1_ops, &pvi_amdvi_v2_ops};
-
-/* One operation of another CPU, past the fixture: its oracle would not follow. */
-static int submit(struct pvi_domain *d, struct pvi_op *op)
-{
-    struct pvi_batch batch = {.ops = op, .nr = 1};
-
-    op->domid = PVI_DOMID_SELF;
-    while (pvi_submit(d, &batch) == -PVI_EPREEMPTED) {
-    }
-    return op->status;
-}
-
 /* --- the context ends before somebody has it alone ---------------------------------------------------- */
 
 static struct {
@@ -60,7 +45,7 @@ static void end_context(void *opaque, enum pvi_posix_point at, bool after)
         return;
     }
     other.armed = false;
-    CHECK_EQ(other.renew ? threads_renew(&rig, 1) : submit(&rig.guest, &op), 0);
+    CHECK_EQ(other.renew ? threads_renew(&rig, 1) : threads_submit(&rig.guest, &op), 0);
 }
 
 static void end_before_alone(const struct threads_cfg *cfg, bool renew, uint64_t nr)
@@ -80,9 +65,9 @@ static void end_before_alone(const struct threads_cfg *cfg, bool renew, uint64_t
     if (!renew) {
         CHECK_EQ(ctx->state, PVI_CTX_FREE);
         CHECK_EQ(ctx->quota.used, 0);
-        CHECK_EQ(submit(&rig.guest, &op), 0);
+        CHECK_EQ(threads_submit(&rig.guest, &op), 0);
         op = (struct pvi_op){.code = PVI_OP_REATTACH_DEVICE, .ctx = 1, .u.reattach = {.sbdf = rig.dev[0].sbdf}};
-        CHECK_EQ(submit(&rig.guest, &op), 0);
+        CHECK_EQ(threads_submit(&rig.guest, &op), 0);
     }
     CHECK_EQ(ctx->state, PVI_CTX_LIVE);
     CHECK_EQ(ctx->quota.used, 1);
@@ -93,13 +78,13 @@ static void end_before_alone(const struct threads_cfg *cfg, bool renew, uint64_t
 static void context_ends_before_alone(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < NR_FORMATS; i++) {
+    for (unsigned i = 0; i < TH_NR_FORMATS; i++) {
         struct threads_cfg cfg = {
-            .format = formats[i], .levels = 4, .sizes = PAGE | MIB2, .coherent = true, .pages = 600};
+            .format = threads_formats[i], .levels = 4, .sizes = PAGE | MIB2, .coherent = true, .pages = 600};
 
         for (unsigned k = 0; k < 4; k++) {
             cfg.trim = k < 2;
-            check_case("%s, %s, %s", formats[i]->name, cfg.trim ? "trim" : "512 GiB", k % 2 ? "renewed" : "freed");
+            check_case("%s, %s, %s", threads_formats[i]->name, cfg.trim ? "trim" : "512 GiB", k % 2 ? "renewed" : "freed");
             end_before_alone(&cfg, k % 2 != 0, cfg.trim ? 1 : 1ull << 27);
         }
     }
@@ -134,7 +119,7 @@ static void begin_batch(void *opaque, enum pvi_posix_point at, bool after)
         return;
     }
     beside.armed = false;
-    CHECK_EQ(submit(&rig.guest, &map), 0);
+    CHECK_EQ(threads_submit(&rig.guest, &map), 0);
     beside.op[0] = (struct pvi_op){.code = PVI_OP_UNMAP, .domid = PVI_DOMID_SELF, .ctx = 1, .u.unmap = {.nr = 1}};
     for (unsigned i = 1; i < 3; i++) {
         beside.op[i] = (struct pvi_op){.code = PVI_OP_MAP, .domid = PVI_DOMID_SELF, .ctx = 1, .flags = PVI_RW,
@@ -180,13 +165,13 @@ static bool climb_beside(const struct threads_cfg *cfg, unsigned at)
 static void batches_keep_their_empty_tables(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < NR_FORMATS; i++) {
-        struct threads_cfg cfg = {.format = formats[i], .levels = 4, .sizes = PAGE | MIB2, .trim = true, .coherent = true, .pages = 40};
+    for (unsigned i = 0; i < TH_NR_FORMATS; i++) {
+        struct threads_cfg cfg = {.format = threads_formats[i], .levels = 4, .sizes = PAGE | MIB2, .trim = true, .coherent = true, .pages = 40};
         unsigned at = 0;
 
         beside.undone = 0;
         do {
-            check_case("%s, preempted at checkpoint %u", formats[i]->name, at);
+            check_case("%s, preempted at checkpoint %u", threads_formats[i]->name, at);
         } while (climb_beside(&cfg, at++));
         CHECK(beside.undone > 2);
     }
@@ -215,7 +200,7 @@ static void make_identity(void *opaque, enum pvi_posix_point at, bool after)
     if (making.nr != 0) {
         return;
     }
-    CHECK_EQ(submit(&rig.guest, &op), 0);
+    CHECK_EQ(threads_submit(&rig.guest, &op), 0);
     identity = (struct pvi_op){.code = PVI_OP_ALLOC_CONTEXT, .domid = PVI_DOMID_SELF, .flags = PVI_ALLOC_IDENTITY};
     making = (struct pvi_batch){.ops = &identity, .nr = 1};
     pvi_posix_preempt_call(rig.host, preempt_now, NULL);
@@ -226,11 +211,11 @@ static void make_identity(void *opaque, enum pvi_posix_point at, bool after)
 static void nobody_maps_in_what_is_built(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < NR_FORMATS; i++) {
-        struct threads_cfg cfg = {.format = formats[i], .levels = 4, .sizes = PAGE | MIB2 | 1u << 30, .coherent = true, .pages = 1200};
+    for (unsigned i = 0; i < TH_NR_FORMATS; i++) {
+        struct threads_cfg cfg = {.format = threads_formats[i], .levels = 4, .sizes = PAGE | MIB2 | 1u << 30, .coherent = true, .pages = 1200};
         struct pvi_op op = {.code = PVI_OP_REATTACH_DEVICE, .ctx = 1};
 
-        check_case("%s", formats[i]->name);
+        check_case("%s", threads_formats[i]->name);
         threads_up(&rig, &cfg);
         CHECK_EQ(pvi_posix_hdom_identity(rig.owner, TH_GFN_PV, 4, PVI_RW), 0);
         CHECK_EQ(pvi_posix_hdom_identity(rig.owner, TH_NR_PV - 4, 4, PVI_RW), 0);
@@ -243,7 +228,7 @@ static void nobody_maps_in_what_is_built(void **state)
         CHECK_EQ(identity.status, 0);
         CHECK_EQ(identity.ctx, 1);
         op.u.reattach.sbdf = rig.dev[0].sbdf;
-        CHECK_EQ(submit(&rig.guest, &op), 0);
+        CHECK_EQ(threads_submit(&rig.guest, &op), 0);
         threads_down(&rig);
     }
 }

@@ -15,17 +15,6 @@
 static struct fx fx;
 static struct threads_rig rig;
 
-/* One operation of another CPU, past the oracle. */
-static int submit(struct pvi_domain *d, struct pvi_op *op)
-{
-    struct pvi_batch batch = {.ops = op, .nr = 1};
-
-    op->domid = PVI_DOMID_SELF;
-    while (pvi_submit(d, &batch) == -PVI_EPREEMPTED) {
-    }
-    return op->status;
-}
-
 static int submit_window(struct pvi_domain *d, unsigned code, unsigned index, uint64_t dfn, uint64_t nr, uint64_t sizes,
                          struct pvi_op *op)
 {
@@ -37,7 +26,7 @@ static int submit_window(struct pvi_domain *d, unsigned code, unsigned index, ui
     op->u.window.nr = nr;
     op->u.window.sizes = sizes;
     op->u.window.shift = (uint8_t)(sizes != 0 ? __builtin_ctzll(sizes) : 0);
-    return submit(d, op);
+    return threads_submit(d, op);
 }
 
 /* --- interrupted ---------------------------------------------------------------------------------- */
@@ -91,16 +80,16 @@ static void someone_else(struct fx *f, const struct fx_cfg *cfg, bool finishes)
     map.u.map.dfn.f = LOW + 5; /* unmapped already */
     map.u.map.gfn.f = GUEST_PV;
     map.u.map.nr = 1;
-    CHECK_EQ(submit(&f->dom, &map), -PVI_ERANGE);
+    CHECK_EQ(threads_submit(&f->dom, &map), -PVI_ERANGE);
     CHECK_EQ(map.fault, LOW + 5);
     op = (struct pvi_op){.code = PVI_OP_LOOKUP, .ctx = 1, .u.lookup.dfn = {LOW + 0x7fff}};
-    CHECK_EQ(submit(&f->dom, &op), -PVI_ERANGE); /* still mapped */
+    CHECK_EQ(threads_submit(&f->dom, &op), -PVI_ERANGE); /* still mapped */
     CHECK_EQ(submit_window(&f->dom, PVI_OP_WINDOW_CREATE, 0, LOW + 0x7fff, 1, 0, &op), -PVI_EEXIST);
     if (finishes) {
         CHECK_EQ(submit_window(&f->dom, PVI_OP_WINDOW_REMOVE, 0, 0, 0, 0, &op), 0);
         CHECK_EQ(submit_window(&f->dom, PVI_OP_WINDOW_CREATE, 0, LOW, 0x100, 0, &op), 0);
         CHECK_EQ(op.u.window.index, 0);
-        CHECK_EQ(submit(&f->dom, &map), 0);
+        CHECK_EQ(threads_submit(&f->dom, &map), 0);
     }
     CHECK_EQ(pvi_submit(&f->dom, &batch), 0);
     CHECK_EQ(remove.status, finishes ? -PVI_ENOENT : 0);
@@ -108,7 +97,7 @@ static void someone_else(struct fx *f, const struct fx_cfg *cfg, bool finishes)
     (void)submit_window(&f->dom, PVI_OP_WINDOW_QUERY, 0, 0, 0, 0, &op);
     CHECK_EQ(op.u.window.state, finishes ? PVI_WINDOW_OPEN : PVI_WINDOW_NONE);
     op = (struct pvi_op){.code = PVI_OP_UNMAP, .ctx = 1, .u.unmap = {{LOW + 5}, 1}};
-    CHECK_EQ(submit(&f->dom, &op), finishes ? 0 : -PVI_ERANGE);
+    CHECK_EQ(threads_submit(&f->dom, &op), finishes ? 0 : -PVI_ERANGE);
     pvi_posix_checkpoint(f->host);
     fx_check_loose(f);
     fx_end(f, false);
@@ -135,10 +124,10 @@ static void forged(struct fx *f, const struct fx_cfg *cfg)
     for (unsigned i = 0; i < 6; i++) {
         struct pvi_op op = {.code = PVI_OP_WINDOW_REMOVE, .ctx = 1, .done = forgery[i]};
 
-        CHECK_EQ(submit(&f->dom, &op), -PVI_ENOENT);
+        CHECK_EQ(threads_submit(&f->dom, &op), -PVI_ENOENT);
         CHECK_EQ(op.done, 0);
         op = (struct pvi_op){.code = PVI_OP_WINDOW_REMOVE, .ctx = 2, .done = forgery[i]};
-        CHECK_EQ(submit(&f->dom, &op), -PVI_ENOCTX);
+        CHECK_EQ(threads_submit(&f->dom, &op), -PVI_ENOCTX);
     }
     fx_begin(f); /* all is as it was */
     fx_lookup(f, 1, LOW + 5);
@@ -202,12 +191,12 @@ static void pinned(struct fx *f, const struct fx_cfg *cfg)
         map.u.map.dfn.f = HIGH + GIB;
         map.u.map.gfn.f = GUEST_PV + GIB;
         map.u.map.nr = cases[i].nr;
-        CHECK_EQ(submit(&f->dom, &map), cases[i].status);
+        CHECK_EQ(threads_submit(&f->dom, &map), cases[i].status);
         CHECK(!other.armed);
         pvi_posix_hook(f->host, 0, NULL, NULL);
         CHECK_EQ(map.done, cases[i].status == 0 ? cases[i].nr : 0);
         look.u.lookup.dfn.f = HIGH + GIB;
-        CHECK_EQ(submit(&f->dom, &look), cases[i].sizes == 0 ? -PVI_ERANGE : cases[i].status == 0 ? 0 : -PVI_ENOENT);
+        CHECK_EQ(threads_submit(&f->dom, &look), cases[i].sizes == 0 ? -PVI_ERANGE : cases[i].status == 0 ? 0 : -PVI_ENOENT);
         CHECK(cases[i].status != 0 || look.u.lookup.lg2 == cases[i].lg2);
         pvi_posix_checkpoint(f->host);
         fx_check_loose(f);
@@ -223,7 +212,7 @@ static void grow_page(void *opaque, enum pvi_posix_point at, bool after)
 
     change_window(opaque, at, after);
     if (armed && !other.armed) {
-        CHECK_EQ(submit(&((struct fx *)opaque)->dom, &map), 0);
+        CHECK_EQ(threads_submit(&((struct fx *)opaque)->dom, &map), 0);
     }
 }
 
@@ -232,16 +221,16 @@ static void pinned_to_change(struct fx *f, const struct fx_cfg *cfg)
     struct pvi_op op = {.code = PVI_OP_MAP, .ctx = 1, .flags = PVI_RW, .u.map = {{HIGH + GIB}, {GUEST_PV + GIB}, 1}};
 
     furnish(f, cfg, 0x200);
-    CHECK_EQ(submit(&f->dom, &op), 0);
+    CHECK_EQ(threads_submit(&f->dom, &op), 0);
     other.armed = true;
     other.sizes = 1u << 21;
     pvi_posix_hook(f->host, PVI_AT_BIT(PVI_AT_FRAME_GET), grow_page, f);
     op = (struct pvi_op){.code = PVI_OP_RIGHTS, .ctx = 1, .flags = PVI_READ, .u.unmap = {{HIGH + GIB}, 0x200}};
-    CHECK_EQ(submit(&f->dom, &op), -PVI_EALIGN);
+    CHECK_EQ(threads_submit(&f->dom, &op), -PVI_EALIGN);
     CHECK(!other.armed);
     pvi_posix_hook(f->host, 0, NULL, NULL);
     op = (struct pvi_op){.code = PVI_OP_LOOKUP, .ctx = 1, .u.lookup.dfn = {HIGH + GIB}};
-    CHECK_EQ(submit(&f->dom, &op), 0);
+    CHECK_EQ(threads_submit(&f->dom, &op), 0);
     CHECK_EQ(op.u.lookup.lg2, 21);
     CHECK_EQ(op.u.lookup.prot, PVI_RW);
     pvi_posix_checkpoint(f->host);

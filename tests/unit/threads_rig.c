@@ -66,15 +66,25 @@ uint64_t threads_pa(uint64_t gfn)
     return gfn - TH_GFN_ANY < TH_NR_ANY ? PA_ANY + ((gfn - TH_GFN_ANY) << 12) : PA_PV + (gfn << 12);
 }
 
-int threads_run(struct threads_rig *r, struct pvi_op *op)
+const struct pvi_pt_ops *const threads_formats[TH_NR_FORMATS] = {
+    &pvi_vtd_ss_ops, &pvi_vtd_fs_ops, &pvi_amdvi_v1_ops, &pvi_amdvi_v2_ops};
+
+int threads_submit(struct pvi_domain *d, struct pvi_op *op)
 {
     struct pvi_batch batch = {.ops = op, .nr = 1};
 
     op->domid = PVI_DOMID_SELF;
-    while (pvi_submit(&r->guest, &batch) == -PVI_EPREEMPTED) {
+    while (pvi_submit(d, &batch) == -PVI_EPREEMPTED) {
     }
-    pvi_posix_checkpoint(r->host);
     return op->status;
+}
+
+int threads_run(struct threads_rig *r, struct pvi_op *op)
+{
+    int rc = threads_submit(&r->guest, op);
+
+    pvi_posix_checkpoint(r->host);
+    return rc;
 }
 
 int threads_map(struct threads_rig *r, unsigned ctx, uint64_t dfn, uint64_t gfn, uint64_t nr,

@@ -58,7 +58,12 @@ void threads_up(struct threads_rig *r, const struct threads_cfg *cfg);
 /* Frees both contexts, ends the guest: every frame and page must be back. */
 void threads_down(struct threads_rig *r);
 
-/* Any operation of the guest's own, run to its end; returns its status. */
+#define TH_NR_FORMATS 4u
+extern const struct pvi_pt_ops *const threads_formats[TH_NR_FORMATS];
+
+/* One operation of another CPU, run to its end in the middle of what somebody does; returns its status. */
+int threads_submit(struct pvi_domain *d, struct pvi_op *op);
+/* Any operation of the guest's own, run to its end, nothing of it being due then; returns its status. */
 int threads_run(struct threads_rig *r, struct pvi_op *op);
 /* One operation, run to its end; returns its status, *done (may be NULL) its progress in pages. */
 int threads_map(struct threads_rig *r, unsigned ctx, uint64_t dfn, uint64_t gfn, uint64_t nr,

@@ -293,6 +293,7 @@ void paging_mark_dirty(struct domain *d, mfn_t gmfn)
 {
     struct xm_frame *f = &xm_frames[mfn_x(gmfn)];
 
+    XM_CHECK(!xm_atomic(), "a frame is marked as written under a spinlock");
     xm_in();
     XM_CHECK(f->refs && f->owner == d, "frame %#lx is marked as written, and is not held, or another's", mfn_x(gmfn));
     f->dirty = true;
