@@ -37,6 +37,8 @@ struct iommu_caps {
     uint16_t max_ctx_no, pad0;
 };
 
+/* Does the guest (guest.h) call, or dom0? */
+extern bool iommu_by_guest;
 long iommu_noop(void);
 long iommu_query(struct iommu_caps *caps);
 long iommu_init(uint32_t max_ctx_no, uint32_t arena_order);
@@ -51,8 +53,10 @@ long iommu_lookup(uint16_t ctx, uint64_t dfn, uint64_t *gfn);
 /* With pages of another size. */
 long iommu_map_size(uint16_t ctx, uint64_t dfn, uint64_t gfn, uint32_t nr, uint32_t flags, uint32_t size, uint32_t *done);
 long iommu_unmap_size(uint16_t ctx, uint64_t dfn, uint32_t nr, uint32_t size, uint32_t *done);
-/* Any sub-operation with any structure. */
+/* Any sub-operation with any structure; dom0's. */
 long iommu_raw(unsigned subop, void *arg);
+/* One for another domain, whose structure is `arg`. */
+long iommu_remote(uint16_t domid, uint16_t subop, void *arg);
 
 /* --- judge.c --------------------------------------------------------------------------------------------- */
 
@@ -78,5 +82,6 @@ void test_hostile(void);
 void test_attach(void);
 void test_stale(void);
 void test_hotplug(void);
+void test_guest(void);
 
 #endif

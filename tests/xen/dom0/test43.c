@@ -110,19 +110,11 @@ static void test_all_contexts(void)
 static void test_remote(void)
 {
     struct iommu_caps caps = {0};
-    struct {
-        uint16_t domid, subop;
-        uint32_t pad;
-        uint64_t arg;
-    } remote = {DOMID_SELF, 1, 0, (uint64_t)&caps};
 
-    is(iommu_raw(8, &remote), 0, "query for itself");
+    is(iommu_remote(DOMID_SELF, 1, &caps), 0, "query for itself");
     is(caps.max_ctx_no, CONTEXTS, "the same");
-    remote.subop = 8;
-    is(iommu_raw(8, &remote), EINVAL, "remote in remote");
-    remote.domid = 0x1234;
-    remote.subop = 1;
-    is(iommu_raw(8, &remote), ENOENT, "for a domain that there is not");
+    is(iommu_remote(DOMID_SELF, 8, &caps), EINVAL, "remote in remote");
+    is(iommu_remote(0x1234, 1, &caps), ENOENT, "for a domain that there is not");
 }
 
 static void test_identity(void)
@@ -177,6 +169,7 @@ void test_iommu43(void)
     test_preempt();
     if (second_is_there()) {
         test_races();
+        test_guest();
         return;
     }
     if (xen_option("region") != 0) {
@@ -189,4 +182,5 @@ void test_iommu43(void)
     test_attach();
     test_hotplug();
     test_hostile();
+    test_guest();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Hypercall 56, the interface of 2015 as XenServer ships it: all devices of dom0 translate through one context of it. */
+#include "guest.h"
 #include "iommu43.h"
 
 #define HYPERCALL 56
@@ -14,6 +15,7 @@ enum { QUERY_CAPS = 1, MAP_PAGE, UNMAP_PAGE, LOOKUP_FOREIGN = 5, UNMAP_FOREIGN }
 #define ORDER(n) ((unsigned)(n) << 10)
 
 #define BFN 0x234567ull /* where nothing of dom0 is */
+#define DEATHS 4u
 #define BATCH 200u      /* more than one flush serves */
 
 struct bus_op {
@@ -112,6 +114,46 @@ static void test_array(void)
     is(bad, 0, "56: each");
 }
 
+static long foreign(unsigned subop, unsigned flags, uint64_t gfn, uint64_t *bfn)
+{
+    long rc;
+
+    op[0] = (struct bus_op){(uint16_t)subop, (uint16_t)flags, 99, *bfn, gfn, guest_id, 0, 0};
+    rc = call(op, 1);
+    *bfn = op[0].bfn;
+    return rc != 0 ? rc : op[0].status;
+}
+
+/* What a back end does: a guest's page, until that is given back, or until the guest dies, with a transfer under way. */
+static void test_foreign(void)
+{
+    unsigned good = 0;
+    uint64_t bfn = 0;
+
+    is(foreign(LOOKUP_FOREIGN, READABLE | WRITEABLE, GUEST_ROOM, &bfn), 0, "56: a page of a guest's");
+    load(frame_of(from), 32);
+    ok(lands(bfn, guest_page(GUEST_ROOM), 32), "56: the device reaches it");
+    is(foreign(LOOKUP_FOREIGN, READABLE, GUEST_PAGES, &bfn), ENXIO, "56: one that the guest has not");
+    is(foreign(UNMAP_FOREIGN, 0, GUEST_ROOM, &bfn), 0, "56: unmap the first");
+    is(foreign(UNMAP_FOREIGN, 0, GUEST_ROOM, &bfn), ENOENT, "56: again");
+    ok(!lands(bfn, guest_page(GUEST_ROOM), 32), "56: the device reaches it no more");
+    for (unsigned i = 0; i < DEATHS; i++) {
+        unsigned bad = 0;
+
+        for (uint64_t gfn = GUEST_ROOM; gfn < GUEST_PAGES; gfn++) {
+            bad += foreign(LOOKUP_FOREIGN, gfn % 2 == 0 ? READABLE | WRITEABLE : READABLE, gfn, &bfn) != 0;
+        }
+        edu_begin_store(bfn * PAGE);
+        good += guest_end() && bad == 0;
+        edu_wait();
+        good -= foreign(UNMAP_FOREIGN, 0, GUEST_PAGES - 1, &bfn) != ENOENT;
+        if (i + 1 < DEATHS && !guest_begin()) {
+            break;
+        }
+    }
+    is(good, DEATHS, "56: %u guests end with all of their pages mapped", DEATHS);
+}
+
 void test_bus56(void)
 {
     long rc = one(QUERY_CAPS, 0, 0, 0);
@@ -126,4 +168,12 @@ void test_bus56(void)
     test_errors();
     test_pages();
     test_array();
+#ifdef DOM0_PVH
+    if (!second_is_there()) {
+        return;
+    }
+#endif
+    if (guest_begin()) {
+        test_foreign();
+    }
 }
