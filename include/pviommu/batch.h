@@ -269,6 +269,9 @@ struct pvi_op {
             uint32_t pasid;
         } pasid;
         struct {
+            uint32_t life; /**< 0, or what ALLOC_CONTEXT left in `done`: another context of that number is not meant (ENOCTX) */
+        } free;
+        struct {
             uint32_t nr_contexts; /**< beside the default one, >= 1 */
             uint32_t nr_pages;    /**< pool pages to set aside, >= 1 */
         } init;

@@ -82,7 +82,7 @@ struct pvi_context {
     struct pvi_quota quota;
     uint64_t units;                 /**< bit n: attached to unit n; cleared only after its last flush */
     uint16_t did[PVI_MAX_UNITS];    /**< domain id on unit n */
-    uint16_t nr_dev[PVI_MAX_UNITS]; /**< devices on unit n */
+    uint32_t nr_dev[PVI_MAX_UNITS]; /**< who needs its id on unit n: devices, PASIDs, moves under way */
     uint32_t nr_devices;
     struct pvi_ctx_region region[PVI_MAX_CTX_REGIONS];
     uint32_t nr_regions; /**< in use */

@@ -189,7 +189,8 @@ struct pvi_pt_ops {
 
     /**
      * Reports, and with r->clear forgets, what devices wrote in one slice. A page is reported whole-leaf; after a
-     * clear the gather is flushed before the device's next write is sure to be noted.
+     * clear the gather is flushed before the device's next write is sure to be noted. A leaf that is unmapped or replaced takes
+     * along what it had noted: pvi_host_frame_put() tells which frames devices may have written.
      * @return 0, or -PVI_EOPNOTSUPP (the table does not note writes, or is not coherent), nothing changed.
      */
     int (*dirty)(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_dirty *r, struct pvi_gather *g);

@@ -12,12 +12,6 @@
 #include <pviommu/amdvi.h>
 #include <pviommu/vtd.h>
 
-/* Pages that a guest may set aside for its tables, and contexts that it may have. */
-static unsigned int __read_mostly opt_pages = 1U << 16;
-integer_param("pviommu-pages", opt_pages);
-static unsigned int __read_mostly opt_contexts = 256;
-integer_param("pviommu-contexts", opt_contexts);
-
 #define PCI_CLASS_IOMMU 0x0806
 
 static struct shim_domain *domains;
@@ -438,8 +432,8 @@ static void domain_cfg(struct domain *d, struct pvi_domain_cfg *cfg)
     memset(cfg, 0, sizeof(*cfg));
     cfg->hdom = shim_hdom(d);
     cfg->system = &shim_system;
-    cfg->max_contexts = min(opt_contexts, PVI_MAX_CONTEXTS + 0U);
-    cfg->max_pages = opt_pages;
+    cfg->max_contexts = min(shim_options.contexts, PVI_MAX_CONTEXTS + 0U);
+    cfg->max_pages = shim_options.pages;
     cfg->scattered = is_pv_domain(d);
     while ( !(caps->levels_mask >> levels & 1) )
         levels++;

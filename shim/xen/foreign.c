@@ -13,12 +13,6 @@
 #include <pviommu/abi/xen_bus.h>
 #include <pviommu/bus.h>
 
-/* Pages for the tables of the one context, and frames of guests in it at most. */
-static unsigned int __read_mostly opt_bus_pages = 1U << 12;
-integer_param("pviommu-bus-pages", opt_bus_pages);
-static unsigned int __read_mostly opt_bus_entries = 1U << 20;
-integer_param("pviommu-bus-entries", opt_bus_entries);
-
 #define REVMAP_LG2 16
 
 static struct pvi_revmap revmap;
@@ -37,8 +31,8 @@ void shim_bus_cfg(const struct domain *d, struct pvi_domain_cfg *cfg)
     if ( !revmap_made )
         return;
     cfg->revmap = &revmap;
-    cfg->bus_pages = opt_bus_pages;
-    cfg->bus_entries = opt_bus_entries;
+    cfg->bus_pages = shim_options.bus_pages;
+    cfg->bus_entries = shim_options.bus_entries;
     /* Xen's own table is not the library's to read. */
     cfg->bus_identity = true;
     /* Frames of guests lie above all own ones, which are where the machine has them. */

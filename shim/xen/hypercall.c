@@ -22,7 +22,8 @@ int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller,
     struct domain *d;
     int rc;
 
-    if ( !is_hardware_domain(shim_d(caller)) )
+    if ( !is_hardware_domain(shim_d(caller)) ||
+         (!shim_options.guests && domid != shim_d(caller)->domain_id) )
         return -PVI_EPERM;
 
     d = rcu_lock_domain_by_id(domid);
@@ -54,6 +55,9 @@ int shim_call_begin(struct pvi_abi_call **abi)
     struct shim_call *call = this_cpu(shim_call);
     struct shim_domain *sd;
     int rc;
+
+    if ( !shim_options.enabled )
+        return -ENOSYS;
 
     if ( !call )
     {

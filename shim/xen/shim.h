@@ -80,6 +80,17 @@ struct shim_vendor {
     void (*wait)(const struct shim_unit *u);
 };
 
+/* options.c */
+struct shim_options {
+    bool enabled;
+    bool guests;               /* the hardware domain may act for others */
+    unsigned int pages;        /* that a domain may set aside for its tables */
+    unsigned int contexts;     /* of a domain */
+    unsigned int bus_pages;    /* for the tables of the one context of hypercall 56 */
+    unsigned int bus_entries;  /* frames of guests in it */
+};
+extern struct shim_options shim_options;
+
 extern struct pvi_system shim_system;
 /* Fills shim_system from what Xen has found. 0, or an error of Xen's. */
 int shim_vtd_units(void);

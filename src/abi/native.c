@@ -352,6 +352,7 @@ static ABI_NOINLINE int run_group(struct call *c)
             rc = -PVI_EPREEMPTED;
         }
     }
+    b->nr = read; /* what has not been read is no operation yet */
     pvi_batch_end(b);
     fault = report_group(c, b, read);
     if (fault != 0) {

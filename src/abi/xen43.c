@@ -188,12 +188,10 @@ static int alloc_run(struct xen43_call *c, uint32_t flags)
 /* Nobody has learnt the number of the context under way: it goes, in as many calls as that takes, if it is that context still. */
 static int alloc_discard(struct xen43_call *c)
 {
-    int rc = alloc_run(c, 0);
+    struct pvi_op *op = xen43_op(c, PVI_OP_FREE_CONTEXT, (uint16_t)(c->state & WORD_CTX));
 
-    if (c->state != 0) {
-        rc = xen43_run(c, xen43_op(c, PVI_OP_FREE_CONTEXT, (uint16_t)(c->state & WORD_CTX)));
-    }
-    return rc == -PVI_EPREEMPTED ? -PVI_XEN_ERESTART : -PVI_XEN_EFAULT;
+    op->u.free.life = c->state >> (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
+    return xen43_run(c, op) == -PVI_EPREEMPTED ? -PVI_XEN_ERESTART : -PVI_XEN_EFAULT;
 }
 
 static ABI_NOINLINE int alloc_context(struct xen43_call *c)

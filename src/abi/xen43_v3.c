@@ -60,13 +60,15 @@ static int query_capabilities(struct pvi_abi_call *call, struct pvi_xen43_v3_op 
 }
 
 /*
- * Every way out writes the structure, but for a clone that goes on: where it lies is in there since it was first preempted. Until
- * then nobody knows its number, and if that cannot be told it goes: it is no larger than what one call has built.
+ * Every way out writes the structure, but for a clone that goes on: where it lies is in there since it was first preempted. If its
+ * number cannot be told it goes: what a first call has built all at once, or as far as its time goes, and the rest when the guest
+ * frees that number, as whoever comes back to a structure without it would begin another.
  */
 static int alloc_context(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io, uint64_t arg)
 {
     struct pvi_op *op = op_begin(call, PVI_OP_ALLOC_CONTEXT, 0);
     uint32_t token = io->flags >> TOKEN_SHIFT;
+    uint32_t life;
     uint16_t ctx;
     int rc;
 
@@ -80,12 +82,13 @@ static int alloc_context(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io, 
     op->done = token;
     rc = pvi_abi_run(call, op);
     ctx = op->ctx;
+    life = (uint32_t)op->done;
     if (rc == -PVI_EPREEMPTED && (token != 0 || ctx == 0)) {
         return -PVI_XEN_ERESTART;
     }
     io->flags &= PVI_XEN43_V3_CREATE_CLONE;
     if (rc == -PVI_EPREEMPTED) {
-        io->flags |= (uint32_t)op->done << TOKEN_SHIFT;
+        io->flags |= life << TOKEN_SHIFT;
     }
     io->ctx_no = rc == 0 || rc == -PVI_EPREEMPTED ? ctx : token != 0 ? 0 : io->ctx_no;
     if (copy_out(call, arg) == 0) {
@@ -95,8 +98,9 @@ static int alloc_context(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io, 
         return -PVI_XEN_EFAULT;
     }
     op = op_begin(call, PVI_OP_FREE_CONTEXT, ctx);
-    rc = token != 0 ? pvi_abi_run(call, op) : op_run_all(call, op);
-    return rc == -PVI_EPREEMPTED ? -PVI_XEN_ERESTART : -PVI_XEN_EFAULT;
+    op->u.free.life = life;
+    rc = pvi_abi_run(call, op);
+    return rc == -PVI_EPREEMPTED && token != 0 ? -PVI_XEN_ERESTART : -PVI_XEN_EFAULT;
 }
 
 static int free_context(struct pvi_abi_call *call, const struct pvi_xen43_v3_op *io)

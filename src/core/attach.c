@@ -522,6 +522,7 @@ static int device_enter(struct pvi_domain *d, struct pvi_device *dev)
     dev->ctx = NULL;
     dev->pasids = NULL;
     dev->leaving = false;
+    dev->complaint = 0;
     dev->next = d->devices;
     d->devices = dev;
     rc = device_move_own(d, dev, home);

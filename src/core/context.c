@@ -221,6 +221,9 @@ int pvi_context_rights_slice(struct pvi_context *ctx, struct pvi_pt_change *r, c
     int rc;
 
     *at = r->next;
+    if (pvi_domain_dying(ctx->domain) && !g->undo) {
+        return -PVI_EDYING;
+    }
     if (!pvi_gather_ready(g, ctx)) {
         rc = pvi_gather_flush(g);
         if (rc != 0) {

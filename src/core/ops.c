@@ -211,6 +211,9 @@ static int alloc_continue(struct pvi_op *op, struct pvi_context *ctx, struct pvi
             pvi_context_set_state(ctx, PVI_CTX_DYING, rc);
         }
     }
+    if (pvi_context_state(ctx) == PVI_CTX_BROKEN && ctx->nr_devices + ctx->nr_pasids + ctx->nr_nested == 0 && !ctx->tx) {
+        pvi_context_set_state(ctx, PVI_CTX_DYING, -PVI_EHW); /* of somebody else's flush: units that remember what is not there know of it, too */
+    }
     if (pvi_context_state(ctx) == PVI_CTX_DYING) {
         rc = pvi_context_teardown(ctx, g);
         if (rc == 0) {
@@ -254,8 +257,10 @@ static int free_reattach(struct pvi_domain *d, struct pvi_context *ctx, struct p
     struct pvi_device *dev;
     int rc = 0;
 
-    for (dev = d->devices; dev && rc == 0 && ctx->nr_pasids != 0; dev = dev->next) {
-        rc = pvi_pasids_drop(d, dev, ctx, g);
+    for (dev = d->devices; dev && rc == 0; dev = dev->next) {
+        if (ctx->nr_pasids != 0 || dev->complaint != 0) {
+            rc = pvi_pasids_drop(d, dev, ctx, g);
+        }
     }
     if (rc != 0) {
         return rc;
@@ -312,6 +317,9 @@ static int op_free(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g
         return rc;
     }
     ctx = pvi_domain_context(d, op->ctx);
+    if (ctx && op->u.free.life != 0 && op->u.free.life != pvi_context_token(ctx)) {
+        ctx = NULL;
+    }
     rc = ctx ? free_context(d, op, ctx, g) : -PVI_ENOCTX;
     pvi_domain_unclaim(d);
     return rc;

@@ -144,13 +144,17 @@ int pvi_pasids_drop(struct pvi_domain *d, struct pvi_device *dev, const struct p
     struct pvi_pasid *p = dev->pasids, *next;
     int rc = 0, err;
 
-    for (; p && rc != -PVI_EPREEMPTED; p = next) {
+    for (; p && rc == 0; p = next) {
         next = p->next;
         if (!of || p->ctx == of) {
             err = pasid_detach(d, dev, p);
-            rc = err != 0 ? err : rc;
-            rc = pvi_checkpoint(g) != 0 ? -PVI_EPREEMPTED : rc; /* after one that has gone: whoever comes back is further */
+            dev->complaint = err != 0 ? err : dev->complaint;
+            rc = pvi_checkpoint(g) != 0 ? -PVI_EPREEMPTED : 0; /* after one that has gone: whoever comes back is further */
         }
+    }
+    if (rc == 0) {
+        rc = dev->complaint;
+        dev->complaint = 0;
     }
     return rc;
 }

@@ -124,6 +124,39 @@ static void failures(void **state)
     }
 }
 
+/* A unit that fails, then is well again, while what it failed at goes on in another call: that answers for it. */
+static bool well_again(void *opaque, uint64_t nr)
+{
+    (void)opaque;
+    (void)nr;
+    pvi_posix_fail(fx.host, PVI_AT_DEV_SWITCH, 0, false);
+    return true;
+}
+
+static void failure_preempted(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        enum what what = k == 0 ? REMOVE : FREE;
+        int rc;
+
+        up(&kinds[0]);
+        CHECK_EQ(attach(2, 1, 1), 0);
+        CHECK_EQ(attach(2, 1, 2), 0);
+        pvi_posix_count_violations(fx.host, true);
+        pvi_posix_preempt_call(fx.host, well_again, NULL);
+        pvi_posix_fail(fx.host, PVI_AT_DEV_SWITCH, 1, true);
+        do {
+            rc = run(what);
+        } while (rc == -PVI_EPREEMPTED);
+        CHECK_EQ(rc, -PVI_EHW);
+        pvi_posix_preempt_call(fx.host, NULL, NULL);
+        pvi_posix_fail(fx.host, PVI_AT_DEV_SWITCH, 0, false);
+        CHECK_EQ(run(what), what == REMOVE ? -PVI_ENODEV : 0); /* once */
+        fx_end(&fx, true);
+    }
+}
+
 /* Refused on arrival, the way back taken: as many calls of the switch as it takes, each requester id where it was. */
 static uint64_t switches;
 static unsigned refuse_at;
@@ -173,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failures),
+        cmocka_unit_test(failure_preempted),
         cmocka_unit_test(way_back),
     };
 

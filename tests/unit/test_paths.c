@@ -67,6 +67,33 @@ static void killed_between_slices(void **state)
     }
 }
 
+/* The same of a change of rights, which pins frames and may take pages for tables. */
+static void killed_between_rights(void **state)
+{
+    (void)state;
+    for (uint64_t at = 1; at < 5; at++) {
+        uint64_t left = at;
+
+        check_case("killed after %llu slices", (unsigned long long)at);
+        fx_up(&fx, &(struct fx_cfg){.kind = FX_NULL, .page_sizes = PAGE});
+        CHECK_EQ(fx_context(&fx, 0), 1);
+        fx_begin(&fx);
+        fx_map(&fx, 1, 0x40000, GUEST_HVM, LARGE, PVI_RW);
+        fx_expect(&fx, 0);
+        pvi_posix_preempt_call(fx.host, dies, &left);
+        fx_begin(&fx);
+        fx_rights(&fx, 1, 0x40000, LARGE, PVI_READ);
+        CHECK_EQ(fx_submit(&fx), 0);
+        pvi_posix_preempt_call(fx.host, NULL, NULL);
+        CHECK_EQ(fx.op[0].status, -PVI_EDYING);
+        CHECK_EQ(fx.op[0].done, at * 512);
+        CHECK_EQ(fx.op[0].fault, 0x40000 + at * 512);
+        fx.tolerate = ORC_TOLERATE_GONE;
+        fx_judge(&fx);
+        fx_down(&fx);
+    }
+}
+
 /* While one CPU moves a device, others that want to make, free or move anything are told to come back. */
 static unsigned met;
 
@@ -144,6 +171,48 @@ static void others_come_back_later(void **state)
 }
 
 /* --- hardware fails ------------------------------------------------------------------------------------ */
+
+/* Not between two operations. */
+static bool once_more(void *opaque, uint64_t nr)
+{
+    unsigned *looks = opaque;
+
+    (void)nr;
+    return ++*looks > 1;
+}
+
+/*
+ * Units that remember what is not there have to forget of a context that is being built, too. Where they do not, because another
+ * operation's flush fails in the call in which it is preempted, the context is not one that was built.
+ */
+static void alloc_while_a_flush_fails(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        unsigned looks = 0;
+
+        check_case("%s", k ? "preempted" : "in one call");
+        fx_up(&fx, &(struct fx_cfg){.kind = FX_NULL, .np_cache = true, .devices = 1});
+        CHECK_EQ(fx_context(&fx, 0), 1);
+        fx_begin(&fx);
+        fx_map(&fx, 1, 0x40000, GUEST_HVM, 1, PVI_RW);
+        fx_expect(&fx, 0);
+        pvi_posix_count_violations(fx.host, true); /* nobody can say what the unit has forgotten */
+        pvi_posix_preempt_call(fx.host, k ? once_more : NULL, &looks);
+        pvi_posix_fail(fx.host, PVI_AT_INV_WAIT, 1, false);
+        fx_begin(&fx);
+        fx_unmap(&fx, 1, 0x40000, 1);
+        fx_alloc(&fx, PVI_ALLOC_IDENTITY);
+        CHECK_EQ(fx_submit(&fx), 0);
+        pvi_posix_preempt_call(fx.host, NULL, NULL);
+        CHECK_EQ(pvi_posix_failed(fx.host, PVI_AT_INV_WAIT), 1);
+        pvi_posix_fail(fx.host, PVI_AT_INV_WAIT, 0, false);
+        CHECK_EQ(fx.op[0].status, -PVI_EHW);
+        CHECK_EQ(fx.op[1].status, -PVI_EHW);
+        CHECK_EQ(fx.dom.slot[1]->state, k ? PVI_CTX_FREE : PVI_CTX_BROKEN);
+        fx_end(&fx, true);
+    }
+}
 
 /* A device leaves a unit that neither forgets it nor takes a blocking entry: each id that may go on is named. */
 static void ids_that_do_not_block(void **state)
@@ -463,7 +532,8 @@ static void replace_what_all_share(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(killed_between_slices),  cmocka_unit_test(others_come_back_later),
+        cmocka_unit_test(killed_between_slices),  cmocka_unit_test(killed_between_rights),
+        cmocka_unit_test(others_come_back_later), cmocka_unit_test(alloc_while_a_flush_fails),
         cmocka_unit_test(ids_that_do_not_block),  cmocka_unit_test(broken_under_way),
         cmocka_unit_test(broken_at_the_end),      cmocka_unit_test(init_undone_in_pieces),
         cmocka_unit_test(region_half_way),        cmocka_unit_test(rights_in_pieces),

@@ -314,7 +314,10 @@ static void test_clones(void **state)
     fx_each(clones);
 }
 
-/* The n-th answer cannot be written, of a clone: at its first preemption, or at its end. None stays. */
+/*
+ * The n-th answer cannot be written, of a clone: at its first preemption, or at its end. What has been built goes as far as a call
+ * that is preempted again at once comes; the rest when the number is freed, which nobody can take up again.
+ */
 static void untold(struct fx *f, const struct fx_cfg *cfg)
 {
     up(f, cfg, true);
@@ -326,6 +329,12 @@ static void untold(struct fx *f, const struct fx_cfg *cfg)
                 pvi_posix_fail(f->host, PVI_AT_COPY_OUT, nth, on != 0);
                 CHECK(run() == (nth <= 1 + preempt ? X43_EFAULT : 0) || nth == 2);
                 pvi_posix_fail(f->host, PVI_AT_COPY_OUT, 0, false);
+                if (nth == 1 && preempt != 0) {
+                    begin(2, 1, 1 | (1 + f->dom.slot[0]->generation % PVI_ALLOC_TOKENS) << 20);
+                    CHECK_RC(run(), X43_EINVAL); /* and has taken down the rest */
+                    begin(3, 1, 0);
+                    CHECK_RC(run(), X43_ENOENT);
+                }
                 if (nth == 2 && preempt == 0) { /* it could be told */
                     begin(3, 1, 0);
                     CHECK_RC(run(), 0);
@@ -351,6 +360,89 @@ static void test_untold(void **state)
 {
     (void)state;
     fx_each(untold);
+}
+
+/*
+ * Before the answer that cannot be written another CPU goes on with that clone, or has freed it and made another of that number. The
+ * first grows nothing that the call takes down all at once, however often it is to be preempted; the second stays.
+ */
+static struct {
+    struct fx *f;
+    bool renew;
+    unsigned looks; /* for preemption, since */
+} other;
+
+static bool look(void *opaque, uint64_t nr)
+{
+    (void)opaque;
+    (void)nr;
+    other.looks++;
+    return !other.renew;
+}
+
+static void submit(struct pvi_op op)
+{
+    struct pvi_batch batch = {.ops = &op, .nr = 1};
+    int rc;
+
+    op.domid = PVI_DOMID_SELF;
+    do {
+        rc = pvi_submit(&other.f->dom, &batch);
+    } while (rc == -PVI_EPREEMPTED && other.renew);
+    CHECK(!other.renew || op.status == 0);
+}
+
+static void other_cpu(void *opaque, enum pvi_posix_point at, bool after)
+{
+    struct pvi_context *ctx = other.f->dom.slot[0];
+
+    (void)opaque;
+    (void)at;
+    if (after) {
+        return;
+    }
+    if (other.renew) {
+        submit((struct pvi_op){.code = PVI_OP_FREE_CONTEXT, .ctx = 1});
+        submit((struct pvi_op){.code = PVI_OP_ALLOC_CONTEXT});
+    } else {
+        for (unsigned i = 0; i < 20; i++) {
+            submit((struct pvi_op){.code = PVI_OP_ALLOC_CONTEXT,
+                                   .ctx = 1,
+                                   .flags = PVI_ALLOC_IDENTITY,
+                                   .done = 1 + ctx->generation % PVI_ALLOC_TOKENS});
+        }
+    }
+    other.looks = 0;
+}
+
+static void untold_meanwhile(struct fx *f, const struct fx_cfg *cfg)
+{
+    for (unsigned k = 0; k < 2; k++) {
+        up(f, cfg, true);
+        other.f = f;
+        other.renew = k != 0;
+        pvi_posix_preempt_call(f->host, look, NULL);
+        pvi_posix_hook(f->host, PVI_AT_BIT(PVI_AT_COPY_OUT), other_cpu, NULL);
+        pvi_posix_fail(f->host, PVI_AT_COPY_OUT, 1, true);
+        begin(2, 0, k == 0);
+        CHECK_RC(pvi_xen43_v3_call(&call, X43_BASE + AT), X43_EFAULT);
+        pvi_posix_fail(f->host, PVI_AT_COPY_OUT, 0, false);
+        pvi_posix_hook(f->host, 0, NULL, NULL);
+        CHECK(other.renew || other.looks <= 2);
+        pvi_posix_preempt_call(f->host, NULL, NULL);
+        CHECK(f->dom.slot[0]->state == (other.renew ? PVI_CTX_LIVE : PVI_CTX_DYING) ||
+              (!other.renew && f->dom.slot[0]->state == PVI_CTX_FREE)); /* it was small */
+        begin(3, 1, 0);
+        CHECK(run() == 0 || !other.renew);
+        x43_check(&x);
+        fx_down(f);
+    }
+}
+
+static void test_untold_meanwhile(void **state)
+{
+    (void)state;
+    fx_each(untold_meanwhile);
 }
 
 /* Marks of continuations that are none of ours: of live contexts, of others, without a number, with other flags. */
@@ -389,7 +481,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),   cmocka_unit_test(test_not_there), cmocka_unit_test(test_clones),
-        cmocka_unit_test(test_untold), cmocka_unit_test(test_forged),
+        cmocka_unit_test(test_untold), cmocka_unit_test(test_untold_meanwhile), cmocka_unit_test(test_forged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

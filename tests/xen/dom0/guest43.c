@@ -175,33 +175,55 @@ static void write_list(void)
     guest_list_run();
 }
 
-/* While it does that, dom0 takes the device and gives it back, or acts in its place; and ends it. */
-static bool die_busy(unsigned seed)
+/* The second CPU acts for the guest, also while that dies. */
+static volatile bool acting;
+
+static void act(void *unused)
 {
-    unsigned bad = 0, turns = 1 + seed % 4;
     struct {
         uint16_t ctx, pad;
         uint32_t flags;
     } arg = {0};
+
+    (void)unused;
+    for (unsigned i = 0; acting; i++) {
+        arg.ctx = (uint16_t)(1 + i % GUEST_CONTEXTS);
+        arg.flags = FREE_REATTACH;
+        (void)iommu_remote(guest_id, 4, &arg);
+        arg.flags = i % 2 != 0 ? ALLOC_IDENTITY : 0;
+        (void)iommu_remote(guest_id, 3, &arg);
+        if (!second_is_there()) {
+            return;
+        }
+    }
+}
+
+/* While it does that, dom0 takes the device and gives it back, or acts in its place; and ends it. */
+static bool die_busy(unsigned seed)
+{
+    unsigned bad = 0, turns = 1 + seed % 4;
 
     if (!guest_begin()) {
         return false;
     }
     bad += init_for_guest() != 0 || guest_gets(edu_sbdf) != 0;
     write_list();
+    acting = seed % 3 == 1;
+    if (acting && second_is_there()) {
+        second_run(act, NULL);
+    }
     for (unsigned i = 0; guest_turns() < turns; i++) {
-        arg.ctx = (uint16_t)(1 + i % GUEST_CONTEXTS);
-        arg.flags = FREE_REATTACH;
         if (seed % 3 == 0 && i < 3) {
             bad += guest_loses(edu_sbdf) != 0 || device_returns(edu_sbdf) != 0 || guest_gets(edu_sbdf) != 0;
-        } else if (seed % 3 == 1) {
-            (void)iommu_remote(guest_id, 4, &arg);
-            (void)iommu_remote(guest_id, 3, &arg);
+        } else if (acting && !second_is_there()) {
+            act(NULL);
         }
         give_way();
     }
     bad += seed % 3 == 2 && guest_refused() != 0;
     bad += !guest_end();
+    acting = false;
+    second_wait();
     return bad == 0 && home(seed);
 }
 

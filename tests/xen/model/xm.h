@@ -52,6 +52,8 @@ enum {
 void xm_boot(const struct xm_cfg *cfg);
 /* Nothing of the drop-in is left over but its units: everything is counted. The hardware domain loses its devices, too. */
 void xm_shutdown(void);
+/* `pviommu=` of Xen's command line; heard when a domain is first met. 0, or an error of Xen's. */
+int xm_options(const char *text);
 /* Nothing is held now that no mapping needs: locks, maps, rcu. Called by itself at the end of each call. */
 void xm_idle(void);
 void xm_fail(const char *format, ...) __attribute__((__format__(__printf__, 1, 2), __noreturn__));

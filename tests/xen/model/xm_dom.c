@@ -521,12 +521,47 @@ long xm_bus_call(uint64_t *arg, uint32_t *count, bool *again)
 
 /* --- the command line ------------------------------------------------------------------------- */
 
+static int (*options)(const char *text);
+
 /* Page tables of hypercall 56 are set aside at its first map: less of them, for less memory. */
-void xm_param(const char *name, unsigned int *variable)
+void xm_param(int (*parse)(const char *text))
 {
-    if (xm_same(name, "pviommu-bus-pages")) {
-        *variable = 512;
+    options = parse;
+    (void)parse("bus-pages=512");
+}
+
+int xm_options(const char *text)
+{
+    return options(text);
+}
+
+static int is_word(const char *s, const char *end, const char *word)
+{
+    return strlen(word) == (size_t)(end - s) && strncmp(s, word, strlen(word)) == 0;
+}
+
+int parse_bool(const char *s, const char *end)
+{
+    static const char *const words[2][5] = {{"no", "off", "false", "disable", "0"}, {"yes", "on", "true", "enable", "1"}};
+
+    for (int i = 0; i < 10; i++) {
+        if (is_word(s, end, words[i / 5][i % 5])) {
+            return i / 5;
+        }
     }
+    return -1;
+}
+
+int parse_boolean(const char *name, const char *s, const char *end)
+{
+    int yes = strncmp(s, "no-", 3) != 0;
+
+    s += yes ? 0 : 3;
+    if (strncmp(s, name, strlen(name)) != 0) {
+        return -1;
+    }
+    s += strlen(name);
+    return s == end ? yes : *s == '=' && yes ? parse_bool(s + 1, end) : -1;
 }
 
 /* --- the log ---------------------------------------------------------------------------------- */

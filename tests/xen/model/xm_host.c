@@ -15,6 +15,7 @@ void *xm_host_alloc(size_t size, size_t align);
 void xm_host_free(void *p);
 void xm_host_log(const char *format, va_list args);
 void xm_host_yield(void);
+unsigned long simple_strtoul(const char *s, const char **end, unsigned int base);
 void xm_in(void);
 void xm_out(void);
 void __sanitizer_print_stack_trace(void) __attribute__((__weak__));
@@ -51,6 +52,16 @@ void xm_host_log(const char *format, va_list args)
     if (getenv("XM_LOG")) {
         vfprintf(stderr, format, args);
     }
+}
+
+/* Xen's knows neither signs nor leading blanks. */
+unsigned long simple_strtoul(const char *s, const char **end, unsigned int base)
+{
+    char *last = (char *)s;
+    unsigned long value = *s >= '0' && *s <= '9' ? strtoul(s, &last, (int)base) : 0;
+
+    *end = last;
+    return value;
 }
 
 void xm_host_yield(void)

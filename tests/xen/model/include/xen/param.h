@@ -3,13 +3,13 @@
 #ifndef STANDIN_XEN_PARAM_H
 #define STANDIN_XEN_PARAM_H
 
-void xm_param(const char *name, unsigned int *variable);
+void xm_param(int (*parse)(const char *text));
 
-#define integer_param(text, variable)                                           \
-    static void __attribute__((__constructor__)) param_##variable(void)         \
+#define custom_param(text, function)                                            \
+    static void __attribute__((__constructor__)) param_##function(void)         \
     {                                                                           \
-        xm_param(text, &variable);                                              \
+        xm_param(function);                                                     \
     }                                                                           \
-    struct param_##variable
+    struct param_##function
 
 #endif

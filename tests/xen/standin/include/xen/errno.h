@@ -7,6 +7,7 @@ enum {
     ENOMEM = 12,
     EXDEV = 18,
     ENODEV = 19,
+    EINVAL = 22,
     ENOSPC = 28,
     ENOSYS = 38,
     ERESTART = 85,

@@ -14,6 +14,11 @@
 void printk(const char *format, ...) __attribute__((__format__(__printf__, 1, 2)));
 int printk_ratelimit(void);
 
+/* Of a part of the command line that ends in front of `end`; -1: it is none. */
+int parse_bool(const char *s, const char *end);
+int parse_boolean(const char *name, const char *s, const char *end);
+unsigned long simple_strtoul(const char *s, const char **end, unsigned int base);
+
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 #define container_of(p, type, member) ((type *)((void *)(p) - offsetof(type, member)))
 

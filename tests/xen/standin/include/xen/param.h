@@ -5,10 +5,10 @@
 
 struct kernel_param {
     const char *name;
-    void *variable;
+    int (*parse)(const char *text);
 };
-#define integer_param(text, variable)                                                           \
+#define custom_param(text, function)                                                            \
     static const struct kernel_param __used __attribute__((__section__(".init.setup")))         \
-        param_##variable = { text, &variable }
+        param_##function = { text, function }
 
 #endif

@@ -8,6 +8,9 @@
 void *memcpy(void *to, const void *from, size_t n);
 void *memmove(void *to, const void *from, size_t n);
 void *memset(void *to, int byte, size_t n);
+char *strchr(const char *s, int c);
+size_t strlen(const char *s);
+int strncmp(const char *a, const char *b, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 
 #endif
