@@ -108,7 +108,7 @@ static void fill(struct pvi_op *op, unsigned code)
         last->u.map.dfn.f = BASE + 8;
         last->u.map.gfn.f = GUEST_HVM;
         last->u.map.nr = 1;
-    } else {
+    } else if (code != PVI_OP_FREE_CONTEXT) {
         last->u.unmap.dfn.f = BASE;
         last->u.unmap.nr = 1;
     }
