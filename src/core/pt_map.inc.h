@@ -164,23 +164,22 @@ static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct 
         return false;
     }
     slot = &at.table[pt_index(p->iova, level)];
-    if (!PT_REPEATS || nr == 1) {
+    /* A single entry where larger leaves would begin is none of them. */
+    if (!PT_REPEATS || nr == 1 ||
+        (order == 0 && pt_until(what.sizes & pt_level_sizes(level), level, p->lg2, p->iova, p->pa, nr) + 1 >= nr)) {
         done = pt_fill(pt, &at, slot, level, nr, &what);
-    } else if (pt_until(what.sizes & pt_level_sizes(level), level, p->lg2, p->iova, p->pa, nr) == nr) {
-        if (order == 0) {
-            done = pt_fill(pt, &at, slot, level, nr, &what);
-        } else if (nr == 1u << order) {
-            done = pt_fill_group(pt, slot, level, order, &what);
-        }
+    } else if (order != 0 && nr == 1u << order) {
+        done = pt_fill_group(pt, slot, level, order, &what);
     }
     if (PT_REPEATS && done == 0 && nr > 1) {
+        const struct pt_what named = what; /* the other one stays in registers */
         unsigned vacant = pt_vacant(slot, nr);
 
         /* A leaf of several entries may fit once an empty table is out of the way. */
         if (level > 0 && vacant < nr && pt_hollow(pt, slot[vacant], level)) {
             vacant = 0;
         }
-        done = pt_emit(pt, slot, level, vacant, &what, true);
+        done = pt_emit(pt, slot, level, vacant, &named, true);
     }
     if (done != 0) {
         pt_filled(pt, ctx, &at, r, p, g, level, done);
@@ -531,7 +530,10 @@ static PT_NOINLINE int pt_map_more(struct pvi_pt *pt, struct pvi_context *ctx, s
 {
     const struct pvi_gather_work *p = &g->work;
 
-    return (p->level == 0 ? pt_put(pt, ctx, r, p, g, 0) : pt_put(pt, ctx, r, p, g, p->level)) ? 0 : PT_SLOW;
+    return (p->level == 0   ? pt_put(pt, ctx, r, p, g, 0)
+            : p->level == 1 ? pt_put(pt, ctx, r, p, g, 1)
+            : p->level == 2 ? pt_put(pt, ctx, r, p, g, 2)
+                            : pt_put(pt, ctx, r, p, g, p->level)) ? 0 : PT_SLOW;
 }
 
 /* May the slice go on behind the len bytes that it has just mapped? Not into a gigabyte that may be somebody else's. */

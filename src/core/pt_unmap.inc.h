@@ -40,9 +40,13 @@ static PT_INLINE void pt_wipe(const struct pvi_pt *pt, uint64_t *slot, unsigned 
 {
     unsigned i;
 
-    pvi_env_write64(pt->host, slot, 0);
-    for (i = 1; PT_REPEATS && i < nr; i++) {
+    if (!PT_REPEATS || nr == 1) {
+        pvi_env_write64(pt->host, slot, 0);
+        return;
+    }
+    for (i = 0; i < nr; i += 2) {
         pvi_env_write64(pt->host, &slot[i], 0);
+        pvi_env_write64(pt->host, &slot[i + 1], 0);
     }
 }
 
@@ -287,10 +291,19 @@ static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *table, unsi
 {
     uint64_t *s = &table[index], *end = s + nr;
 
-    for (;;) {
-        uint64_t old;
+    while (s != end) {
+        uint64_t old = PT_REPEATS ? pvi_env_read64(s) : 0;
         unsigned n;
 
+        if (PT_REPEATS && !pt_plain(old, level)) {
+            n = pt_kind(old, level) == PT_LEAF && pt_owe(old, level) == PVI_OWE_NONE ? 1u << pt_order(old, level) : 0;
+            if (n == 0 || (size_t)(end - s) < n || ((size_t)(s - table) & (n - 1)) != 0) {
+                break;
+            }
+            pt_wipe(pt, s, n);
+            s += n;
+            continue;
+        }
         for (; end - s >= 4 && pt_plain(pvi_env_read64(&s[0]), level) && pt_plain(pvi_env_read64(&s[1]), level) &&
                pt_plain(pvi_env_read64(&s[2]), level) && pt_plain(pvi_env_read64(&s[3]), level);
              s += 4) {
@@ -302,16 +315,9 @@ static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *table, unsi
         for (; s != end && pt_plain(pvi_env_read64(s), level); s++) {
             pvi_env_write64(pt->host, s, 0);
         }
-        if (!PT_REPEATS || s == end) {
+        if (!PT_REPEATS) {
             break;
         }
-        old = pvi_env_read64(s);
-        n = pt_kind(old, level) == PT_LEAF && pt_owe(old, level) == PVI_OWE_NONE ? 1u << pt_order(old, level) : 0;
-        if (n == 0 || (size_t)(end - s) < n || ((size_t)(s - table) & (n - 1)) != 0) {
-            break;
-        }
-        pt_wipe(pt, s, n);
-        s += n;
     }
     return (unsigned)(s - &table[index]);
 }
@@ -344,34 +350,24 @@ static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_pt_unmap *r, u
     return done;
 }
 
-/*
- * The way it mostly goes: leaves of one table, all bytes of them in the range, up to its end or the table's. How many entries
- * were cleared; 0: nothing done.
- */
-static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t last, unsigned most,
-                                      struct pvi_gather *g)
+/* Of the table at hand. */
+static PT_INLINE unsigned pt_take_there(struct pvi_pt *pt, const struct pt_at *at, unsigned level, struct pvi_pt_unmap *r,
+                                        uint64_t last, unsigned most, struct pvi_gather *g)
 {
-    uint64_t first = r->next, mask, many, *slot;
-    unsigned level, nr = 0, room;
-    struct pvi_page *page;
-    struct pt_at at;
+    uint64_t first = r->next, mask = pt_span(level) - 1, whole = (pt_span(level) << pt_bits(level)) - 1, many; /* whole: its reach */
+    unsigned index = pt_index(first, level), room = pt_entries(level) - index, nr = 0;
+    struct pvi_page *page = pt_page(pt, at);
+    uint64_t *slot = &at->table[index];
 
-    (void)pt_find(pt, &at, first, 0);
-    level = at.level;
-    mask = pt_span(level) - 1;
-    slot = &at.table[pt_index(first, level)];
-    room = pt_entries(level) - pt_index(first, level);
     many = ((last - first) >> pt_shift(level)) + ((last & mask) == mask); /* entries that lie wholly in the range */
     if ((first & mask) == 0 && !(r->shared && pt_common(level))) {
         nr = many < room ? (unsigned)many : room;
         nr = nr == pt_entries(level) ? 0 : nr < most ? nr : most; /* a whole table goes unread */
     }
-    page = pt_page(pt, &at);
     if (nr == 1) {
         nr = pt_take_one(pt, slot, level, page, g);
     } else if (nr != 0) {
-        nr = level == 0 ? pt_take_plain(pt, at.table, pt_index(first, 0), 0, nr)
-                        : pt_take_plain(pt, at.table, pt_index(first, level), level, nr);
+        nr = pt_take_plain(pt, at->table, index, level, nr);
     }
     if (nr != 0) {
         last = first + ((uint64_t)nr << pt_shift(level)) - 1;
@@ -380,8 +376,25 @@ static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_pt_unmap *r,
         r->removed += last - first + 1;
         r->complete = last == r->last;
         r->next = last + 1;
-        r->climb = pt_live(page) == 0 && (pt->cfg.trim || r->last - r->first >= (mask << pt_bits(level)));
+        r->climb = pt_live(page) == 0 && (pt->cfg.trim || ((first & ~whole) >= r->first && (first | whole) <= r->last));
     }
+    return nr;
+}
+
+/*
+ * The way it mostly goes: leaves of one table, all bytes of them in the range, up to its end or the table's. How many entries
+ * were cleared; 0: nothing done.
+ */
+static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t last, unsigned most,
+                                      struct pvi_gather *g)
+{
+    struct pt_at at;
+    unsigned nr;
+
+    (void)pt_find(pt, &at, r->next, 0);
+    nr = at.level == 0   ? pt_take_there(pt, &at, 0, r, last, most, g)
+         : at.level == 1 ? pt_take_there(pt, &at, 1, r, last, most, g)
+                         : pt_take_there(pt, &at, at.level, r, last, most, g);
     pt_end(pt, &at);
     return nr;
 }
