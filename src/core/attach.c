@@ -554,11 +554,13 @@ static int device_leave(struct pvi_domain *d, struct pvi_device *dev)
 
     dev->leaving = true;
     rc = pvi_pasids_drop(d, dev, NULL, &d->gather);
-    if (rc == -PVI_EPREEMPTED) {
+    if (rc != 0) {
         return rc;
     }
     err = device_move_own(d, dev, NULL);
+    rc = dev->complaint;
     dev->leaving = false;
+    dev->complaint = 0;
     return err != 0 ? err : rc;
 }
 

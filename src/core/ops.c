@@ -257,10 +257,12 @@ static int free_reattach(struct pvi_domain *d, struct pvi_context *ctx, struct p
     struct pvi_device *dev;
     int rc = 0;
 
-    for (dev = d->devices; dev && rc == 0; dev = dev->next) {
-        if (ctx->nr_pasids != 0 || dev->complaint != 0) {
-            rc = pvi_pasids_drop(d, dev, ctx, g);
-        }
+    for (dev = d->devices; dev && rc == 0 && ctx->nr_pasids != 0; dev = dev->next) {
+        rc = pvi_pasids_drop(d, dev, ctx, g);
+    }
+    if (rc == 0) {
+        rc = ctx->complaint;
+        ctx->complaint = 0;
     }
     if (rc != 0) {
         return rc;

@@ -139,8 +139,9 @@ static int pasid_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_p
     return rc;
 }
 
-int pvi_pasids_drop(struct pvi_domain *d, struct pvi_device *dev, const struct pvi_context *of, struct pvi_gather *g)
+int pvi_pasids_drop(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *of, struct pvi_gather *g)
 {
+    int *complaint = of ? &of->complaint : &dev->complaint;
     struct pvi_pasid *p = dev->pasids, *next;
     int rc = 0, err;
 
@@ -148,13 +149,9 @@ int pvi_pasids_drop(struct pvi_domain *d, struct pvi_device *dev, const struct p
         next = p->next;
         if (!of || p->ctx == of) {
             err = pasid_detach(d, dev, p);
-            dev->complaint = err != 0 ? err : dev->complaint;
+            *complaint = err != 0 ? err : *complaint;
             rc = pvi_checkpoint(g) != 0 ? -PVI_EPREEMPTED : 0; /* after one that has gone: whoever comes back is further */
         }
-    }
-    if (rc == 0) {
-        rc = dev->complaint;
-        dev->complaint = 0;
     }
     return rc;
 }

@@ -133,6 +133,17 @@ static bool well_again(void *opaque, uint64_t nr)
     return true;
 }
 
+/* Another context than the one that it is about. */
+static int free_another(void)
+{
+    struct pvi_op op = {.code = PVI_OP_FREE_CONTEXT, .domid = PVI_DOMID_SELF, .ctx = 3};
+    struct pvi_batch batch = {.ops = &op, .nr = 1};
+
+    while (pvi_submit(&fx.dom, &batch) == -PVI_EPREEMPTED) {
+    }
+    return op.status;
+}
+
 static void failure_preempted(void **state)
 {
     (void)state;
@@ -146,10 +157,19 @@ static void failure_preempted(void **state)
         pvi_posix_count_violations(fx.host, true);
         pvi_posix_preempt_call(fx.host, well_again, NULL);
         pvi_posix_fail(fx.host, PVI_AT_DEV_SWITCH, 1, true);
-        do {
-            rc = run(what);
-        } while (rc == -PVI_EPREEMPTED);
-        CHECK_EQ(rc, -PVI_EHW);
+        begin(what);
+        fx.batch.ops = fx.op;
+        fx.batch.nr = fx.nr_ops;
+        for (unsigned calls = 0;; calls++) {
+            rc = what == REMOVE ? pvi_device_remove(&fx.dom, &fx.dev[1]) : pvi_submit(&fx.dom, &fx.batch);
+            pvi_posix_checkpoint(fx.host);
+            if (rc != -PVI_EPREEMPTED) {
+                CHECK(calls != 0);
+                break;
+            }
+            CHECK_EQ(free_another(), calls == 0 ? 0 : -PVI_ENOCTX);
+        }
+        CHECK_EQ(what == REMOVE ? rc : fx.op[0].status, -PVI_EHW);
         pvi_posix_preempt_call(fx.host, NULL, NULL);
         pvi_posix_fail(fx.host, PVI_AT_DEV_SWITCH, 0, false);
         CHECK_EQ(run(what), what == REMOVE ? -PVI_ENODEV : 0); /* once */

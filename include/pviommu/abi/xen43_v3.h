@@ -75,7 +75,7 @@ struct pvi_xen43_v3_op {
  * @return 0 or a negated enum pvi_xen_errno for the guest; -PVI_XEN_ERESTART: continue with the same arg. A clone that is preempted leaves
  *         its number in ctx_no and a mark in the upper bits of flags, which are restored at the end: both are judged as a new call's
  *         would be. All that was changed has been flushed either way. -EFAULT where only the answer could not be written: what it would have
- *         told is done; a context whose number nobody knows goes, but for what is left of one when time is up: whoever frees that number ends it.
+ *         told is done; a context whose number nobody knows goes as far as this call comes: whoever frees that number ends what stays of it.
  */
 PVI_MUST_CHECK int pvi_xen43_v3_call(struct pvi_abi_call *call, uint64_t arg);
 

@@ -8,7 +8,7 @@
 #define DOMID_SELF 0x7ff0
 #define GUEST_CONTEXTS 4u
 #define GUEST_ARENA 6u
-#define TIMES 6u
+#define TIMES 10u
 #define DATA GUEST_ROOM
 
 /* Does what the device stores at bus frame `dfn` arrive in that page of the guest's? */
@@ -240,8 +240,8 @@ static void test_deaths(const char *what, bool (*die)(unsigned seed))
         }
     }
     is(good, TIMES, "%u guests end %s, and the device comes home", TIMES, what);
-    lost = (long)(before - pages_free());
-    ok(lost < (long)TIMES / 2, "none of them takes pages along (%ld)", lost);
+    lost = (long)(before - pages_free()); /* two may be of Xen's tables for dom0; each way to die is gone three times behind the first */
+    ok(lost < 3, "none of them takes pages along (%ld)", lost);
 }
 
 void test_guest(void)

@@ -141,7 +141,7 @@ static void test_foreign(void)
         unsigned bad = 0;
 
         for (uint64_t gfn = GUEST_ROOM; gfn < GUEST_PAGES; gfn++) {
-            bad += foreign(LOOKUP_FOREIGN, gfn % 2 == 0 ? READABLE | WRITEABLE : READABLE, gfn, &bfn) != 0;
+            bad += foreign(LOOKUP_FOREIGN, gfn % 2 != 0 ? READABLE | WRITEABLE : READABLE, gfn, &bfn) != 0;
         }
         edu_begin_store(bfn * PAGE);
         good += guest_end() && bad == 0;
