@@ -35,13 +35,15 @@ enum pvi_opcode {
      * Makes a context; its number comes back in ctx, which is 0 on the way in. With PVI_ALLOC_IDENTITY it begins with all that the
      * domain may have 1:1 (as the host enumerates it, less MSI and HyperTransport windows), each frame pinned like any mapping; if that
      * cannot be built whole nothing of it stays. ENOSPC: no free number; ENOMEM, EQUOTA; ENOCTX: a resumed operation whose context
-     * was freed meanwhile; EHW: units that remember what is not there did not forget. Resumable; `done` is opaque, 1 .. PVI_ALLOC_TOKENS while it stands, 0 otherwise.
+     * was freed meanwhile; EHW: a unit that caches absence (CM, NpCache) failed. Resumable; `done` is opaque, 1 .. PVI_ALLOC_TOKENS once a
+     * context is there, 0 before, and after a failure.
      */
     PVI_OP_ALLOC_CONTEXT,
     /**
      * Ends a context and everything mapped in it, also one that was left half built. EDEFAULT: context 0; ENOCTX; EBUSY: devices are
      * attached and PVI_FREE_REATTACH is not given. With PVI_FREE_REATTACH its devices move to the default context first, and what a move
-     * can answer comes back (those that have moved stay moved). Resumable. u.free.life is 0, or says which of the number's contexts is meant.
+     * can answer comes back (those that have moved stay moved). Resumable. u.free.token is 0, or says which context
+     * of that number is meant: for another, ENOCTX.
      */
     PVI_OP_FREE_CONTEXT,
     /**
@@ -269,7 +271,7 @@ struct pvi_op {
             uint32_t pasid;
         } pasid;
         struct {
-            uint32_t life; /**< 0, or what ALLOC_CONTEXT left in `done`: another context of that number is not meant (ENOCTX) */
+            uint32_t token; /**< 0, or what ALLOC_CONTEXT left in `done` */
         } free;
         struct {
             uint32_t nr_contexts; /**< beside the default one, >= 1 */

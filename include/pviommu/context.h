@@ -101,7 +101,7 @@ struct pvi_context {
     struct pvi_guest_tables guest; /**< of a nested context */
     uint32_t nr_nested;  /**< contexts nested on this one; with its lock held */
     uint32_t nr_pasids;  /**< PASIDs of devices that translate through it */
-    int complaint;       /**< of a unit, while a FREE_CONTEXT takes them away: its answer, in whichever call that ends */
+    int hw_error;        /**< -PVI_EHW: a unit failed while FREE_CONTEXT took them away; its answer, in whichever call that ends */
     pvi_pa shared_root;  /**< not 0: devices translate through this table, the host's own, instead of pt */
     uint64_t progress; /**< of building (next frame) or of teardown (next byte) */
     uint32_t generation; /**< how often the object has become a context: a resumed operation knows its own */

@@ -47,7 +47,7 @@ struct pvi_device {
     struct pvi_context *ctx;
     struct pvi_pasid *pasids; /**< those that translate through contexts of their own */
     bool leaving;             /**< it gets no more of them: its removal has begun */
-    int complaint;            /**< of its unit, while they are taken away: the removal's answer, in whichever call that ends */
+    int hw_error;             /**< -PVI_EHW: its unit failed while they were taken away; the removal's answer, in whichever call that ends */
     struct pvi_device *next;
 };
 

@@ -190,7 +190,7 @@ static int alloc_discard(struct xen43_call *c)
 {
     struct pvi_op *op = xen43_op(c, PVI_OP_FREE_CONTEXT, (uint16_t)(c->state & WORD_CTX));
 
-    op->u.free.life = c->state >> (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
+    op->u.free.token = c->state >> (WORD_TOKEN_SHIFT - WORD_CTX_SHIFT);
     return xen43_run(c, op) == -PVI_EPREEMPTED ? -PVI_XEN_ERESTART : -PVI_XEN_EFAULT;
 }
 

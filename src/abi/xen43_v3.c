@@ -68,7 +68,7 @@ static int alloc_context(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io, 
 {
     struct pvi_op *op = op_begin(call, PVI_OP_ALLOC_CONTEXT, 0);
     uint32_t token = io->flags >> TOKEN_SHIFT;
-    uint32_t life;
+    uint32_t made;
     uint16_t ctx;
     int rc;
 
@@ -82,13 +82,13 @@ static int alloc_context(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io, 
     op->done = token;
     rc = pvi_abi_run(call, op);
     ctx = op->ctx;
-    life = (uint32_t)op->done;
+    made = (uint32_t)op->done;
     if (rc == -PVI_EPREEMPTED && (token != 0 || ctx == 0)) {
         return -PVI_XEN_ERESTART;
     }
     io->flags &= PVI_XEN43_V3_CREATE_CLONE;
     if (rc == -PVI_EPREEMPTED) {
-        io->flags |= life << TOKEN_SHIFT;
+        io->flags |= made << TOKEN_SHIFT;
     }
     io->ctx_no = rc == 0 || rc == -PVI_EPREEMPTED ? ctx : token != 0 ? 0 : io->ctx_no;
     if (copy_out(call, arg) == 0) {
@@ -98,7 +98,7 @@ static int alloc_context(struct pvi_abi_call *call, struct pvi_xen43_v3_op *io, 
         return -PVI_XEN_EFAULT;
     }
     op = op_begin(call, PVI_OP_FREE_CONTEXT, ctx);
-    op->u.free.life = life;
+    op->u.free.token = made;
     rc = pvi_abi_run(call, op);
     return rc == -PVI_EPREEMPTED && token != 0 ? -PVI_XEN_ERESTART : -PVI_XEN_EFAULT;
 }

@@ -522,7 +522,7 @@ static int device_enter(struct pvi_domain *d, struct pvi_device *dev)
     dev->ctx = NULL;
     dev->pasids = NULL;
     dev->leaving = false;
-    dev->complaint = 0;
+    dev->hw_error = 0;
     dev->next = d->devices;
     d->devices = dev;
     rc = device_move_own(d, dev, home);
@@ -558,9 +558,9 @@ static int device_leave(struct pvi_domain *d, struct pvi_device *dev)
         return rc;
     }
     err = device_move_own(d, dev, NULL);
-    rc = dev->complaint;
+    rc = dev->hw_error;
     dev->leaving = false;
-    dev->complaint = 0;
+    dev->hw_error = 0;
     return err != 0 ? err : rc;
 }
 

@@ -26,7 +26,7 @@ int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id,
     ctx->identity = false;
     ctx->progress = 0;
     ctx->error = 0;
-    ctx->complaint = 0;
+    ctx->hw_error = 0;
     memset(ctx->nr_dev, 0, sizeof(ctx->nr_dev));
     memset(ctx->region, 0, sizeof(ctx->region));
     pvi_context_lock_alone(ctx); /* who was meant for its last life may still look */

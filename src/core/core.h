@@ -173,7 +173,10 @@ bool pvi_nested_reached(struct pvi_context *ctx);
 
 /* pasid.c; the domain is claimed */
 int pvi_op_pasid(struct pvi_domain *d, struct pvi_op *op);
-/* Blocks the device's PASIDs that translate through `of`, or all (NULL). 0, -PVI_EPREEMPTED: call again, or -PVI_EHW: done, as far as the unit obeys. */
+/*
+ * Blocks the device's PASIDs that translate through `of`, or all (NULL), as far as the unit obeys: if it does not, hw_error of `of`, or of
+ * the device, says so. 0, or -PVI_EPREEMPTED: call again.
+ */
 int pvi_pasids_drop(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *of, struct pvi_gather *g);
 /* What requests with a PASID translate through, if it has a context, else the device's. */
 struct pvi_context *pvi_pasid_context(const struct pvi_device *dev, uint32_t pasid);

@@ -212,7 +212,8 @@ static int alloc_continue(struct pvi_op *op, struct pvi_context *ctx, struct pvi
         }
     }
     if (pvi_context_state(ctx) == PVI_CTX_BROKEN && ctx->nr_devices + ctx->nr_pasids + ctx->nr_nested == 0 && !ctx->tx) {
-        pvi_context_set_state(ctx, PVI_CTX_DYING, -PVI_EHW); /* of somebody else's flush: units that remember what is not there know of it, too */
+        /* Another operation's flush has failed, which had to tell units that cache absence of this context, too. */
+        pvi_context_set_state(ctx, PVI_CTX_DYING, -PVI_EHW);
     }
     if (pvi_context_state(ctx) == PVI_CTX_DYING) {
         rc = pvi_context_teardown(ctx, g);
@@ -261,8 +262,8 @@ static int free_reattach(struct pvi_domain *d, struct pvi_context *ctx, struct p
         rc = pvi_pasids_drop(d, dev, ctx, g);
     }
     if (rc == 0) {
-        rc = ctx->complaint;
-        ctx->complaint = 0;
+        rc = ctx->hw_error;
+        ctx->hw_error = 0;
     }
     if (rc != 0) {
         return rc;
@@ -319,7 +320,7 @@ static int op_free(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g
         return rc;
     }
     ctx = pvi_domain_context(d, op->ctx);
-    if (ctx && op->u.free.life != 0 && op->u.free.life != pvi_context_token(ctx)) {
+    if (ctx && op->u.free.token != 0 && op->u.free.token != pvi_context_token(ctx)) {
         ctx = NULL;
     }
     rc = ctx ? free_context(d, op, ctx, g) : -PVI_ENOCTX;

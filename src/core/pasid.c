@@ -141,7 +141,7 @@ static int pasid_move(struct pvi_domain *d, struct pvi_device *dev, struct pvi_p
 
 int pvi_pasids_drop(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *of, struct pvi_gather *g)
 {
-    int *complaint = of ? &of->complaint : &dev->complaint;
+    int *hw_error = of ? &of->hw_error : &dev->hw_error;
     struct pvi_pasid *p = dev->pasids, *next;
     int rc = 0, err;
 
@@ -149,7 +149,7 @@ int pvi_pasids_drop(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
         next = p->next;
         if (!of || p->ctx == of) {
             err = pasid_detach(d, dev, p);
-            *complaint = err != 0 ? err : *complaint;
+            *hw_error = err != 0 ? err : *hw_error;
             rc = pvi_checkpoint(g) != 0 ? -PVI_EPREEMPTED : 0; /* after one that has gone: whoever comes back is further */
         }
     }

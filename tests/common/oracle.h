@@ -39,7 +39,7 @@ struct orc_window {
 
 struct orc_ctx {
     bool live, identity, broken;
-    uint32_t life; /* as whoever made it was told */
+    uint32_t token; /* as whoever made it was told */
     bool windowed; /* else one window over all */
     struct orc_window window[ORC_WINDOWS];
     struct flat *map;

@@ -91,7 +91,7 @@ static const char *judge_nested(struct orc *o, const struct pvi_op *op, const st
     }
     c = &o->ctx[got->ctx];
     c->live = c->nested = true;
-    c->life = (uint32_t)got->done;
+    c->token = (uint32_t)got->done;
     c->identity = false;
     c->parent = op->u.nested.parent;
     c->guest = (struct pvi_guest_tables){op->u.nested.root.f << 12, op->u.nested.levels, op->u.nested.depth,

@@ -405,7 +405,7 @@ static const char *judge_alloc(struct orc *o, const struct pvi_op *op, const str
         return "a number that is not free";
     }
     o->ctx[got->ctx].live = true;
-    o->ctx[got->ctx].life = (uint32_t)got->done;
+    o->ctx[got->ctx].token = (uint32_t)got->done;
     o->ctx[got->ctx].identity = o->ctx[got->ctx].nested = false;
     orc_window_init(&o->ctx[got->ctx]);
     if ((op->flags & PVI_ALLOC_IDENTITY) != 0) {
@@ -431,7 +431,7 @@ static const char *judge_free(struct orc *o, const struct pvi_op *op, const stru
     int status = (op->flags & ~PVI_FREE_REATTACH) != 0 ? -PVI_EFLAGS : orc_context_error(o, op);
     bool attached = false;
 
-    if (status == 0 && op->u.free.life != 0 && op->u.free.life != o->ctx[op->ctx].life) {
+    if (status == 0 && op->u.free.token != 0 && op->u.free.token != o->ctx[op->ctx].token) {
         status = -PVI_ENOCTX;
     }
     for (unsigned i = 0; i < ORC_DEVICES; i++) {

@@ -41,18 +41,26 @@ static bool dies(void *opaque, uint64_t nr)
     return false;
 }
 
-static void killed_between_slices(void **state)
+static void killed_in_a_call(bool rights)
 {
-    (void)state;
     for (uint64_t at = 1; at < 5; at++) {
         uint64_t left = at;
 
-        check_case("killed after %llu slices", (unsigned long long)at);
+        check_case("%s, killed after %llu slices", rights ? "rights" : "map", (unsigned long long)at);
         fx_up(&fx, &(struct fx_cfg){.kind = FX_NULL, .page_sizes = PAGE});
         CHECK_EQ(fx_context(&fx, 0), 1);
+        if (rights) {
+            fx_begin(&fx);
+            fx_map(&fx, 1, 0x40000, GUEST_HVM, LARGE, PVI_RW);
+            fx_expect(&fx, 0);
+        }
         pvi_posix_preempt_call(fx.host, dies, &left);
         fx_begin(&fx);
-        fx_map(&fx, 1, 0x40000, GUEST_HVM, LARGE, PVI_RW);
+        if (rights) {
+            fx_rights(&fx, 1, 0x40000, LARGE, PVI_READ);
+        } else {
+            fx_map(&fx, 1, 0x40000, GUEST_HVM, LARGE, PVI_RW);
+        }
         fx_map(&fx, 1, 0x80000, GUEST_HVM, 1, PVI_RW);
         CHECK_EQ(fx_submit(&fx), 0);
         pvi_posix_preempt_call(fx.host, NULL, NULL);
@@ -67,31 +75,11 @@ static void killed_between_slices(void **state)
     }
 }
 
-/* The same of a change of rights, which pins frames and may take pages for tables. */
-static void killed_between_rights(void **state)
+static void killed_between_slices(void **state)
 {
     (void)state;
-    for (uint64_t at = 1; at < 5; at++) {
-        uint64_t left = at;
-
-        check_case("killed after %llu slices", (unsigned long long)at);
-        fx_up(&fx, &(struct fx_cfg){.kind = FX_NULL, .page_sizes = PAGE});
-        CHECK_EQ(fx_context(&fx, 0), 1);
-        fx_begin(&fx);
-        fx_map(&fx, 1, 0x40000, GUEST_HVM, LARGE, PVI_RW);
-        fx_expect(&fx, 0);
-        pvi_posix_preempt_call(fx.host, dies, &left);
-        fx_begin(&fx);
-        fx_rights(&fx, 1, 0x40000, LARGE, PVI_READ);
-        CHECK_EQ(fx_submit(&fx), 0);
-        pvi_posix_preempt_call(fx.host, NULL, NULL);
-        CHECK_EQ(fx.op[0].status, -PVI_EDYING);
-        CHECK_EQ(fx.op[0].done, at * 512);
-        CHECK_EQ(fx.op[0].fault, 0x40000 + at * 512);
-        fx.tolerate = ORC_TOLERATE_GONE;
-        fx_judge(&fx);
-        fx_down(&fx);
-    }
+    killed_in_a_call(false);
+    killed_in_a_call(true); /* which pins frames, and may take pages for tables */
 }
 
 /* While one CPU moves a device, others that want to make, free or move anything are told to come back. */
@@ -532,8 +520,8 @@ static void replace_what_all_share(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(killed_between_slices),  cmocka_unit_test(killed_between_rights),
-        cmocka_unit_test(others_come_back_later), cmocka_unit_test(alloc_while_a_flush_fails),
+        cmocka_unit_test(killed_between_slices),  cmocka_unit_test(others_come_back_later),
+        cmocka_unit_test(alloc_while_a_flush_fails),
         cmocka_unit_test(ids_that_do_not_block),  cmocka_unit_test(broken_under_way),
         cmocka_unit_test(broken_at_the_end),      cmocka_unit_test(init_undone_in_pieces),
         cmocka_unit_test(region_half_way),        cmocka_unit_test(rights_in_pieces),

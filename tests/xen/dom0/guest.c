@@ -456,17 +456,17 @@ static long device(unsigned cmd, uint16_t domid, uint32_t sbdf)
     return control(cmd, domid, &c);
 }
 
-long guest_gets(uint32_t sbdf)
+long guest_assign(uint32_t sbdf)
 {
     return device(ASSIGN_DEVICE, guest_id, sbdf);
 }
 
-long guest_loses(uint32_t sbdf)
+long guest_deassign(uint32_t sbdf)
 {
     return device(DEASSIGN_DEVICE, guest_id, sbdf);
 }
 
-long device_returns(uint32_t sbdf)
+long quarantine_deassign(uint32_t sbdf)
 {
     return device(DEASSIGN_DEVICE, DOMID_IO, sbdf);
 }

@@ -29,10 +29,10 @@ unsigned guest_turns(void);
 unsigned guest_refused(void);
 /* A page of its memory, until another is looked at or guest_call() is used. */
 volatile unsigned char *guest_page(uint64_t gfn);
-/* Of a device that is dom0's: to the guest; from the guest, or from whom Xen keeps it for after the guest's death, to dom0. */
-long guest_gets(uint32_t sbdf);
-long guest_loses(uint32_t sbdf);
-long device_returns(uint32_t sbdf);
+/* A device: from dom0 to the guest; from the guest to quarantine, where it is also after the guest's death; from there to dom0. */
+long guest_assign(uint32_t sbdf);
+long guest_deassign(uint32_t sbdf);
+long quarantine_deassign(uint32_t sbdf);
 /* Lets others have this CPU for a while. */
 void give_way(void);
 /* Pages of memory that nobody has, once Xen has put away what it does later; 0: it does not tell. */

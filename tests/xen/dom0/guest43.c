@@ -85,7 +85,7 @@ static void test_contexts(void)
 
     load(frame_of(from), 70);
     ok(lands(mine, to[0], 70), "the device reaches dom0");
-    is(guest_gets(edu_sbdf), 0, "the device is the guest's");
+    is(guest_assign(edu_sbdf), 0, "the device is the guest's");
     ok(!lands(mine, to[0], 70), "it does not reach dom0");
     ok(lands_in(DATA, DATA, 70), "it reaches the guest's memory");
     is(iommu_reattach(0, edu_sbdf), ENODEV, "it is not dom0's");
@@ -110,9 +110,9 @@ static void test_contexts(void)
     is(iommu_reattach(ctx, edu_sbdf), 0, "guest: attach");
     iommu_by_guest = false;
 
-    is(guest_loses(edu_sbdf), 0, "the device leaves the guest from its context");
+    is(guest_deassign(edu_sbdf), 0, "the device leaves the guest from its context");
     ok(!lands_in(DATA, DATA, 70), "it reaches it no more");
-    is(device_returns(edu_sbdf), 0, "it is dom0's again");
+    is(quarantine_deassign(edu_sbdf), 0, "it is dom0's again");
     ok(lands(mine, to[0], 70), "it reaches dom0");
     iommu_by_guest = true;
     is(iommu_reattach(ctx, edu_sbdf), ENODEV, "guest: it has no device");
@@ -124,7 +124,7 @@ static void test_contexts(void)
 
 static bool home(unsigned seed)
 {
-    bool there = device_returns(edu_sbdf) == 0;
+    bool there = quarantine_deassign(edu_sbdf) == 0;
 
     load(frame_of(from), seed);
     return there && lands(frame_of(to[0]), to[0], seed);
@@ -140,7 +140,7 @@ static bool die_full(unsigned seed)
     if (!guest_begin()) {
         return false;
     }
-    bad += init_for_guest() != 0 || guest_gets(edu_sbdf) != 0;
+    bad += init_for_guest() != 0 || guest_assign(edu_sbdf) != 0;
     iommu_by_guest = true;
     for (unsigned i = 0; i < GUEST_CONTEXTS; i++) {
         bad += iommu_alloc(i == 1 ? ALLOC_IDENTITY : 0, &ctx) != 0;
@@ -206,7 +206,7 @@ static bool die_busy(unsigned seed)
     if (!guest_begin()) {
         return false;
     }
-    bad += init_for_guest() != 0 || guest_gets(edu_sbdf) != 0;
+    bad += init_for_guest() != 0 || guest_assign(edu_sbdf) != 0;
     write_list();
     acting = seed % 3 == 1;
     if (acting && second_is_there()) {
@@ -214,7 +214,7 @@ static bool die_busy(unsigned seed)
     }
     for (unsigned i = 0; guest_turns() < turns; i++) {
         if (seed % 3 == 0 && i < 3) {
-            bad += guest_loses(edu_sbdf) != 0 || device_returns(edu_sbdf) != 0 || guest_gets(edu_sbdf) != 0;
+            bad += guest_deassign(edu_sbdf) != 0 || quarantine_deassign(edu_sbdf) != 0 || guest_assign(edu_sbdf) != 0;
         } else if (acting && !second_is_there()) {
             act(NULL);
         }
@@ -253,7 +253,7 @@ void test_guest(void)
     }
 #endif
     if (!guest_begin()) {
-        note("no guests on this machine");
+        ok(true, "a guest beside dom0 # SKIP this Xen makes none");
         return;
     }
     test_stranger();
