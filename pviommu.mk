@@ -16,6 +16,7 @@ PVIOMMU_CORE_SRCS += src/core/bus_copy.c
 PVIOMMU_CORE_SRCS += src/core/bus_own.c
 PVIOMMU_CORE_SRCS += src/core/bus_range.c
 PVIOMMU_CORE_SRCS += src/core/context.c
+PVIOMMU_CORE_SRCS += src/core/context_range.c
 PVIOMMU_CORE_SRCS += src/core/did.c
 PVIOMMU_CORE_SRCS += src/core/dispatch.c
 PVIOMMU_CORE_SRCS += src/core/domain.c

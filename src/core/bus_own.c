@@ -19,24 +19,10 @@ static int bus_unmap(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, bool hol
 
 static int map_pieces(struct pvi_context *ctx, struct pvi_op *op, struct pvi_gather *g)
 {
-    unsigned prot = op->flags & PVI_RW;
     int rc = 0;
 
     while (rc == 0 && op->done < op->u.map.nr) {
-        struct pvi_frames frames;
-        uint64_t done, at;
-        pvi_dfn dfn;
-        pvi_gfn gfn;
-
-        dfn.f = op->u.map.dfn.f + op->done;
-        gfn.f = op->u.map.gfn.f + op->done;
-        op->fault = dfn.f;
-        rc = pvi_context_get_frames(ctx, gfn, op->u.map.nr - op->done, ctx->pt.page_mask, op->flags, &frames, g);
-        if (rc == 0) {
-            rc = pvi_context_map_frames(ctx, dfn, &frames, prot, &done, g, &at);
-            op->done += done;
-            op->fault = at >> PVI_PAGE_LG2;
-        }
+        rc = pvi_context_map_next(ctx, op, op->u.map.nr - op->done, ctx->pt.page_mask, op->flags, g);
         if (rc == 0 && op->done < op->u.map.nr) {
             rc = pvi_checkpoint(g);
         }

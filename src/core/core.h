@@ -75,6 +75,19 @@ static inline uint8_t pvi_context_state(struct pvi_context *ctx)
 {
     return (uint8_t)pvi_env_read32(&ctx->state);
 }
+/* pvi_domain_context() for a number that is not 0. */
+static inline struct pvi_context *pvi_domain_numbered(struct pvi_domain *d, uint16_t id)
+{
+    struct pvi_context *ctx;
+    uint8_t state;
+
+    if (pvi_domain_state(d) != PVI_DOMAIN_READY || id > pvi_env_read32(&d->nr_slots)) {
+        return NULL;
+    }
+    ctx = d->slot[id - 1];
+    state = pvi_context_state(ctx);
+    return state != PVI_CTX_FREE && state != PVI_CTX_LOST ? ctx : NULL;
+}
 /* Sets the state, with progress at its beginning and why. */
 void pvi_context_set_state(struct pvi_context *ctx, uint8_t state, int error);
 int pvi_context_init(struct pvi_context *ctx, struct pvi_domain *d, uint16_t id, struct pvi_pool *pool,
@@ -121,6 +134,12 @@ int pvi_context_get_frames(struct pvi_context *ctx, pvi_gfn gfn, uint64_t want, 
  */
 int pvi_context_map_frames(struct pvi_context *ctx, pvi_dfn dfn, const struct pvi_frames *frames,
                            unsigned prot, uint64_t *done, struct pvi_gather *g, uint64_t *at);
+/*
+ * The two for at most `want` frames where a map stands; its done and fault follow. `rights` are asked of the host, those of PVI_RW
+ * are the leaves'.
+ */
+int pvi_context_map_next(struct pvi_context *ctx, struct pvi_op *op, uint64_t want, uint64_t mask, unsigned rights,
+                         struct pvi_gather *g);
 /* Maps the identity runs, resumable; LIVE at its end. On an error the caller takes it down. */
 int pvi_context_build(struct pvi_context *ctx, struct pvi_gather *g);
 /* Takes the table down, resumable; FREE at its end, or LOST if some unit was never made to forget it. */

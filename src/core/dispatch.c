@@ -50,7 +50,7 @@ int pvi_batch_target(struct pvi_domain *caller, const struct pvi_op *op, struct 
  * One operation. The gather releases frames of one domain: a batch that turns to another domain's tables flushes
  * in between.
  */
-static int batch_op(struct pvi_domain *caller, struct pvi_batch *b, struct pvi_op *op)
+static CORE_INLINE int batch_op(struct pvi_domain *caller, struct pvi_batch *b, struct pvi_op *op)
 {
     struct pvi_domain *d;
     int rc;

@@ -9,18 +9,10 @@
 
 struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id)
 {
-    struct pvi_context *ctx;
-    uint8_t state;
-
     if (id == 0) {
         return d->has_iommu ? &d->default_ctx : NULL;
     }
-    if (pvi_domain_state(d) != PVI_DOMAIN_READY || id > pvi_env_read32(&d->nr_slots)) {
-        return NULL;
-    }
-    ctx = d->slot[id - 1];
-    state = pvi_context_state(ctx);
-    return state != PVI_CTX_FREE && state != PVI_CTX_LOST ? ctx : NULL;
+    return pvi_domain_numbered(d, id);
 }
 
 bool pvi_domain_claim(struct pvi_domain *d)

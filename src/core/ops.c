@@ -7,7 +7,7 @@
 
 /* --- the domain ------------------------------------------------------------------------------------ */
 
-static int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
+static CORE_NOINLINE int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
 {
     const struct pvi_pt_cfg *cfg = &d->table;
     uint32_t mode = pvi_env_read32(&d->passthrough);
@@ -86,7 +86,7 @@ static int init_pages(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather
     return 0;
 }
 
-static int op_init(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g)
+static CORE_NOINLINE int op_init(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g)
 {
     uint32_t contexts = op->u.init.nr_contexts, pages = op->u.init.nr_pages;
     int rc;
@@ -227,7 +227,7 @@ static int alloc_continue(struct pvi_op *op, struct pvi_context *ctx, struct pvi
 }
 
 /* Who builds is alone: everybody else who makes, frees or attaches to contexts comes back later. */
-static int op_alloc(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+static CORE_NOINLINE int op_alloc(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_context *ctx = NULL;
     int rc;
@@ -304,7 +304,7 @@ static int free_context(struct pvi_domain *d, struct pvi_op *op, struct pvi_cont
     return rc == 0 ? pvi_context_teardown(ctx, g) : rc;
 }
 
-static int op_free(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+static CORE_NOINLINE int op_free(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_context *ctx;
     int rc;
@@ -345,7 +345,7 @@ static int reattach(struct pvi_domain *d, struct pvi_device *dev, struct pvi_con
     return rc != 0 || dev->ctx == ctx ? rc : pvi_device_move(d, dev, ctx);
 }
 
-static int op_reattach(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
+static CORE_NOINLINE int op_reattach(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_context *ctx;
     struct pvi_device *dev;

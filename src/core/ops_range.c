@@ -67,26 +67,28 @@ static int range_context(struct pvi_domain *d, const struct pvi_op *op, struct p
     if (op->ctx == 0) {
         return -PVI_EDEFAULT;
     }
-    *ctx = pvi_domain_context(d, op->ctx);
+    *ctx = pvi_domain_numbered(d, op->ctx);
     if (!*ctx || pvi_context_state(*ctx) == PVI_CTX_BUILDING) {
         return -PVI_ENOCTX;
     }
     return pvi_env_read32(&(*ctx)->nested) == 0 ? 0 : -PVI_ENESTED;
 }
 
-/* Can the frames behind gfn become large leaves at dfn? Only the host knows: one frame is asked for and given back. */
-static bool map_congruent(pvi_dfn dfn, pvi_gfn gfn, uint64_t left, unsigned prot, struct pvi_gather *g)
+/* Can the frames where a map stands become large leaves? Only the host knows: one frame is asked for and given back. */
+static CORE_NOINLINE bool map_congruent(const struct pvi_op *op, unsigned prot, struct pvi_gather *g)
 {
+    uint64_t dfn = op->u.map.dfn.f + op->done;
     struct pvi_frames probe;
+    pvi_gfn gfn;
 
-    if (left <= 0x200 || ((dfn.f ^ gfn.f) & 0x1ff) != 0 ||
-        pvi_host_frame_get(g->host, g->hdom, gfn, 1, prot, &probe) != 0) {
+    gfn.f = op->u.map.gfn.f + op->done;
+    if (((dfn ^ gfn.f) & 0x1ff) != 0 || pvi_host_frame_get(g->host, g->hdom, gfn, 1, prot, &probe) != 0) {
         return false;
     }
     if (probe.owe != PVI_OWE_NONE) {
         pvi_host_frame_put(g->host, g->hdom, &probe);
     }
-    return (((probe.pa.a >> PVI_PAGE_LG2) ^ dfn.f) & 0x1ff) == 0;
+    return (((probe.pa.a >> PVI_PAGE_LG2) ^ dfn) & 0x1ff) == 0;
 }
 
 /*
@@ -94,11 +96,17 @@ static bool map_congruent(pvi_dfn dfn, pvi_gfn gfn, uint64_t left, unsigned prot
  * congruent modulo 2 MiB, or pages that are larger, large leaves are possible and a slice reaches up to 1 GiB, else it ends with the
  * 2 MiB of one table.
  */
-static uint64_t map_want(pvi_dfn dfn, uint64_t left, bool congruent, uint64_t mask)
+static CORE_INLINE uint64_t map_want(const struct pvi_op *op, uint64_t mask, unsigned prot, struct pvi_gather *g)
 {
-    uint64_t reach = congruent || mask >> PVI_PAGE_LG2 >= 0x200 ? 0x40000 : 0x200;
-    uint64_t want = reach - (dfn.f & (reach - 1));
+    uint64_t left = op->u.map.nr - op->done, reach = 0x200, want;
 
+    if (left == 1) {
+        return 1;
+    }
+    if (mask >> PVI_PAGE_LG2 >= 0x200 || (left > 0x200 && map_congruent(op, prot, g))) {
+        reach = 0x40000;
+    }
+    want = reach - ((op->u.map.dfn.f + op->done) & (reach - 1));
     return want < left ? want : left;
 }
 
@@ -119,7 +127,7 @@ static int map_check(const struct pvi_op *op, uint64_t mask)
 int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
 {
     struct pvi_context *ctx;
-    uint64_t at, mask;
+    uint64_t mask;
     unsigned prot;
     int rc = range_context(d, op, &ctx);
 
@@ -137,22 +145,7 @@ int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
         rc = map_check(op, mask);
     }
     while (rc == 0 && op->done < op->u.map.nr) {
-        struct pvi_frames frames;
-        uint64_t want, done;
-        pvi_dfn dfn;
-        pvi_gfn gfn;
-
-        dfn.f = op->u.map.dfn.f + op->done;
-        gfn.f = op->u.map.gfn.f + op->done;
-        want = map_want(dfn, op->u.map.nr - op->done,
-                        map_congruent(dfn, gfn, op->u.map.nr - op->done, prot, g), mask);
-        op->fault = dfn.f;
-        rc = pvi_context_get_frames(ctx, gfn, want, mask, prot, &frames, g);
-        if (rc == 0) {
-            rc = pvi_context_map_frames(ctx, dfn, &frames, prot, &done, g, &at);
-            op->done += done;
-            op->fault = at >> PVI_PAGE_LG2;
-        }
+        rc = pvi_context_map_next(ctx, op, map_want(op, mask, prot, g), mask, prot, g);
         if (rc == 0 && op->done < op->u.map.nr) {
             rc = pvi_checkpoint(g);
         }
