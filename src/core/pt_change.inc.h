@@ -335,22 +335,49 @@ static PT_NOINLINE void pt_note(struct pvi_pt *pt, struct pvi_context *ctx, stru
     }
 }
 
-/* What one table has of the range, from r->next on; leaves of single entries that are clean need a look each. */
+/* How many of nr entries of a last-level table, from slot on, are empty or leaves of one entry that are clean. */
+static PT_INLINE unsigned pt_clean(const uint64_t *slot, unsigned nr)
+{
+    unsigned i;
+
+    for (i = 0; i < nr; i++) {
+        uint64_t entry = pvi_env_read64(&slot[i]);
+
+        if ((entry & pt_dirty(0)) != 0 || (PT_REPEATS && entry != 0 && !pt_single(entry, 0))) {
+            break;
+        }
+    }
+    return i;
+}
+
+/* What one table has of the range, from r->next on. */
 static PT_INLINE void pt_note_table(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_dirty *r,
                                     unsigned *budget, struct pvi_gather *g)
 {
     unsigned level = at->level, i = pt_index(r->next, level);
     uint64_t begin = (r->next & ~(pt_span(level) - 1)) - ((uint64_t)i << pt_shift(level)), end;
 
-    for (; i < pt_entries(level) && !r->complete && *budget > 0;) {
-        uint64_t entry = pvi_env_read64(&at->table[i]);
-        enum pt_kind kind = pt_kind(entry, level);
-        unsigned order = kind == PT_LEAF ? pt_order(entry, level) : 0, nr = 1u << order, base = i & ~(nr - 1);
-        uint64_t first = begin + ((uint64_t)base << pt_shift(level));
+    while (i < pt_entries(level) && !r->complete && *budget > 0) {
+        unsigned order, nr, base, most = pt_entries(0) - i < *budget ? pt_entries(0) - i : *budget;
+        uint64_t left = (r->last - r->next) >> PVI_PAGE_LG2, entry, first;
+        enum pt_kind kind;
 
+        nr = level == 0 ? pt_clean(&at->table[i], left < most ? (unsigned)left + 1 : most) : 0;
+        if (nr != 0) {
+            *budget -= nr;
+            i += nr;
+            r->complete = pt_pass(&r->next, r->last, begin + (((uint64_t)i << pt_shift(0)) - 1));
+            continue;
+        }
+        entry = pvi_env_read64(&at->table[i]);
+        kind = pt_kind(entry, level);
         if (kind == PT_TABLE) {
             break;
         }
+        order = kind == PT_LEAF ? pt_order(entry, level) : 0;
+        nr = 1u << order;
+        base = i & ~(nr - 1);
+        first = begin + ((uint64_t)base << pt_shift(level));
         end = first + ((pt_span(level) << order) - 1);
         if (kind == PT_LEAF && (order != 0 || (entry & pt_dirty(level)) != 0)) {
             uint64_t frames = r->next;

@@ -210,6 +210,12 @@ static void now_clean(struct lab *r, uint64_t first, uint64_t last)
     }
 }
 
+/* Leaves that begin in [from, to), or hold `from`; to 0 is the end of all. */
+static size_t leaves_between(const struct lab *r, uint64_t from, uint64_t to)
+{
+    return (to != 0 ? lab_set_find(&r->leaves, to) : r->leaves.nr) - lab_set_find(&r->leaves, from);
+}
+
 void lab_dirty(struct lab *r, uint64_t first, uint64_t last, bool clear)
 {
     uint64_t nr = ((last - first) >> 12) + 1, turns = 0;
@@ -225,6 +231,7 @@ void lab_dirty(struct lab *r, uint64_t first, uint64_t last, bool clear)
         rc = r->pt.cfg.ops->dirty(&r->pt, NULL, &d, &r->gather);
         (void)lab_slice_end(r, stores);
         CHECK(rc != 0 || d.complete || d.next > before);
+        CHECK(leaves_between(r, before, d.next) <= 512);
         CHECK(++turns < 10000000);
     }
     CHECK_EQ(rc, r->cfg.dirty && !r->cfg.incoherent ? 0 : -PVI_EOPNOTSUPP);

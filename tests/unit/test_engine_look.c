@@ -88,6 +88,37 @@ static void leaves_of_all_sizes(void **state)
     lab_each_dirty(many);
 }
 
+/* Two tables of the smallest leaves, from the middle of the first one on: most of them clean, one not there. */
+static void clean_runs(struct lab *r)
+{
+    static const unsigned written[] = {255, 256, 511, 512, 513, 767, 1023};
+    uint64_t p = r->page;
+
+    if (p != 0x1000 || r->last < 1024 * p) {
+        return;
+    }
+    CHECK_EQ(lab_map(r, 0, GUEST_PV + 1, 1024 * p, PVI_RW), 0);
+    CHECK_EQ(lab_unmap(r, 700 * p, 701 * p - 1, false, NULL), 0);
+    lab_flush(r);
+    lab_dirty(r, 256 * p, 1024 * p - 1, false);
+    for (unsigned i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+        lab_device_writes(r, written[i] * p, 0);
+    }
+    lab_dirty(r, 257 * p, 511 * p - 1, true); /* clean to its end, and written right behind */
+    CHECK(lab_set_at(&r->leaves, 511 * p)->dirty);
+    lab_dirty(r, 256 * p, 1024 * p - 1, false);
+    lab_dirty(r, 256 * p, 1024 * p - 1, true);
+    lab_flush(r);
+    lab_check(r);
+    lab_dirty(r, 0, 1024 * p - 1, false);
+}
+
+static void clean_leaves_are_passed(void **state)
+{
+    (void)state;
+    lab_each_dirty(clean_runs);
+}
+
 /* What was written stays written whatever becomes of the leaf. */
 static void survives(struct lab *r)
 {
@@ -303,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_entry_of_a_leaf_tells),
         cmocka_unit_test(leaves_of_all_sizes),
+        cmocka_unit_test(clean_leaves_are_passed),
         cmocka_unit_test(written_stays_written),
         cmocka_unit_test(cut_all_at_once),
         cmocka_unit_test(writes_that_are_not_noted),
