@@ -35,8 +35,9 @@ enum pvi_opcode {
      * Makes a context; its number comes back in ctx, which is 0 on the way in. With PVI_ALLOC_IDENTITY it begins with all that the
      * domain may have 1:1 (as the host enumerates it, less MSI and HyperTransport windows), each frame pinned like any mapping; if that
      * cannot be built whole nothing of it stays. ENOSPC: no free number; ENOMEM, EQUOTA; ENOCTX: a resumed operation whose context
-     * was freed meanwhile; EHW: a unit that caches absence (CM, NpCache) failed. Resumable; `done` is opaque, 1 .. PVI_ALLOC_TOKENS once a
-     * context is there, 0 before, and after a failure.
+     * was freed meanwhile; EHW by units that cache absence (CM, NpCache). Resumable; `done` is opaque: 1 .. PVI_ALLOC_TOKENS once a
+     * context is there, 0 before, nothing to go by after an error. That of a flush for the rest of the batch, EHW in a status that
+     * was 0, leaves the context.
      */
     PVI_OP_ALLOC_CONTEXT,
     /**

@@ -58,7 +58,7 @@ struct pvi_pt {
 /** A shared call needs the table for itself: drop what excludes others only from its gigabyte, call again with shared unset. */
 #define PVI_PT_ALONE 1
 
-/** A request to map; `done` is where it stands. A member more is set in pvi_context_map_frames(), too, which clears none. */
+/** A request to map; `done` is where it stands. A member more is set in context_map_frames(), too, which clears none. */
 struct pvi_pt_map {
     uint64_t iova;  /**< first byte; aligned to the smallest page */
     uint64_t pa;    /**< of the first byte; unused with a list */

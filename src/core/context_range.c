@@ -66,7 +66,7 @@ static CORE_INLINE int context_map(struct pvi_context *ctx, struct pvi_pt_map *r
     return rc;
 }
 
-/* What only who has the context alone may do: a table above what one gigabyte's lock covers. */
+/* What only who has the context alone may do: a leaf, new or replaced, in a table that serves more than one gigabyte. */
 static CORE_NOINLINE int context_map_alone(struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g, uint64_t *at)
 {
     int rc;

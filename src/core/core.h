@@ -7,7 +7,7 @@
 
 /* What every operation goes through, as part of its caller: a one-page map in a batch takes 6 % less. */
 #define CORE_INLINE inline __attribute__((__always_inline__))
-/* What is over before the deepest call begins, and would make its caller's frame larger. */
+/* What would make its caller's frame larger, or have the common way through it save registers for the rare one. */
 #define CORE_NOINLINE __attribute__((__noinline__))
 
 /* gather.c */
@@ -70,7 +70,7 @@ struct pvi_stripe *pvi_context_lock_gigabyte(struct pvi_context *ctx, uint64_t i
 void pvi_context_lock_alone(struct pvi_context *ctx);
 void pvi_context_unlock_alone(struct pvi_context *ctx);
 
-/* context.c */
+/* context.c: its life; context_range.c: what is done to a range of it */
 static inline uint8_t pvi_context_state(struct pvi_context *ctx)
 {
     return (uint8_t)pvi_env_read32(&ctx->state);

@@ -12,9 +12,9 @@
 #define GUEST_ROOM 8u      /* the first of them that the guest itself does not need */
 #define GUEST_CALLS 24u    /* at most, in one list */
 
-/* Begins it; false: there can be none. */
+/* Begins it; false: there can be none, or Xen makes it and something else fails. */
 bool guest_begin(void);
-extern uint16_t guest_id;
+extern uint16_t guest_id; /* the last one that Xen made; 0: none */
 /* Its death, whatever it does; @return whether nothing of it is left some time later. */
 bool guest_end(void);
 /* A hypercall of the guest's, with a structure (64 bytes at most) of which it gets a copy that is copied back. */
