@@ -395,12 +395,13 @@ int pvi_context_map_next(struct pvi_context *ctx, struct pvi_op *op, uint64_t wa
 
     dfn.f = op->u.map.dfn.f + op->done;
     gfn.f = op->u.map.gfn.f + op->done;
-    op->fault = dfn.f;
     rc = context_get_frames(ctx, gfn, want, mask, rights, &frames, g);
-    if (rc == 0) {
-        rc = context_map_frames(ctx, dfn, &frames, rights & PVI_RW, &done, g, &at);
-        op->done += done;
-        op->fault = at >> PVI_PAGE_LG2;
+    if (rc != 0) {
+        op->fault = dfn.f;
+        return rc;
     }
+    rc = context_map_frames(ctx, dfn, &frames, rights & PVI_RW, &done, g, &at);
+    op->done += done;
+    op->fault = at >> PVI_PAGE_LG2;
     return rc;
 }

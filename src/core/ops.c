@@ -7,7 +7,7 @@
 
 /* --- the domain ------------------------------------------------------------------------------------ */
 
-static CORE_NOINLINE int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
+static int op_query_caps(struct pvi_domain *d, struct pvi_op *op)
 {
     const struct pvi_pt_cfg *cfg = &d->table;
     uint32_t mode = pvi_env_read32(&d->passthrough);
@@ -86,7 +86,7 @@ static int init_pages(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather
     return 0;
 }
 
-static CORE_NOINLINE int op_init(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g)
+static int op_init(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g)
 {
     uint32_t contexts = op->u.init.nr_contexts, pages = op->u.init.nr_pages;
     int rc;
@@ -377,6 +377,18 @@ static bool op_resumes(const struct pvi_op *op)
     return (codes >> op->code & 1) != 0;
 }
 
+/* What a domain may ask for that has nothing yet. */
+static CORE_NOINLINE int op_before_init(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g)
+{
+    if (op->code == PVI_OP_NOOP) {
+        return 0;
+    }
+    if (op->flags != 0) {
+        return -PVI_EFLAGS;
+    }
+    return op->code == PVI_OP_INIT ? op_init(d, caller, op, g) : op_query_caps(d, op);
+}
+
 int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *op, struct pvi_gather *g)
 {
     op->fault = 0;
@@ -384,14 +396,8 @@ int pvi_op_run(struct pvi_domain *d, struct pvi_domain *caller, struct pvi_op *o
         return op->pad == 0 ? pvi_bus_op(d, op, g) : -PVI_EINVAL;
     }
     op->done = op_resumes(op) ? op->done : 0;
-    if (op->code == PVI_OP_NOOP) {
-        return 0;
-    }
-    if (op->code == PVI_OP_QUERY_CAPS) {
-        return op->flags == 0 ? op_query_caps(d, op) : -PVI_EFLAGS;
-    }
-    if (op->code == PVI_OP_INIT) {
-        return op->flags == 0 ? op_init(d, caller, op, g) : -PVI_EFLAGS;
+    if (op->code <= PVI_OP_INIT) {
+        return op_before_init(d, caller, op, g);
     }
     if (!d->has_iommu) {
         return -PVI_ENOIOMMU;

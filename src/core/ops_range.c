@@ -62,16 +62,19 @@ int pvi_range_check(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, uint64_t 
 }
 
 /* The context of a range operation, or why there is none. */
-static int range_context(struct pvi_domain *d, const struct pvi_op *op, struct pvi_context **ctx)
+static int range_context(struct pvi_domain *d, const struct pvi_op *op, struct pvi_context **out)
 {
+    struct pvi_context *ctx;
+
     if (op->ctx == 0) {
         return -PVI_EDEFAULT;
     }
-    *ctx = pvi_domain_numbered(d, op->ctx);
-    if (!*ctx || pvi_context_state(*ctx) == PVI_CTX_BUILDING) {
+    ctx = pvi_domain_numbered(d, op->ctx);
+    if (!ctx || pvi_context_state(ctx) == PVI_CTX_BUILDING) {
         return -PVI_ENOCTX;
     }
-    return pvi_env_read32(&(*ctx)->nested) == 0 ? 0 : -PVI_ENESTED;
+    *out = ctx;
+    return pvi_env_read32(&ctx->nested) == 0 ? 0 : -PVI_ENESTED;
 }
 
 /* Can the frames where a map stands become large leaves? Only the host knows: one frame is asked for and given back. */
