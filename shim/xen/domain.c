@@ -350,8 +350,10 @@ static void device_add(struct shim_domain *sd, struct pci_dev *pdev)
     } while ( again(rc) );
     if ( rc )
     {
-        printk(XENLOG_WARNING "pviommu: %pd: %pp stays out: %s\n", sd->d,
-               &pdev->sbdf, pvi_strerror(rc));
+        /* 4.17 forgets that it hides AMD's own functions, and has them twice. */
+        if ( rc != -PVI_EEXIST || pdev->domain != dom_xen )
+            printk(XENLOG_WARNING "pviommu: %pd: %pp stays out: %s\n", sd->d,
+                   &pdev->sbdf, pvi_strerror(rc));
         device_list(sd, dev, false);
         xfree(dev);
     }

@@ -231,7 +231,7 @@ void lab_dirty(struct lab *r, uint64_t first, uint64_t last, bool clear)
         rc = r->pt.cfg.ops->dirty(&r->pt, NULL, &d, &r->gather);
         (void)lab_slice_end(r, stores);
         CHECK(rc != 0 || d.complete || d.next > before);
-        CHECK(leaves_between(r, before, d.complete ? last + 1 : d.next) <= 512);
+        CHECK(rc != 0 || leaves_between(r, before, d.complete ? last + 1 : d.next) <= 512);
         CHECK(++turns < 10000000);
     }
     CHECK_EQ(rc, r->cfg.dirty && !r->cfg.incoherent ? 0 : -PVI_EOPNOTSUPP);

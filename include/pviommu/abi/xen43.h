@@ -77,7 +77,7 @@ enum pvi_xen43_subop {
 
 /** query_capabilities, all OUT. max_ctx_no counts the contexts beside the default one; 0 before init. */
 struct pvi_xen43_capabilities {
-    uint64_t max_iova_addr;
+    uint64_t max_iova_addr; /**< the last byte that can be mapped */
     uint32_t cap_flags;
     uint32_t pgsize_mask; /**< bit n: pages of 2^n bytes, up to 2 MiB (4 KiB to a PV guest, of which others are taken too); larger leaves come about by themselves where frames allow */
     uint32_t max_pasid; /**< largest that can be attached; 0 without PVI_XEN43_CAP_PASID */
@@ -85,7 +85,7 @@ struct pvi_xen43_capabilities {
     uint16_t pad0;
 };
 
-/** init, IN. 1 << arena_order pages are set aside for tables. Resumable; ENOMEM leaves it to be tried again. */
+/** init, IN. 1 << arena_order pages of 4 KiB are set aside for tables. Resumable; ENOMEM leaves it to be tried again; EACCES: it is done already. */
 struct pvi_xen43_init {
     uint32_t max_ctx_no;
     uint32_t arena_order;

@@ -186,6 +186,17 @@ static void iommu_leaves(void)
     EXPECT_EQ(hv_attach_sbdf(ctx, XM_IOMMU), -ENODEV);
 }
 
+/* A Xen that forgets that it hides the unit's function finds it once more: one device, and nothing to be said. */
+static void iommu_twice(void)
+{
+    uint16_t ctx;
+
+    xm_iommu_twice();
+    ctx = with_context(XM_DEV_PLAIN);
+    EXPECT_EQ(hv_attach_sbdf(ctx, XM_IOMMU), 0);
+    EXPECT_EQ(xm_complaints(), 0);
+}
+
 /* One guest after the other has the same struct domain, number and frames. */
 static void same_address(void)
 {
@@ -342,6 +353,7 @@ static const struct rig_test tests[] = {
     {"moves", moves, 0, {0}, NULL, false},
     {"twins", twins, 0, {0}, NULL, true},
     {"the unit leaves", iommu_leaves, ON_AMD | ON_PV | ON_PVH, {0}, NULL, false},
+    {"the unit is there twice", iommu_twice, ON_AMD | ON_PV | ON_PVH, {0}, NULL, false},
     {"same address", same_address, 0, {0}, NULL, false},
     {"too late", too_late, 0, {0}, NULL, false},
     {"assigned too late", assigned_too_late, 0, {0}, NULL, false},

@@ -123,6 +123,8 @@ uint16_t xm_rid(unsigned int dev, unsigned int n);
 void xm_move(unsigned int dev, struct xm_domain *d);
 /* AMD: the hardware domain says that the unit's own function has left the machine. */
 void xm_iommu_leaves(void);
+/* XM_IOMMU is in the hardware domain's list, too. */
+void xm_iommu_twice(void);
 void xm_bar_device(unsigned int dev, bool bar); /* Xen has no entries for it */
 /* DMA of its n-th requester id: the frame reached, through caches that never forget, or ~0. */
 uint64_t xm_dma(unsigned int dev, unsigned int n, uint64_t dfn, bool write);

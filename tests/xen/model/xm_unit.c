@@ -20,7 +20,7 @@ static const struct {
 #define BRIDGE (3u << 3) /* 00:03.0, bus 2 behind it */
 
 struct xm_dev xm_devs[XM_DEVS + 1];
-static struct pci_dev iommu_function;
+static struct pci_dev iommu_function, iommu_again;
 static struct domain xens;
 struct domain *dom_xen = &xens, *hardware_domain = &xm_domains[0].d;
 static unsigned int flushes, flush_fails, stores, visited = ~0U;
@@ -336,6 +336,14 @@ void xm_iommu_leaves(void)
     pcidevs_unlock();
 }
 
+void xm_iommu_twice(void)
+{
+    iommu_again = iommu_function;
+    iommu_again.domain = hardware_domain;
+    iommu_again.next = hardware_domain->pdev_list;
+    hardware_domain->pdev_list = &iommu_again;
+}
+
 void xm_bar_device(unsigned int dev, bool bar)
 {
     xm_devs[dev].barred = bar;
@@ -538,6 +546,13 @@ void xm_shutdown(void)
         }
     }
     xm_iommu_leaves();
+    if (iommu_again.domain) {
+        pcidevs_lock();
+        pviommu_device_gone(&iommu_again);
+        pcidevs_unlock();
+        hardware_domain->pdev_list = NULL;
+        iommu_again.domain = NULL;
+    }
     xm_domain_dies(xm_hwdom());
     xm_domain_ends(xm_hwdom());
     for (i = 0; i < XM_FRAMES; i++) {
