@@ -65,8 +65,19 @@ uint64_t pvi_domain_hole_end(const struct pvi_domain *d, uint64_t at);
 
 /* lock.c */
 void pvi_context_lock_init(struct pvi_context *ctx);
+/* Whoever is alone holds the context's lock. Waiting in that queue, once, nobody can be turned away again and again. */
+void pvi_context_lock_again(struct pvi_context *ctx, pvi_env_lock *lock);
 /* Shuts out everybody else from the gigabyte of iova, and whoever wants the context alone. Release the lock of what comes back. */
-struct pvi_stripe *pvi_context_lock_gigabyte(struct pvi_context *ctx, uint64_t iova);
+static inline struct pvi_stripe *pvi_context_lock_gigabyte(struct pvi_context *ctx, uint64_t iova)
+{
+    struct pvi_stripe *stripe = &ctx->stripe[(iova >> 30) % PVI_CTX_STRIPES];
+
+    pvi_env_acquire(ctx->domain->host, &stripe->lock);
+    if (pvi_env_read32(&ctx->alone) != 0) {
+        pvi_context_lock_again(ctx, &stripe->lock);
+    }
+    return stripe;
+}
 void pvi_context_lock_alone(struct pvi_context *ctx);
 void pvi_context_unlock_alone(struct pvi_context *ctx);
 

@@ -17,22 +17,14 @@ void pvi_context_lock_init(struct pvi_context *ctx)
     }
 }
 
-struct pvi_stripe *pvi_context_lock_gigabyte(struct pvi_context *ctx, uint64_t iova)
+void pvi_context_lock_again(struct pvi_context *ctx, pvi_env_lock *lock)
 {
-    struct pvi_stripe *stripe = &ctx->stripe[(iova >> 30) % PVI_CTX_STRIPES];
-    pvi_env_lock *lock = &stripe->lock;
     struct pvi_host *h = ctx->domain->host;
 
-    pvi_env_acquire(h, lock);
-    if (pvi_env_read32(&ctx->alone) == 0) {
-        return stripe;
-    }
-    /* Whoever is alone holds the context's lock. Waiting in that queue, once, nobody can be turned away again and again. */
     pvi_env_release(h, lock);
     pvi_env_acquire(h, &ctx->lock);
     pvi_env_acquire(h, lock);
     pvi_env_release(h, &ctx->lock);
-    return stripe;
 }
 
 void pvi_context_lock_alone(struct pvi_context *ctx)

@@ -62,7 +62,7 @@ int pvi_range_check(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, uint64_t 
 }
 
 /* The context of a range operation, or why there is none. */
-static int range_context(struct pvi_domain *d, const struct pvi_op *op, struct pvi_context **out)
+static CORE_INLINE int range_context(struct pvi_domain *d, const struct pvi_op *op, struct pvi_context **out)
 {
     struct pvi_context *ctx;
 
