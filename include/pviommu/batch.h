@@ -36,8 +36,8 @@ enum pvi_opcode {
      * domain may have 1:1 (as the host enumerates it, less MSI and HyperTransport windows), each frame pinned like any mapping; if that
      * cannot be built whole nothing of it stays. ENOSPC: no free number; ENOMEM, EQUOTA; ENOCTX: a resumed operation whose context
      * was freed meanwhile; EHW by units that cache absence (CM, NpCache). Resumable; `done` is opaque: 1 .. PVI_ALLOC_TOKENS once a
-     * context is there, 0 before, nothing to go by after an error. That of a flush for the rest of the batch, EHW in a status that
-     * was 0, leaves the context.
+     * context is there, 0 before, nothing to go by after an error. Where only the batch's flush fails afterwards, EHW takes the place of a
+     * status that was 0: the context is there, and ctx and done name it.
      */
     PVI_OP_ALLOC_CONTEXT,
     /**

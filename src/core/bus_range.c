@@ -75,7 +75,7 @@ int pvi_bus_cut(struct pvi_context *ctx, struct pvi_bus_cut *c, struct pvi_gathe
     r.last = c->last;
     r.holes = c->holes;
     while (rc == 0 && !r.complete) {
-        rc = pvi_gather_ready(g, ctx) ? 0 : pvi_gather_flush(g);
+        rc = pvi_gather_prepare(g, ctx);
         if (rc != 0) {
             break;
         }
@@ -149,7 +149,7 @@ int pvi_bus_swap(struct pvi_bus *bus, pvi_dfn dfn, pvi_pa pa, struct pvi_gather 
     r.owe = PVI_OWE_SCRATCH;
     r.replace = true;
     while (rc == 0 && r.done < r.len) {
-        rc = pvi_gather_ready(g, ctx) ? 0 : pvi_gather_flush(g);
+        rc = pvi_gather_prepare(g, ctx);
         if (rc != 0) {
             break;
         }

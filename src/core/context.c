@@ -170,9 +170,7 @@ int pvi_context_teardown(struct pvi_context *ctx, struct pvi_gather *g)
     r.last = reach == 64 ? UINT64_MAX : ((uint64_t)1 << reach) - 1; /* whole tables, so that none is left */
     r.holes = true;
     while (rc == 0 && !r.complete) {
-        if (!pvi_gather_ready(g, ctx)) {
-            (void)pvi_gather_flush(g); /* no unit is attached, or its unit is broken and all is written off */
-        }
+        (void)pvi_gather_prepare(g, ctx); /* no unit is attached, or its unit is broken and all is written off */
         pvi_context_lock_alone(ctx);
         if (ctx->state != PVI_CTX_DYING) { /* somebody else has finished it */
             pvi_context_unlock_alone(ctx);

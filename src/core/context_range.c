@@ -88,11 +88,9 @@ static CORE_INLINE int context_map_slice(struct pvi_context *ctx, struct pvi_pt_
     if (pvi_domain_dying(ctx->domain) && !g->undo) {
         return -PVI_EDYING;
     }
-    if (!pvi_gather_ready(g, ctx)) {
-        rc = pvi_gather_flush(g);
-        if (rc != 0) {
-            return rc;
-        }
+    rc = pvi_gather_prepare(g, ctx);
+    if (rc != 0) {
+        return rc;
     }
     r->shared = true;
     stripe = pvi_context_lock_gigabyte(ctx, *at);
@@ -138,11 +136,9 @@ int pvi_context_unmap_slice(struct pvi_context *ctx, struct pvi_pt_unmap *r, str
     int rc;
 
     *at = r->next;
-    if (!pvi_gather_ready(g, ctx)) {
-        rc = pvi_gather_flush(g);
-        if (rc != 0) {
-            return rc;
-        }
+    rc = pvi_gather_prepare(g, ctx);
+    if (rc != 0) {
+        return rc;
     }
     r->shared = true;
     stripe = pvi_context_lock_gigabyte(ctx, r->next);
@@ -192,11 +188,9 @@ int pvi_context_rights_slice(struct pvi_context *ctx, struct pvi_pt_change *r, c
     if (pvi_domain_dying(ctx->domain) && !g->undo) {
         return -PVI_EDYING;
     }
-    if (!pvi_gather_ready(g, ctx)) {
-        rc = pvi_gather_flush(g);
-        if (rc != 0) {
-            return rc;
-        }
+    rc = pvi_gather_prepare(g, ctx);
+    if (rc != 0) {
+        return rc;
     }
     pvi_context_lock_alone(ctx);
     rc = context_open(ctx, g, false, r->next, last, at, &r->barred);
@@ -245,11 +239,9 @@ int pvi_context_protect_slice(struct pvi_context *ctx, struct pvi_pt_change *r, 
     uint64_t at;
     int rc;
 
-    if (!pvi_gather_ready(g, ctx)) {
-        rc = pvi_gather_flush(g);
-        if (rc != 0) {
-            return rc;
-        }
+    rc = pvi_gather_prepare(g, ctx);
+    if (rc != 0) {
+        return rc;
     }
     pvi_context_lock_alone(ctx);
     rc = context_open(ctx, g, false, r->next, r->last, &at, &r->barred);

@@ -15,10 +15,12 @@
 unsigned pvi_gather_block(uint64_t first, uint64_t last, unsigned max_lg2);
 /* Has the gather a range of this context? */
 bool pvi_gather_knows(const struct pvi_gather *g, const struct pvi_context *ctx);
-/* Is there a range left for this context, and room for tables? If not, flush before the next slice on it. */
-static inline bool pvi_gather_ready(const struct pvi_gather *g, const struct pvi_context *ctx)
+/* Before a slice on this context: is there no range left for it, or no room for tables, the gather is flushed. */
+static inline int pvi_gather_prepare(struct pvi_gather *g, const struct pvi_context *ctx)
 {
-    return g->nr_tables < PVI_GATHER_TABLES && (g->nr_ranges < PVI_GATHER_RANGES || pvi_gather_knows(g, ctx));
+    bool ready = g->nr_tables < PVI_GATHER_TABLES && (g->nr_ranges < PVI_GATHER_RANGES || pvi_gather_knows(g, ctx));
+
+    return ready ? 0 : pvi_gather_flush(g);
 }
 /* Gives back what was taken ahead and is not needed. */
 void pvi_gather_put_spare(struct pvi_gather *g);
@@ -65,7 +67,10 @@ uint64_t pvi_domain_hole_end(const struct pvi_domain *d, uint64_t at);
 
 /* lock.c */
 void pvi_context_lock_init(struct pvi_context *ctx);
-/* Whoever is alone holds the context's lock. Waiting in that queue, once, nobody can be turned away again and again. */
+/*
+ * Somebody has the context alone: drops the stripe's lock, and comes back with it once that has ended. Whoever is alone holds the
+ * context's lock. Waiting in that queue, once, nobody can be turned away again and again.
+ */
 void pvi_context_lock_again(struct pvi_context *ctx, pvi_env_lock *lock);
 /* Shuts out everybody else from the gigabyte of iova, and whoever wants the context alone. Release the lock of what comes back. */
 static inline struct pvi_stripe *pvi_context_lock_gigabyte(struct pvi_context *ctx, uint64_t iova)

@@ -336,9 +336,7 @@ int pvi_op_flush(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
         rc = range_check(ctx, op->u.unmap.dfn, op->u.unmap.nr, true, &mask, &op->fault);
     }
     rc = rc == 0 ? context_usable(ctx) : rc;
-    if (rc == 0 && !pvi_gather_ready(g, ctx)) {
-        rc = pvi_gather_flush(g);
-    }
+    rc = rc == 0 ? pvi_gather_prepare(g, ctx) : rc;
     if (rc == 0) {
         pvi_gather_range(g, ctx, first, last, true, false);
         rc = pvi_gather_flush(g); /* a barrier: what comes later in the batch finds it done */

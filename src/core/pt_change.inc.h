@@ -335,19 +335,22 @@ static PT_NOINLINE void pt_note(struct pvi_pt *pt, struct pvi_context *ctx, stru
     }
 }
 
-/* How many of nr entries of a last-level table, from slot on, are empty or leaves of one entry that are clean. */
-static PT_INLINE unsigned pt_clean(const uint64_t *slot, unsigned nr)
+/* How many entries of a last-level table from i on, r->next's, are empty or clean leaves of one entry: within the range and the budget. */
+static PT_INLINE unsigned pt_clean(const struct pt_at *at, unsigned i, const struct pvi_pt_dirty *r, unsigned budget)
 {
-    unsigned i;
+    uint64_t left = (r->last - r->next) >> pt_shift(0);
+    unsigned limit = pt_entries(0) - i, nr;
 
-    for (i = 0; i < nr; i++) {
-        uint64_t entry = pvi_env_read64(&slot[i]);
+    limit = left < limit ? (unsigned)left + 1 : limit;
+    limit = limit < budget ? limit : budget;
+    for (nr = 0; nr < limit; nr++) {
+        uint64_t entry = pvi_env_read64(&at->table[i + nr]);
 
         if ((entry & pt_dirty(0)) != 0 || (PT_REPEATS && entry != 0 && !pt_single(entry, 0))) {
             break;
         }
     }
-    return i;
+    return nr;
 }
 
 /* What one table has of the range, from r->next on. */
@@ -358,11 +361,11 @@ static PT_INLINE void pt_note_table(struct pvi_pt *pt, struct pvi_context *ctx, 
     uint64_t begin = (r->next & ~(pt_span(level) - 1)) - ((uint64_t)i << pt_shift(level)), end;
 
     while (i < pt_entries(level) && !r->complete && *budget > 0) {
-        unsigned order, nr, base, most = pt_entries(0) - i < *budget ? pt_entries(0) - i : *budget;
-        uint64_t left = (r->last - r->next) >> PVI_PAGE_LG2, entry, first;
+        unsigned order, nr, base;
+        uint64_t entry, first;
         enum pt_kind kind;
 
-        nr = level == 0 ? pt_clean(&at->table[i], left < most ? (unsigned)left + 1 : most) : 0;
+        nr = level == 0 ? pt_clean(at, i, r, *budget) : 0;
         if (nr != 0) {
             *budget -= nr;
             i += nr;

@@ -266,7 +266,7 @@ static int sync_note(struct pvi_sync *s, uint64_t first, uint64_t last, bool tab
     } else {
         s->first = first < s->first ? first : s->first;
         s->last = last > s->last ? last : s->last;
-        if (pvi_gather_ready(&s->gather, ctx) || pvi_gather_flush(&s->gather) == 0) {
+        if (pvi_gather_prepare(&s->gather, ctx) == 0) {
             pvi_gather_range(&s->gather, ctx, first, last, tables, added);
         } else {
             rc = -PVI_EHW;

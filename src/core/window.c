@@ -173,9 +173,7 @@ static int window_empty(struct pvi_context *ctx, struct pvi_window *w, struct pv
     int rc = 0;
 
     while (rc == 0 && w->state == PVI_WINDOW_GOING) {
-        if (!pvi_gather_ready(g, ctx)) {
-            rc = pvi_gather_flush(g);
-        }
+        rc = pvi_gather_prepare(g, ctx);
         rc = rc == 0 ? window_slice(ctx, w, g) : rc;
         op->fault = w->next >> PVI_PAGE_LG2;
         if (rc == 0 && w->state == PVI_WINDOW_GOING) {
