@@ -44,14 +44,37 @@ struct pvi_gather_run {
     uint64_t nr;
 };
 
+/** Where a walk down a page table stands: one table, mapped. */
+struct pvi_pt_at {
+    uint64_t *table;
+    pvi_pa pa;
+    unsigned level;
+};
+
+/** What leaves are made of. */
+struct pvi_pt_what {
+    uint64_t iova, pa; /**< of the first entry */
+    uint64_t sizes;    /**< allowed */
+    uint64_t extra;    /**< bits carried over from the leaf that these come from */
+    unsigned prot, owe;
+};
+
+/** What is being removed from one table. */
+struct pvi_pt_out {
+    uint64_t begin;              /**< of the table's first entry */
+    unsigned first, at;          /**< entries: where it began, where it is */
+    unsigned from, to, end;      /**< the range has all of [from, to), and something of [first, end) */
+    unsigned live, owing, links; /**< removed */
+};
+
 /** What the engine keeps between the steps of a slice: here, as hypervisors' stacks are small. */
 struct pvi_gather_work {
     uint64_t first, last, sizes; /**< a leaf to be cut: no piece reaches over an end, or is of another size */
     uint64_t iova, pa, left;     /**< what is to be mapped next, contiguous in frames too */
     unsigned level, lg2;         /**< of its first leaf: level of the table, and log2 of its bytes */
-    uint64_t *table;             /**< the table, mapped, that the missing ones are to hang from */
-    pvi_pa table_pa;
-    unsigned table_level;
+    struct pvi_pt_at at;         /**< the table of a step that more than one function sees */
+    struct pvi_pt_what what;     /**< the pieces of a leaf that is cut */
+    struct pvi_pt_out out;
 };
 
 struct pvi_gather {

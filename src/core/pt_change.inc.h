@@ -16,7 +16,7 @@ static inline bool pt_pass(uint64_t *next, uint64_t last, uint64_t end)
 }
 
 /* The table that holds the leaf or the hole at iova. */
-static PT_NOINLINE enum pt_kind pt_meet(const struct pvi_pt *pt, struct pt_at *at, uint64_t iova, struct pt_met *met)
+static PT_NOINLINE enum pt_kind pt_meet(const struct pvi_pt *pt, struct pvi_pt_at *at, uint64_t iova, struct pt_met *met)
 {
     unsigned index, order;
 
@@ -38,7 +38,7 @@ static PT_NOINLINE enum pt_kind pt_meet(const struct pvi_pt *pt, struct pt_at *a
  * Gives the leaf at met other rights, in all of its entries, each by one store; bits that hardware has set stay. What the
  * leaf owed is released after the flush, when something else is owed from now on.
  */
-static PT_NOINLINE int pt_give(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, const struct pt_met *met,
+static PT_NOINLINE int pt_give(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_at *at, const struct pt_met *met,
                    const struct pvi_pt_change *r, struct pvi_gather *g)
 {
     unsigned level = at->level, i, was = pt_owe(met->entry, level), owe = r->owe == PVI_PT_KEEP ? was : r->owe;
@@ -76,7 +76,7 @@ static int PVI_CALLBACK pt_rights(struct pvi_pt *pt, struct pvi_context *ctx, st
     }
     while (rc == 0 && !r->complete && budget > 0) {
         struct pt_met met;
-        struct pt_at at;
+        struct pvi_pt_at at;
 
         if (pt_meet(pt, &at, r->next, &met) != PT_LEAF) {
             rc = -PVI_ENOENT;
@@ -107,7 +107,7 @@ static int PVI_CALLBACK pt_split(struct pvi_pt *pt, struct pvi_context *ctx, str
     }
     while (rc == 0 && !r->complete && budget > 0) {
         struct pt_met met;
-        struct pt_at at;
+        struct pvi_pt_at at;
 
         budget--;
         if (pt_meet(pt, &at, r->next, &met) == PT_LEAF && met.last - met.first >= size) {
@@ -155,7 +155,7 @@ static bool pt_continues(const uint64_t *slot, unsigned level, unsigned nr, bool
  * gather without what it owes: the large leaf owes that now. Hardware that has the table cached can still note a write in
  * it until the flush: where writes are noted, the large leaf counts as written from the start.
  */
-static PT_NOINLINE bool pt_join_table(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *parent, uint64_t iova,
+static PT_NOINLINE bool pt_join_table(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_at *parent, uint64_t iova,
                           struct pvi_gather *g)
 {
     unsigned level = parent->level, below = level - 1u;
@@ -190,7 +190,7 @@ static PT_NOINLINE bool pt_join_table(struct pvi_pt *pt, struct pvi_context *ctx
 }
 
 /* Leaves of one table become larger ones of the same level, slot by slot, each always translating right. */
-static bool pt_join_group(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, unsigned base, unsigned order,
+static bool pt_join_group(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_at *at, unsigned base, unsigned order,
                           uint64_t iova, struct pvi_gather *g)
 {
     unsigned level = at->level, nr = 1u << order, i;
@@ -214,7 +214,7 @@ static bool pt_join_group(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_
 }
 
 /* All larger leaves that fit into what the range has of one table, the largest first. */
-static void pt_join_in(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, uint64_t iova,
+static PT_NOINLINE void pt_join_in(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_at *at, uint64_t iova,
                        const struct pvi_pt_change *r, struct pvi_gather *g)
 {
     unsigned level = at->level, i;
@@ -242,7 +242,7 @@ static PT_NOINLINE void pt_join_up(struct pvi_pt *pt, struct pvi_context *ctx, c
                        uint64_t last, struct pvi_gather *g)
 {
     bool ends = last >= r->last;
-    struct pt_at at;
+    struct pvi_pt_at *at = &g->work.at;
 
     last = ends ? r->last : last;
     for (; level < pt->cfg.levels; level++) {
@@ -251,19 +251,29 @@ static PT_NOINLINE void pt_join_up(struct pvi_pt *pt, struct pvi_context *ctx, c
         if (!ends && (last & mask) != mask) {
             return;
         }
-        pt_begin(pt, &at);
-        if (PT_REPEATS && pt_down(pt, &at, last, level)) {
-            pt_join_in(pt, ctx, &at, last, r, g);
+        pt_begin(pt, at);
+        if (PT_REPEATS && pt_down(pt, at, last, level)) {
+            pt_join_in(pt, ctx, at, last, r, g);
         }
-        pt_end(pt, &at);
+        pt_end(pt, at);
         if (level + 1u < pt->cfg.levels && (last & ~mask) >= r->first && (last | mask) <= r->last) {
-            pt_begin(pt, &at);
-            if (pt_down(pt, &at, last, level + 1u)) {
-                (void)pt_join_table(pt, ctx, &at, last, g);
+            pt_begin(pt, at);
+            if (pt_down(pt, at, last, level + 1u)) {
+                (void)pt_join_table(pt, ctx, at, last, g);
             }
-            pt_end(pt, &at);
+            pt_end(pt, at);
         }
     }
+}
+
+/* The last byte of what is at iova, mapped or not; g->work.at.level is that of its table. */
+static PT_NOINLINE uint64_t pt_meet_last(const struct pvi_pt *pt, uint64_t iova, struct pvi_gather *g)
+{
+    struct pt_met met;
+
+    (void)pt_meet(pt, &g->work.at, iova, &met);
+    pt_end(pt, &g->work.at);
+    return met.last;
 }
 
 static int PVI_CALLBACK pt_collapse(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_change *r, struct pvi_gather *g)
@@ -275,20 +285,16 @@ static int PVI_CALLBACK pt_collapse(struct pvi_pt *pt, struct pvi_context *ctx, 
         return -PVI_EOPNOTSUPP;
     }
     while (rc == 0 && !r->complete && budget > 0) {
-        struct pt_met met;
-        struct pt_at at;
-        unsigned level;
+        uint64_t last = pt_meet_last(pt, r->next, g);
+        unsigned level = g->work.at.level;
 
-        (void)pt_meet(pt, &at, r->next, &met);
-        pt_end(pt, &at);
-        level = at.level;
         budget--;
         if (level == 0) { /* all of the table at once: it is looked at when its end is reached */
-            met.last = r->next | (pt_span(1) - 1);
+            last = r->next | (pt_span(1) - 1);
             budget = 0;
         }
-        pt_join_up(pt, ctx, r, level, met.last, g);
-        r->complete = pt_pass(&r->next, r->last, met.last);
+        pt_join_up(pt, ctx, r, level, last, g);
+        r->complete = pt_pass(&r->next, r->last, last);
     }
     return rc;
 }
@@ -311,7 +317,7 @@ static void pt_note_frames(uint64_t *bitmap, uint64_t from, uint64_t nr)
  * One leaf, or as much of it as a slice reports. It is cleaned with its last part, when all of it has been reported: a
  * device that writes meanwhile finds the bit set still, and afterwards sets it anew once the flush has made it look again.
  */
-static PT_NOINLINE void pt_note(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, unsigned base, unsigned nr,
+static PT_NOINLINE void pt_note(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_at *at, unsigned base, unsigned nr,
                     uint64_t first, struct pvi_pt_dirty *r, struct pvi_gather *g, uint64_t *end)
 {
     uint64_t last = first + (((uint64_t)nr << pt_shift(at->level)) - 1), bit = pt_dirty(at->level), dirty = 0;
@@ -336,7 +342,7 @@ static PT_NOINLINE void pt_note(struct pvi_pt *pt, struct pvi_context *ctx, stru
 }
 
 /* How many entries of a last-level table from i on, r->next's, are empty or clean leaves of one entry: within the range and the budget. */
-static PT_INLINE unsigned pt_clean(const struct pt_at *at, unsigned i, const struct pvi_pt_dirty *r, unsigned budget)
+static PT_INLINE unsigned pt_clean(const struct pvi_pt_at *at, unsigned i, const struct pvi_pt_dirty *r, unsigned budget)
 {
     uint64_t left = (r->last - r->next) >> pt_shift(0);
     unsigned limit = pt_entries(0) - i, nr;
@@ -354,7 +360,7 @@ static PT_INLINE unsigned pt_clean(const struct pt_at *at, unsigned i, const str
 }
 
 /* What one table has of the range, from r->next on. */
-static PT_INLINE void pt_note_table(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_dirty *r,
+static PT_INLINE void pt_note_table(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_at *at, struct pvi_pt_dirty *r,
                                     unsigned *budget, struct pvi_gather *g)
 {
     unsigned level = at->level, i = pt_index(r->next, level);
@@ -404,7 +410,7 @@ static int PVI_CALLBACK pt_dirty_pages(struct pvi_pt *pt, struct pvi_context *ct
         return -PVI_EOPNOTSUPP;
     }
     while (rc == 0 && !r->complete && budget > 0) {
-        struct pt_at at;
+        struct pvi_pt_at at;
 
         pt_begin(pt, &at);
         (void)pt_down(pt, &at, r->next, 0);

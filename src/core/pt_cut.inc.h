@@ -2,17 +2,20 @@
 /* Part of pt_engine.inc.h: cutting leaves into smaller ones. */
 
 /* What the pieces of a leaf are made of, from its entry number `from` on, in a table of level `to`. */
-static struct pt_what pt_pieces(const struct pvi_gather_work *by, uint64_t old, unsigned level, uint64_t first, unsigned from,
-                                unsigned to)
+static void pt_pieces(struct pvi_gather_work *by, uint64_t old, unsigned level, uint64_t first, unsigned from, unsigned to)
 {
     uint64_t off = (uint64_t)from << pt_shift(level);
-    struct pt_what what = {first + off, pt_leaf_pa(old, level) + off, by->sizes & pt_level_sizes(to), 0,
-                           pt_prot(old, level), pt_owe(old, level)};
+    struct pvi_pt_what *what = &by->what;
 
-    if (what.sizes == 0) { /* all that is allowed is smaller: cut again from the smallest of this level */
-        what.sizes = pt_span(to);
+    what->iova = first + off;
+    what->pa = pt_leaf_pa(old, level) + off;
+    what->sizes = by->sizes & pt_level_sizes(to);
+    what->extra = 0;
+    what->prot = pt_prot(old, level);
+    what->owe = pt_owe(old, level);
+    if (what->sizes == 0) { /* all that is allowed is smaller: cut again from the smallest of this level */
+        what->sizes = pt_span(to);
     }
-    return what;
 }
 
 /*
@@ -20,8 +23,9 @@ static struct pt_what pt_pieces(const struct pvi_gather_work *by, uint64_t old, 
  * cuts stand alone, for the next cut. Returns how many were filled.
  */
 static PT_INLINE unsigned pt_emit_cut(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
-                                        struct pt_what *what, const struct pvi_gather_work *by, bool live)
+                                      struct pvi_gather_work *by, bool live)
 {
+    struct pvi_pt_what *what = &by->what;
     const uint64_t mask = pt_span(level) - 1, begin = what->iova, end = begin + ((uint64_t)nr << pt_shift(level)) - 1;
     unsigned step, at = 0, border = 0;
 
@@ -50,7 +54,7 @@ static PT_INLINE unsigned pt_emit_cut(const struct pvi_pt *pt, uint64_t *slot, u
  * One entry of a leaf becomes a table of leaves one level down that say the same, by one store: no walker is ever
  * without a translation. A device that writes before the link is there sets the old leaf's dirty bit: then once more.
  */
-static PT_NOINLINE void pt_cut_down(struct pvi_pt *pt, struct pt_at *at, unsigned index, unsigned from, uint64_t begin,
+static PT_NOINLINE void pt_cut_down(struct pvi_pt *pt, struct pvi_pt_at *at, unsigned index, unsigned from, uint64_t begin,
                                   struct pvi_gather_work *by, struct pvi_page *child)
 {
     unsigned level = at->level, below = level - 1u, nr = pt_entries(below), filled;
@@ -63,14 +67,12 @@ static PT_NOINLINE void pt_cut_down(struct pvi_pt *pt, struct pt_at *at, unsigne
         by->sizes = pt->cfg.page_sizes;
     }
     do {
-        struct pt_what what;
-
         old = pvi_env_read64(slot);
-        what = pt_pieces(by, old, level, begin, from, below);
+        pt_pieces(by, old, level, begin, from, below);
         /* Of several entries another one may have noted a write, or may yet: all pieces count as written. */
-        what.extra = (old & pt_dirty(level)) != 0 || (pt->cfg.dirty && pt_order(old, level) != 0) ? pt_dirty(below) : 0;
+        by->what.extra = (old & pt_dirty(level)) != 0 || (pt->cfg.dirty && pt_order(old, level) != 0) ? pt_dirty(below) : 0;
         pt_scrub(child, table, 0, nr);
-        filled = pt_emit_cut(pt, table, below, nr, &what, by, false);
+        filled = pt_emit_cut(pt, table, below, nr, by, false);
         PVI_ASSERT(filled == nr);
         pt_sync(pt, table, PVI_TABLE_ENTRIES);
     } while (!pt_swap(pt, slot, old, pt_table(child->pa.a, level)));
@@ -89,15 +91,15 @@ static PT_NOINLINE void pt_cut_down(struct pvi_pt *pt, struct pt_at *at, unsigne
  * The entries of a repeated leaf become smaller leaves of the same level, slot by slot, each always translating right.
  * Where writes are noted a device may set the dirty bit in a slot after it was looked at: all pieces count as written.
  */
-static PT_NOINLINE void pt_cut_group(struct pvi_pt *pt, struct pt_at *at, unsigned base, unsigned nr, uint64_t begin,
-                                   const struct pvi_gather_work *by)
+static PT_NOINLINE void pt_cut_group(struct pvi_pt *pt, struct pvi_pt_at *at, unsigned base, unsigned nr, uint64_t begin,
+                                   struct pvi_gather_work *by)
 {
     unsigned level = at->level;
     uint64_t *slot = &at->table[base], old = pvi_env_read64(slot);
-    struct pt_what what = pt_pieces(by, old, level, begin, 0, level);
 
-    what.extra = pt->cfg.dirty ? pt_dirty(level) : 0;
-    (void)pt_emit_cut(pt, slot, level, nr, &what, by, true);
+    pt_pieces(by, old, level, begin, 0, level);
+    by->what.extra = pt->cfg.dirty ? pt_dirty(level) : 0;
+    (void)pt_emit_cut(pt, slot, level, nr, by, true);
     pt_sync(pt, slot, nr);
 }
 
@@ -106,7 +108,8 @@ static PT_NOINLINE void pt_cut_group(struct pvi_pt *pt, struct pt_at *at, unsign
 #define PT_SLOW 3  /* map: something is in the way, or no table is there */
 #define PT_LOWER 4 /* map: only leaves of lower levels can go there */
 #define PT_OVER 5  /* map: leaves of the table that new ones are for are to be replaced */
-#define PT_CHAIN 6 /* map: tables are to be built below g->work.table */
+#define PT_CHAIN 6 /* map: tables are to be built below g->work.at */
+#define PT_ENTER 7 /* unmap: a table must be looked into */
 
 static inline int pt_ask_cut(struct pvi_gather *g, uint64_t first, uint64_t last, uint64_t sizes)
 {
@@ -123,35 +126,35 @@ static inline int pt_ask_cut(struct pvi_gather *g, uint64_t first, uint64_t last
  */
 static PT_NOINLINE int pt_cut(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_gather *g)
 {
+    struct pvi_pt_at *at = &g->work.at;
     unsigned level, index, i, order, nr, base;
     uint64_t begin, old;
     struct pvi_page *child, *next;
-    struct pt_at at;
     int rc = 0;
 
     if (pt->cfg.fixed_sizes) {
         return -PVI_EPART;
     }
-    pt_begin(pt, &at);
-    (void)pt_down(pt, &at, g->work.first, 0);
-    level = at.level;
+    pt_begin(pt, at);
+    (void)pt_down(pt, at, g->work.first, 0);
+    level = at->level;
     index = pt_index(g->work.first, level);
-    old = pvi_env_read64(&at.table[index]);
+    old = pvi_env_read64(&at->table[index]);
     order = pt_order(old, level);
     nr = 1u << order;
     base = index & ~(nr - 1);
     begin = g->work.first & ~((pt_span(level) << order) - 1);
     if (order > 0 && (pt->cfg.page_sizes & pt_span(level)) != 0) {
-        pt_cut_group(pt, &at, base, nr, begin, &g->work);
+        pt_cut_group(pt, at, base, nr, begin, &g->work);
     } else {
         rc = g->reserve ? pvi_pool_take_reserve(pt->pool, pt->quota, nr, &child)
                         : pvi_pool_take(pt->pool, pt->quota, nr, 0, PVI_PAGE_TABLE, &child);
         for (i = 0; rc == 0 && i < nr; i++, child = next) {
             next = child->next;
-            pt_cut_down(pt, &at, base + i, i, begin, &g->work, child);
+            pt_cut_down(pt, at, base + i, i, begin, &g->work, child);
         }
     }
-    pt_end(pt, &at);
+    pt_end(pt, at);
     if (rc == 0) {
         pvi_gather_range(g, ctx, begin, begin + (pt_span(level) << order) - 1, true, false);
     }

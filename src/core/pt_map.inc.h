@@ -52,9 +52,9 @@ static PT_INLINE int pt_piece(const struct pvi_pt *pt, const struct pvi_pt_map *
     return 0;
 }
 
-static PT_INLINE struct pt_what pt_what(const struct pvi_pt *pt, const struct pvi_pt_map *r, const struct pvi_gather_work *p)
+static PT_INLINE struct pvi_pt_what pt_what(const struct pvi_pt *pt, const struct pvi_pt_map *r, const struct pvi_gather_work *p)
 {
-    struct pt_what what = {p->iova, p->pa, pt_sizes(pt, r), 0, r->prot, r->owe};
+    struct pvi_pt_what what = {p->iova, p->pa, pt_sizes(pt, r), 0, r->prot, r->owe};
 
     return what;
 }
@@ -97,8 +97,8 @@ static PT_NOINLINE bool pt_hollow(const struct pvi_pt *pt, uint64_t entry, unsig
  * Leaves of one entry, as many as there are empty entries in a row. One pass: a line that was looked at is stored to at once.
  * A table that holds nothing is not looked at: to load what memory has of it takes longer than the stores.
  */
-static PT_INLINE unsigned pt_fill(const struct pvi_pt *pt, const struct pt_at *at, uint64_t *slot, unsigned level, unsigned nr,
-                                  const struct pt_what *what)
+static PT_INLINE unsigned pt_fill(const struct pvi_pt *pt, const struct pvi_pt_at *at, uint64_t *slot, unsigned level, unsigned nr,
+                                  const struct pvi_pt_what *what)
 {
     uint64_t leaf = pt_leaf(&pt->cfg, what->pa, level, 0, what->prot, what->owe), *s = slot, *end = slot + nr;
     const uint64_t step = pt_leaf_step(level);
@@ -120,7 +120,7 @@ static PT_INLINE unsigned pt_fill(const struct pvi_pt *pt, const struct pt_at *a
 }
 
 /* One leaf of several entries, if all of them are empty: how many, or 0. */
-static PT_INLINE unsigned pt_fill_group(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned order, const struct pt_what *what)
+static PT_INLINE unsigned pt_fill_group(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned order, const struct pvi_pt_what *what)
 {
     uint64_t leaf = pt_leaf(&pt->cfg, what->pa, level, order, what->prot, what->owe);
     unsigned nr = 1u << order, i;
@@ -138,7 +138,7 @@ static PT_INLINE unsigned pt_fill_group(const struct pvi_pt *pt, uint64_t *slot,
 }
 
 /* Books the leaves that nr entries of a table have got. */
-static PT_INLINE void pt_filled(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
+static PT_INLINE void pt_filled(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_at *at, struct pvi_pt_map *r,
                                 const struct pvi_gather_work *p, struct pvi_gather *g, unsigned level, unsigned nr)
 {
     struct pvi_page *page = pt_page(pt, at);
@@ -154,10 +154,10 @@ static PT_INLINE void pt_filled(struct pvi_pt *pt, struct pvi_context *ctx, stru
 static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, const struct pvi_gather_work *p,
                              struct pvi_gather *g, unsigned level)
 {
-    struct pt_what what = pt_what(pt, r, p);
+    struct pvi_pt_what what = pt_what(pt, r, p);
     unsigned nr = pt_reached(p, level), order = p->lg2 - pt_shift(level), done = 0;
     uint64_t *slot;
-    struct pt_at at;
+    struct pvi_pt_at at;
 
     if (!pt_find(pt, &at, p->iova, level)) {
         pt_end(pt, &at);
@@ -172,7 +172,7 @@ static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct 
         done = pt_fill_group(pt, slot, level, order, &what);
     }
     if (PT_REPEATS && done == 0 && nr > 1) {
-        const struct pt_what named = what; /* the other one stays in registers */
+        const struct pvi_pt_what named = what; /* the other one stays in registers */
         unsigned vacant = pt_vacant(slot, nr);
 
         /* A leaf of several entries may fit once an empty table is out of the way. */
@@ -193,7 +193,7 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
 {
     uint64_t pa = r->pa + r->done, *slot;
     struct pvi_page *page;
-    struct pt_at at;
+    struct pvi_pt_at at;
     bool done;
 
     if ((r->shared && pt_common(level)) || (pt->quick & pt_span(level)) == 0 ||
@@ -225,14 +225,14 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
 static PT_NOINLINE bool pt_prune(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_page *page, uint64_t iova,
                      struct pvi_gather *g)
 {
-    struct pt_at at = {pvi_env_map(pt->host, page->pa), page->pa, page->level};
+    struct pvi_pt_at at = {pvi_env_map(pt->host, page->pa), page->pa, page->level};
     bool any = false;
     unsigned i;
 
     for (i = 0; i < pt_entries(at.level); i++) {
         uint64_t entry = pvi_env_read64(&at.table[i]);
 
-        if (pt_kind(entry, at.level) == PT_TABLE && pt_child(pt, entry, at.level)->live == 0) {
+        if (pt_hollow(pt, entry, at.level)) {
             pt_unlink(pt, ctx, &at, &at.table[i], pt_child(pt, entry, at.level), iova + i * pt_span(at.level), g);
             any = true;
         }
@@ -245,7 +245,7 @@ static PT_NOINLINE bool pt_prune(struct pvi_pt *pt, struct pvi_context *ctx, con
  * Large leaves are to go where tables are: those that hold nothing are unlinked, which is this slice's work. True: it
  * was done. False: something is mapped below the first of them, only smaller leaves can go there.
  */
-static PT_NOINLINE bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx, const struct pt_at *at, uint64_t iova, unsigned nr,
+static PT_NOINLINE bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_pt_at *at, uint64_t iova, unsigned nr,
                          struct pvi_gather *g)
 {
     unsigned first = pt_index(iova, at->level), i;
@@ -270,7 +270,7 @@ static PT_NOINLINE bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx,
 
 /* Fills the tables of a chain, bottom up. Nobody can reach them yet: their content needs no order but "before the link". */
 static PT_NOINLINE uint64_t pt_chain_fill(const struct pvi_pt *pt, struct pvi_page *chain, unsigned top, unsigned leaf_level,
-                              const struct pt_what *what, unsigned *nr)
+                              const struct pvi_pt_what *what, unsigned *nr)
 {
     uint64_t below = 0;
     unsigned level;
@@ -319,18 +319,18 @@ static PT_INLINE unsigned pt_ahead(uint64_t sizes, const struct pvi_gather_work 
  */
 static PT_NOINLINE int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
 {
-    const struct pvi_gather_work *p = &g->work;
-    unsigned top = p->table_level, leaf_level = p->level;
-    uint64_t *slot = &p->table[pt_index(p->iova, top)], link;
-    struct pt_what what = pt_what(pt, r, p);
-    unsigned nr = pt_reached(p, leaf_level), more = r->shared ? pt_ahead(what.sizes, p, leaf_level, nr) : 0;
+    struct pvi_gather_work *p = &g->work;
+    unsigned top = p->at.level, leaf_level = p->level;
+    uint64_t *slot = &p->at.table[pt_index(p->iova, top)], link;
+    unsigned nr = pt_reached(p, leaf_level), more = r->shared ? pt_ahead(pt_sizes(pt, r), p, leaf_level, nr) : 0;
     struct pvi_page *chain;
     int rc = pvi_gather_take(g, pt->pool, pt->quota, top - leaf_level, more, &chain);
 
     if (rc != 0) {
         return rc;
     }
-    link = pt_table(pt_chain_fill(pt, chain, top, leaf_level, &what, &nr), top);
+    p->what = pt_what(pt, r, p);
+    link = pt_table(pt_chain_fill(pt, chain, top, leaf_level, &p->what, &nr), top);
     if (!r->shared || !pt_common(top)) {
         pvi_env_write64(pt->host, slot, link);
     } else if (!pvi_env_cmpxchg64(pt->host, slot, 0, link)) {
@@ -338,7 +338,7 @@ static PT_NOINLINE int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, stru
         return 0;
     }
     pt_sync(pt, slot, 1);
-    pt_count(pvi_env_page(pt->host, p->table_pa), top, 1, 1);
+    pt_count(pvi_env_page(pt->host, p->at.pa), top, 1, 1);
     r->done += (uint64_t)nr << pt_shift(leaf_level);
     (void)pt_added(pt, ctx, p->iova, (uint64_t)nr << pt_shift(leaf_level), g);
     return 0;
@@ -350,7 +350,7 @@ static PT_NOINLINE int pt_chain(struct pvi_pt *pt, struct pvi_context *ctx, stru
  * How many entries are empty or hold leaves that the piece covers whole, counting the empty ones. What the leaves owe goes
  * to the gather, as far as it has room: *full tells that it had not.
  */
-static unsigned pt_takeable(struct pvi_pt *pt, const struct pt_at *at, const struct pvi_gather_work *p, struct pvi_gather *g,
+static unsigned pt_takeable(struct pvi_pt *pt, const struct pvi_pt_at *at, const struct pvi_gather_work *p, struct pvi_gather *g,
                             unsigned *empty, bool *full)
 {
     unsigned level = at->level, first = pt_index(p->iova, level), room = pt_reached(p, level), nr = 0, n;
@@ -388,11 +388,11 @@ static PT_NOINLINE int pt_overwrite(struct pvi_pt *pt, struct pvi_context *ctx, 
 {
     const struct pvi_gather_work *p = &g->work;
     unsigned level = p->level, nr = 0, empty = 0;
-    struct pt_what what = pt_what(pt, r, p);
+    struct pvi_pt_what what = pt_what(pt, r, p);
     bool full = false;
     struct pvi_page *page;
     uint64_t *slot;
-    struct pt_at at;
+    struct pvi_pt_at at;
 
     pt_begin(pt, &at);
     (void)pt_down(pt, &at, p->iova, level);
@@ -418,7 +418,7 @@ static PT_NOINLINE int pt_overwrite(struct pvi_pt *pt, struct pvi_context *ctx, 
 }
 
 /* One large leaf over a table of leaves that goes whole: link becomes leaf by one store. */
-static PT_NOINLINE int pt_oust(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_map *r,
+static PT_NOINLINE int pt_oust(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_at *at, struct pvi_pt_map *r,
                    const struct pvi_gather_work *p, struct pvi_page *child, struct pvi_gather *g)
 {
     struct pvi_page *page = pt_page(pt, at);
@@ -440,7 +440,7 @@ static PT_NOINLINE int pt_oust(struct pvi_pt *pt, struct pvi_context *ctx, struc
 /* --- the slice -------------------------------------------------------------------------------------- */
 
 /* A leaf is where new ones are to go. */
-static int pt_meet_leaf(const struct pvi_pt *pt, const struct pt_at *at, const struct pvi_pt_map *r, const struct pvi_gather_work *p,
+static int pt_meet_leaf(const struct pvi_pt *pt, const struct pvi_pt_at *at, const struct pvi_pt_map *r, const struct pvi_gather_work *p,
                         struct pvi_gather *g)
 {
     uint64_t sizes = pt->cfg.page_sizes, old, size;
@@ -474,37 +474,34 @@ static PT_INLINE void pt_choose(struct pvi_gather_work *p, uint64_t sizes)
 static PT_NOINLINE int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
 {
     struct pvi_gather_work *p = &g->work;
+    struct pvi_pt_at *at = &p->at;
     unsigned level = p->level, nr = pt_reached(p, level), vacant;
     struct pvi_page *child;
     uint64_t *slot, entry;
-    struct pt_at at;
     int rc = PT_LOWER;
 
-    pt_begin(pt, &at);
-    (void)pt_down(pt, &at, p->iova, level);
-    slot = &at.table[pt_index(p->iova, at.level)];
+    pt_begin(pt, at);
+    (void)pt_down(pt, at, p->iova, level);
+    slot = &at->table[pt_index(p->iova, at->level)];
     entry = pvi_env_read64(slot);
-    vacant = at.level == level ? pt_vacant(slot, nr) : nr;
-    child = pt_kind(entry, at.level) == PT_TABLE ? pt_child(pt, entry, level) : NULL;
-    if (pt_kind(entry, at.level) == PT_LEAF) {
-        rc = pt_meet_leaf(pt, &at, r, p, g);
-    } else if (at.level > level) {
-        p->table = at.table;
-        p->table_pa = at.pa;
-        p->table_level = at.level;
+    vacant = at->level == level ? pt_vacant(slot, nr) : nr;
+    child = pt_kind(entry, at->level) == PT_TABLE ? pt_child(pt, entry, level) : NULL;
+    if (pt_kind(entry, at->level) == PT_LEAF) {
+        rc = pt_meet_leaf(pt, at, r, p, g);
+    } else if (at->level > level) {
         return PT_CHAIN;
     } else if (vacant < nr && pt_kind(slot[vacant], level) == PT_TABLE && !r->keep &&
-               pt_clear_way(pt, ctx, &at, p->iova + ((uint64_t)vacant << pt_shift(level)), nr - vacant, g)) {
+               pt_clear_way(pt, ctx, at, p->iova + ((uint64_t)vacant << pt_shift(level)), nr - vacant, g)) {
         rc = 0;
     } else if (child && r->replace && (pt->cfg.page_sizes & pt_span(level)) != 0 && child->links == 0 &&
                pt_owed_frames(child) <= PVI_GATHER_FRAMES) {
-        rc = pt_oust(pt, ctx, &at, r, p, child, g);
+        rc = pt_oust(pt, ctx, at, r, p, child, g);
     } else if ((pt_sizes(pt, r) & (pt_span(level) - 1)) == 0) {
         rc = -PVI_EEXIST; /* smaller ones are not allowed */
     } else {
         pt_choose(p, pt_sizes(pt, r) & (pt_span(level) - 1)); /* larger leaves cannot go there */
     }
-    pt_end(pt, &at);
+    pt_end(pt, at);
     return rc;
 }
 
@@ -514,7 +511,7 @@ static PT_NOINLINE int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, s
  */
 static PT_NOINLINE void pt_sync_way(const struct pvi_pt *pt, uint64_t iova)
 {
-    struct pt_at at;
+    struct pvi_pt_at at;
 
     pt_begin(pt, &at);
     while (pt_common(at.level)) {
@@ -568,7 +565,7 @@ static PT_NOINLINE int pt_map_slice(struct pvi_pt *pt, struct pvi_context *ctx, 
             rc = pt_overwrite(pt, ctx, r, g);
         } else if (rc == PT_CHAIN) {
             rc = pt_chain(pt, ctx, r, g);
-            pvi_env_unmap(pt->host, p->table);
+            pt_end(pt, &p->at);
         }
         if (r->shared && !pt->cfg.coherent) {
             pt_sync_way(pt, p->iova);

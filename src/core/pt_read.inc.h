@@ -129,7 +129,7 @@ static bool pt_run_add(struct pvi_pt_scan *r, uint64_t first, uint64_t last, uin
 }
 
 /* One table's entries from r->next on. True: the run has ended, or the range. */
-static bool pt_scan_table(struct pt_at *at, struct pvi_pt_scan *r, unsigned *budget)
+static bool pt_scan_table(struct pvi_pt_at *at, struct pvi_pt_scan *r, unsigned *budget)
 {
     unsigned level = at->level, i = pt_index(r->next, level);
     uint64_t begin = (r->next & ~(pt_span(level) - 1)) - ((uint64_t)i << pt_shift(level));
@@ -173,7 +173,7 @@ static int PVI_CALLBACK pt_scan(const struct pvi_pt *pt, struct pvi_pt_scan *r)
 
     r->run.len = 0;
     while (rc == 0 && !ended && budget > 0) {
-        struct pt_at at;
+        struct pvi_pt_at at;
 
         pt_begin(pt, &at);
         (void)pt_down(pt, &at, r->next, 0);

@@ -27,14 +27,6 @@ static struct pvi_page *pt_droppable(const struct pvi_pt *pt, const struct pvi_p
                : NULL;
 }
 
-/* What is being removed from one table. */
-struct pt_out {
-    uint64_t begin;            /* of the table's first entry */
-    unsigned first, at;        /* entries: where it began, where it is */
-    unsigned from, to, end;    /* the range has all of [from, to), and something of [first, end) */
-    unsigned live, owing, links; /* removed */
-};
-
 /* Clears a leaf in all of its entries. */
 static PT_INLINE void pt_wipe(const struct pvi_pt *pt, uint64_t *slot, unsigned nr)
 {
@@ -51,7 +43,7 @@ static PT_INLINE void pt_wipe(const struct pvi_pt *pt, uint64_t *slot, unsigned 
 }
 
 /* Removes leaves up to entry `end`, as long as nothing else comes: 0, or -PVI_EBUSY. */
-static int pt_out_leaves(struct pvi_pt *pt, struct pt_at *at, struct pt_out *out, unsigned end, struct pvi_gather *g)
+static int pt_out_leaves(struct pvi_pt *pt, struct pvi_pt_at *at, struct pvi_pt_out *out, unsigned end, struct pvi_gather *g)
 {
     unsigned level = at->level, i = out->at, n;
     int rc = 0;
@@ -85,7 +77,7 @@ static int pt_out_leaves(struct pvi_pt *pt, struct pt_at *at, struct pt_out *out
 }
 
 /* Unlinks a covered table unread: its leaves, and what they owe, stay in it until the flush. */
-static int pt_out_table(struct pvi_pt *pt, struct pt_at *at, struct pt_out *out, struct pvi_page *child, uint64_t *removed,
+static int pt_out_table(struct pvi_pt *pt, const struct pvi_pt_at *at, struct pvi_pt_out *out, struct pvi_page *child, uint64_t *removed,
                         struct pvi_gather *g)
 {
     if (!pvi_gather_table_room(g, pt_owed_frames(child))) {
@@ -100,16 +92,9 @@ static int pt_out_table(struct pvi_pt *pt, struct pt_at *at, struct pt_out *out,
     return 0;
 }
 
-/* What follows a pass over one table, but for an error. */
-enum pt_next {
-    NEXT_NOTHING, /* the range, the table or the budget ended */
-    NEXT_ENTER,   /* a table that must be looked into */
-    NEXT_CUT      /* a leaf that the range has only a part of */
-};
-
 /* Removes entry by entry, up to entry `stop`. */
-static int pt_out_entries(struct pvi_pt *pt, struct pt_at *at, struct pvi_pt_unmap *r, struct pt_out *out,
-                                    unsigned stop, enum pt_next *next, struct pvi_gather *g)
+static int pt_out_entries(struct pvi_pt *pt, struct pvi_pt_at *at, struct pvi_pt_unmap *r, struct pvi_pt_out *out,
+                          unsigned stop, struct pvi_gather *g)
 {
     bool leaves = !r->shared || !pt_common(at->level);
     int rc = 0;
@@ -131,15 +116,13 @@ static int pt_out_entries(struct pvi_pt *pt, struct pt_at *at, struct pvi_pt_unm
             out->at += r->holes;
             break;
         case PT_LEAF:
-            *next = NEXT_CUT;
-            return leaves ? 0 : PVI_PT_ALONE;
+            return leaves ? PT_CUT : PVI_PT_ALONE;
         default:
             if (out->at >= out->from && out->at < out->to) {
                 child = pt_droppable(pt, r, old, at->level);
             }
             if (!child) {
-                *next = NEXT_ENTER;
-                return 0;
+                return PT_ENTER;
             }
             rc = pt_out_table(pt, at, out, child, &r->removed, g);
             break;
@@ -148,17 +131,47 @@ static int pt_out_entries(struct pvi_pt *pt, struct pt_at *at, struct pvi_pt_unm
     return rc;
 }
 
-/* Books what was removed, and where the request stands now. */
-static PT_NOINLINE void pt_out_done(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_unmap *r,
-                                  const struct pt_out *out, struct pvi_gather *g)
+/*
+ * One pass over the table of r->next, of `level` or the first one above it where no table is: to the end of the range, the
+ * table, the budget or the patience of the gather. Then pt_out_done(), whatever comes back.
+ */
+static PT_NOINLINE int pt_out(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t last, unsigned level, unsigned *budget,
+                              struct pvi_gather *g)
 {
+    struct pvi_pt_out *out = &g->work.out;
+    struct pvi_pt_at *at = &g->work.at;
+    unsigned index, stop;
+    uint64_t mask, touched;
+    int rc;
+
+    pt_begin(pt, at);
+    (void)pt_down(pt, at, r->next, level);
+    level = at->level;
+    mask = pt_span(level) - 1;
+    index = pt_index(r->next, level);
+    memset(out, 0, sizeof(*out));
+    out->begin = (r->next & ~mask) - ((uint64_t)index << pt_shift(level));
+    out->first = index;
+    out->at = index;
+    touched = ((last - out->begin) >> pt_shift(level)) + 1;
+    out->end = touched < pt_entries(level) ? (unsigned)touched : pt_entries(level);
+    out->from = index + ((r->next & mask) != 0);
+    out->to = out->end - (touched == out->end && (last & mask) != mask);
+    stop = out->end - index < *budget ? out->end : index + *budget;
+    rc = pt_out_entries(pt, at, r, out, stop, g);
+    *budget -= out->at - index < *budget ? out->at - index : *budget;
+    return rc;
+}
+
+/* Books what a pass has removed, and where the request stands now. */
+static PT_NOINLINE void pt_out_done(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+{
+    const struct pvi_pt_out *out = &g->work.out;
+    struct pvi_pt_at *at = &g->work.at;
     unsigned level = at->level;
     uint64_t last = out->begin + ((uint64_t)out->at << pt_shift(level)) - 1;
     struct pvi_page *page = pt_page(pt, at);
 
-    if (out->at == out->first) {
-        return;
-    }
     if (out->live != 0) {
         pt_count(page, level, 0u - out->live, 0u - out->links);
         if (out->owing != 0) { /* leaves: then this call has the table for itself */
@@ -169,30 +182,12 @@ static PT_NOINLINE void pt_out_done(struct pvi_pt *pt, struct pvi_context *ctx, 
                          out->links != 0 || pt_stale(pt, g), false);
         r->removed += (uint64_t)(out->live - out->links) << pt_shift(level);
     }
-    r->climb = pt_live(page) == 0; /* also if it was before */
-    r->complete = last >= r->last;
-    r->next = last + 1;
-}
-
-/* One pass over one table: from r->next to the end of the range, the table, the budget or the patience of the gather. */
-static int pt_out(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, struct pvi_pt_unmap *r,
-                            uint64_t last, unsigned *budget, enum pt_next *next, struct pvi_gather *g)
-{
-    unsigned level = at->level, index = pt_index(r->next, level), stop;
-    uint64_t mask = pt_span(level) - 1, touched;
-    struct pt_out out = {(r->next & ~mask) - ((uint64_t)index << pt_shift(level)), index, index, 0, 0, 0, 0, 0, 0};
-    int rc;
-
-    touched = ((last - out.begin) >> pt_shift(level)) + 1;
-    out.end = touched < pt_entries(level) ? (unsigned)touched : pt_entries(level);
-    out.from = index + ((r->next & mask) != 0);
-    out.to = out.end - (touched == out.end && (last & mask) != mask);
-    stop = out.end - index < *budget ? out.end : index + *budget;
-    *next = NEXT_NOTHING;
-    rc = pt_out_entries(pt, at, r, &out, stop, next, g);
-    *budget -= out.at - index < *budget ? out.at - index : *budget;
-    pt_out_done(pt, ctx, at, r, &out, g);
-    return rc;
+    if (out->at != out->first) {
+        r->climb = pt_live(page) == 0; /* also if it was before */
+        r->complete = last >= r->last;
+        r->next = last + 1;
+    }
+    pt_end(pt, at);
 }
 
 /*
@@ -202,7 +197,7 @@ static int pt_out(struct pvi_pt *pt, struct pvi_context *ctx, struct pt_at *at, 
 static PT_NOINLINE int pt_climb(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t iova, struct pvi_gather *g)
 {
     unsigned top = pt->cfg.levels - 1u, level;
-    struct pt_at at;
+    struct pvi_pt_at at;
 
     r->climb = false;
     if (r->keep) {
@@ -234,30 +229,23 @@ static PT_NOINLINE int pt_climb(struct pvi_pt *pt, struct pvi_context *ctx, stru
     return 0;
 }
 
+/* From the highest entry that the range covers whole down to a table where something was done. */
 static PT_NOINLINE int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t last,
-                         unsigned *budget, struct pvi_gather *g)
+                                     unsigned *budget, struct pvi_gather *g)
 {
     unsigned level = pt_covered(pt, r->next, last);
-    enum pt_next next = NEXT_ENTER;
-    struct pt_at at;
-    int rc = 0;
+    uint64_t from = r->next;
+    int rc;
 
-    pt_begin(pt, &at);
     do {
-        uint64_t from = r->next;
-
-        (void)pt_down(pt, &at, from, level);
-        rc = pt_out(pt, ctx, &at, r, last, budget, &next, g);
-        level = at.level - 1u;
-        if (next == NEXT_ENTER && r->next != from) {
-            break; /* further on in the table: found again from the root */
-        }
-    } while (rc == 0 && next == NEXT_ENTER);
-    if (next == NEXT_CUT && rc == 0) {
+        rc = pt_out(pt, r, last, level, budget, g);
+        pt_out_done(pt, ctx, r, g);
+        level--;
+    } while (rc == PT_ENTER && r->next == from); /* else further on in the table: found again from the root */
+    if (rc == PT_CUT) {
         rc = r->whole ? -PVI_EPART : pt_ask_cut(g, r->next, last, pt->cfg.page_sizes & ~r->barred);
     }
-    pt_end(pt, &at);
-    return rc;
+    return rc == PT_ENTER ? 0 : rc;
 }
 
 /* Hands over what a leaf of one entry owes. False: it is none, or its frame finds no room. */
@@ -327,7 +315,7 @@ static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_pt_unmap *r, u
 {
     struct pvi_page *page;
     uint64_t *slot;
-    struct pt_at at;
+    struct pvi_pt_at at;
     bool done;
 
     if ((first & (pt_span(level) - 1)) != 0 || last > pt->table_last || (r->shared && pt_common(level)) ||
@@ -351,7 +339,7 @@ static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_pt_unmap *r, u
 }
 
 /* Of the table at hand. */
-static PT_INLINE unsigned pt_take_there(struct pvi_pt *pt, const struct pt_at *at, unsigned level, struct pvi_pt_unmap *r,
+static PT_INLINE unsigned pt_take_there(struct pvi_pt *pt, const struct pvi_pt_at *at, unsigned level, struct pvi_pt_unmap *r,
                                         uint64_t last, unsigned most, struct pvi_gather *g)
 {
     uint64_t first = r->next, mask = pt_span(level) - 1, whole = (pt_span(level) << pt_bits(level)) - 1, many; /* whole: its reach */
@@ -388,7 +376,7 @@ static PT_INLINE unsigned pt_take_there(struct pvi_pt *pt, const struct pt_at *a
 static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t last, unsigned most,
                                       struct pvi_gather *g)
 {
-    struct pt_at at;
+    struct pvi_pt_at at;
     unsigned nr;
 
     (void)pt_find(pt, &at, r->next, 0);

@@ -80,14 +80,7 @@ static inline void pt_count_leaves(struct pvi_page *page, unsigned live)
 
 /* --- down ------------------------------------------------------------------------------------------- */
 
-/* Where a walk stands: one table, mapped. */
-struct pt_at {
-    uint64_t *table;
-    pvi_pa pa;
-    unsigned level;
-};
-
-static inline struct pvi_page *pt_page(const struct pvi_pt *pt, const struct pt_at *at)
+static inline struct pvi_page *pt_page(const struct pvi_pt *pt, const struct pvi_pt_at *at)
 {
     return pvi_env_page(pt->host, at->pa);
 }
@@ -106,20 +99,20 @@ static inline struct pvi_page *pt_child(const struct pvi_pt *pt, uint64_t link, 
     return pvi_env_page(pt->host, pa);
 }
 
-static PT_INLINE void pt_begin(const struct pvi_pt *pt, struct pt_at *at)
+static PT_INLINE void pt_begin(const struct pvi_pt *pt, struct pvi_pt_at *at)
 {
     at->level = pt->cfg.levels - 1u;
     at->pa = pt->root_pa;
     at->table = pvi_env_map(pt->host, at->pa);
 }
 
-static inline void pt_end(const struct pvi_pt *pt, struct pt_at *at)
+static inline void pt_end(const struct pvi_pt *pt, struct pvi_pt_at *at)
 {
     pvi_env_unmap(pt->host, at->table);
 }
 
 /* One level down, if there is a table. */
-static PT_INLINE bool pt_step(struct pvi_host *host, struct pt_at *at, uint64_t iova, unsigned level)
+static PT_INLINE bool pt_step(struct pvi_host *host, struct pvi_pt_at *at, uint64_t iova, unsigned level)
 {
     uint64_t entry = pvi_env_read64(&at->table[pt_index(iova, level)]), *table;
 
@@ -136,7 +129,7 @@ static PT_INLINE bool pt_step(struct pvi_host *host, struct pt_at *at, uint64_t 
 }
 
 /* Down to the table of level `to`, or to the first one above it whose entry is no link: then false. */
-static PT_NOINLINE bool pt_down(const struct pvi_pt *pt, struct pt_at *at, uint64_t iova, unsigned to)
+static PT_NOINLINE bool pt_down(const struct pvi_pt *pt, struct pvi_pt_at *at, uint64_t iova, unsigned to)
 {
     while (at->level > to) {
         if (!pt_step(pt->host, at, iova, at->level)) {
@@ -147,7 +140,7 @@ static PT_NOINLINE bool pt_down(const struct pvi_pt *pt, struct pt_at *at, uint6
 }
 
 /* The same from the root of a table of four levels, as most are: each level's shift and mask is a constant. */
-static PT_INLINE bool pt_find_4(const struct pvi_pt *pt, struct pt_at *at, uint64_t iova, unsigned to)
+static PT_INLINE bool pt_find_4(const struct pvi_pt *pt, struct pvi_pt_at *at, uint64_t iova, unsigned to)
 {
     struct pvi_host *host = pt->host;
 
@@ -156,9 +149,9 @@ static PT_INLINE bool pt_find_4(const struct pvi_pt *pt, struct pt_at *at, uint6
            (to >= 1 || pt_step(host, at, iova, 1));
 }
 
-static PT_INLINE bool pt_find(const struct pvi_pt *pt, struct pt_at *at, uint64_t iova, unsigned to)
+static PT_INLINE bool pt_find(const struct pvi_pt *pt, struct pvi_pt_at *at, uint64_t iova, unsigned to)
 {
-    struct pt_at any; /* *at stays in registers */
+    struct pvi_pt_at any; /* *at stays in registers */
     bool found;
 
     if (pt->cfg.levels == 4) {
@@ -171,14 +164,6 @@ static PT_INLINE bool pt_find(const struct pvi_pt *pt, struct pt_at *at, uint64_
 }
 
 /* --- leaves ----------------------------------------------------------------------------------------- */
-
-/* What leaves are made of. */
-struct pt_what {
-    uint64_t iova, pa; /* of the first entry */
-    uint64_t sizes;    /* allowed */
-    uint64_t extra;    /* bits carried over from the leaf that these come from */
-    unsigned prot, owe;
-};
 
 /*
  * Has another CPU unlinked tables that it has not flushed yet? Hardware that has one cached translates through it, past
@@ -257,7 +242,7 @@ static PT_INLINE void pt_set(const struct pvi_pt *pt, uint64_t *slot, uint64_t e
 
 /* Stores nr entries' worth of leaves of one order. A live table's entries change by one store each, a fresh one's are nobody's yet. */
 static PT_INLINE void pt_store(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned order, unsigned nr,
-                               uint64_t pa, const struct pt_what *what, bool live)
+                               uint64_t pa, const struct pvi_pt_what *what, bool live)
 {
     uint64_t leaf = pt_leaf(&pt->cfg, pa, level, order, what->prot, what->owe) | what->extra;
     const uint64_t step = PT_REPEATS && order != 0 ? 0 : pt_leaf_step(level);
@@ -284,7 +269,7 @@ static PT_INLINE void pt_store(const struct pvi_pt *pt, uint64_t *slot, unsigned
 
 /* Puts leaves into nr entries of a table from slot on, the largest that fit; returns how many entries got one. */
 static PT_INLINE unsigned pt_emit_inline(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
-                                  const struct pt_what *what, bool live)
+                                  const struct pvi_pt_what *what, bool live)
 {
     unsigned i, n, order = 0;
 
@@ -305,7 +290,7 @@ static PT_INLINE unsigned pt_emit_inline(const struct pvi_pt *pt, uint64_t *slot
 }
 
 static PT_NOINLINE unsigned pt_emit(const struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr,
-                                    const struct pt_what *what, bool live)
+                                    const struct pvi_pt_what *what, bool live)
 {
     return live ? pt_emit_inline(pt, slot, level, nr, what, true) : pt_emit_inline(pt, slot, level, nr, what, false);
 }
@@ -362,7 +347,7 @@ static inline uint64_t pt_owed_frames(const struct pvi_page *table)
 }
 
 /* Takes the link in a slot away; hardware may have cached it, so the range goes with non-leaf scope. */
-static void pt_unlink(struct pvi_pt *pt, struct pvi_context *ctx, const struct pt_at *at, uint64_t *slot,
+static void pt_unlink(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_pt_at *at, uint64_t *slot,
                       struct pvi_page *child, uint64_t iova, struct pvi_gather *g)
 {
     uint64_t first = iova & ~(pt_span(at->level) - 1);
