@@ -63,11 +63,18 @@ static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
     if ((entry & AMDVI_PTE_PR) == 0) {
         return PT_EMPTY;
     }
-    return level == 0 || next == 0 || next == AMDVI_PTE_NEXT_LEVEL ? PT_LEAF : PT_TABLE;
+    if (level == 0 || next == 0 || next == AMDVI_PTE_NEXT_LEVEL) {
+        return PT_LEAF;
+    }
+    return (entry & AMDVI_PTE_IR) != 0 && (entry & AMDVI_PTE_IW) != 0 ? PT_TABLE : PT_EMPTY;
 }
 
 static inline bool pt_links(uint64_t entry, unsigned level)
 {
+    /* Of these levels every other value is 0 or 7: tests without a copy of the entry, where mostly a link is expected. */
+    if (level <= 3) {
+        return __builtin_expect((entry & (4u << AMDVI_PTE_NEXT_LEVEL_LO)) == 0 && (entry & (3u << AMDVI_PTE_NEXT_LEVEL_LO)) != 0, 1);
+    }
     return (entry & (AMDVI_PTE_PR | AMDVI_PTE_NEXT_LEVEL)) == (AMDVI_PTE_PR | ((uint64_t)level << AMDVI_PTE_NEXT_LEVEL_LO));
 }
 

@@ -59,6 +59,7 @@ int pvi_pt_init(struct pvi_pt *pt, const struct pvi_pt_cfg *cfg, struct pvi_pool
     pt->page_mask = (sizes & (0 - sizes)) - 1;
     pt->iova_last = pt_ones(cfg->iova_bits);
     pt->table_last = pt_ones(cfg->ops->iova_bits(cfg->levels));
+    pt->four_end = cfg->levels == 4 ? pt->table_last + 1 : 0;
     pt->pa_last = pt_ones(cfg->pa_bits);
     pt->quick = cfg->levels == 4 && cfg->coherent ? sizes : 0;
     pt->prots = pt_prots_of(cfg);

@@ -30,9 +30,9 @@ static inline unsigned pt_bits(unsigned level);
 static inline unsigned pt_level(unsigned lg2);
 /** Bits of IOVA that a table of so many levels translates: less than its entries span where half of them is for negative addresses. */
 static inline unsigned pt_reach(unsigned levels);
-/** What an entry found at this level is. Every value has an answer; 0 is empty at every level. */
+/** What an entry found at this level is. Every value has an answer; 0 is empty at every level, and so is a link that takes rights away: none of ours. */
 static inline enum pt_kind pt_kind(uint64_t entry, unsigned level);
-/** Is it the link that pt_table() makes for this level (> 0)? pt_kind()'s answer, in as few steps as a walk can have. */
+/** Is it the link that pt_table() makes for this level (> 0)? Of its own entries only: pt_kind()'s answer, in as few steps as a walk can have. */
 static inline bool pt_links(uint64_t entry, unsigned level);
 /** Is it a leaf of one entry? */
 static inline bool pt_single(uint64_t entry, unsigned level);

@@ -221,32 +221,29 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
 
 /* --- what is in the way ------------------------------------------------------------------------------- */
 
-/* Unlinks the empty ones among the tables that a table points to. True: there were some. */
+/* Unlinks the empty ones among the tables that the table points to that translates from iova on. True: there were some. */
 static PT_NOINLINE bool pt_prune(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_page *page, uint64_t iova,
                      struct pvi_gather *g)
 {
     struct pvi_pt_at at = {pvi_env_map(pt->host, page->pa), page->pa, page->level};
-    bool any = false;
-    unsigned i;
+    uint32_t before = g->nr_tables;
+    uint64_t *slot = at.table, *end = slot + pt_entries(at.level);
 
-    for (i = 0; i < pt_entries(at.level); i++) {
-        uint64_t entry = pvi_env_read64(&at.table[i]);
-
-        if (pt_hollow(pt, entry, at.level)) {
-            pt_unlink(pt, ctx, &at, &at.table[i], pt_child(pt, entry, at.level), iova + i * pt_span(at.level), g);
-            any = true;
+    for (; slot < end; slot++, iova += pt_span(at.level)) {
+        if (pt_hollow(pt, pvi_env_read64(slot), at.level)) {
+            pt_unlink(pt, ctx, &at, slot, pt_child(pt, pvi_env_read64(slot), at.level), iova, g);
         }
     }
     pt_end(pt, &at);
-    return any;
+    return g->nr_tables != before;
 }
 
 /*
  * Large leaves are to go where tables are: those that hold nothing are unlinked, which is this slice's work. True: it
- * was done. False: something is mapped below the first of them, only smaller leaves can go there.
+ * was done. False: something is below the first of them; *rest: the table that has nothing but tables, which may be empty.
  */
 static PT_NOINLINE bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_pt_at *at, uint64_t iova, unsigned nr,
-                         struct pvi_gather *g)
+                         struct pvi_gather *g, struct pvi_page **rest)
 {
     unsigned first = pt_index(iova, at->level), i;
 
@@ -259,7 +256,8 @@ static PT_NOINLINE bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx,
         }
         child = pt_child(pt, entry, at->level);
         if (child->live != 0) {
-            return i != 0 || (child->live == child->links && pt_prune(pt, ctx, child, iova & ~(pt_span(at->level) - 1), g));
+            *rest = i == 0 && child->live == child->links ? child : NULL;
+            return i != 0;
         }
         pt_unlink(pt, ctx, at, slot, child, iova, g);
     }
@@ -476,8 +474,8 @@ static PT_NOINLINE int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, s
     struct pvi_gather_work *p = &g->work;
     struct pvi_pt_at *at = &p->at;
     unsigned level = p->level, nr = pt_reached(p, level), vacant;
-    struct pvi_page *child;
-    uint64_t *slot, entry;
+    struct pvi_page *child, *rest = NULL;
+    uint64_t *slot, entry, way;
     int rc = PT_LOWER;
 
     pt_begin(pt, at);
@@ -485,13 +483,14 @@ static PT_NOINLINE int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, s
     slot = &at->table[pt_index(p->iova, at->level)];
     entry = pvi_env_read64(slot);
     vacant = at->level == level ? pt_vacant(slot, nr) : nr;
+    way = p->iova + ((uint64_t)vacant << pt_shift(level));
     child = pt_kind(entry, at->level) == PT_TABLE ? pt_child(pt, entry, level) : NULL;
     if (pt_kind(entry, at->level) == PT_LEAF) {
         rc = pt_meet_leaf(pt, at, r, p, g);
     } else if (at->level > level) {
         return PT_CHAIN;
     } else if (vacant < nr && pt_kind(slot[vacant], level) == PT_TABLE && !r->keep &&
-               pt_clear_way(pt, ctx, at, p->iova + ((uint64_t)vacant << pt_shift(level)), nr - vacant, g)) {
+               (pt_clear_way(pt, ctx, at, way, nr - vacant, g, &rest) || (rest && pt_prune(pt, ctx, rest, way, g)))) {
         rc = 0;
     } else if (child && r->replace && (pt->cfg.page_sizes & pt_span(level)) != 0 && child->links == 0 &&
                pt_owed_frames(child) <= PVI_GATHER_FRAMES) {

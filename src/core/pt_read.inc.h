@@ -18,17 +18,18 @@ static PT_INLINE void pt_answer(uint64_t entry, uint64_t iova, unsigned level, u
     out->owe = (uint8_t)pt_owe(entry, level);
 }
 
-static PT_NOINLINE void pt_answer_group(uint64_t entry, uint64_t iova, unsigned level, struct pvi_pt_leaf *out)
+/* Not in line: the answer for single leaves of the last level, the commonest, would share its stores, and jump there. */
+static PT_NOINLINE void pt_answer_other(uint64_t entry, uint64_t iova, unsigned level, struct pvi_pt_leaf *out)
 {
     pt_answer(entry, iova, level, pt_order(entry, level), out);
 }
 
 /*
- * One level: PT_TABLE with the next table mapped, or how the lookup ends in *rc. What was read is believed only if no page
+ * One level: true with the next table mapped, or how the lookup ends in *rc. What was read is believed only if no page
  * of this table's share has come back to the pool since the walk began: the one just read may have been among them, and
  * hold anything by now. One that comes back later held this entry when it was read.
  */
-static PT_INLINE bool pt_look_step(struct pvi_host *host, uint64_t **table, uint64_t iova, unsigned level,
+static PT_INLINE bool pt_look_step(struct pvi_host *host, uint64_t **table, uint64_t iova, unsigned level, bool ours,
                                    const uint32_t *now, uint32_t generation, struct pvi_pt_leaf *out, int *rc)
 {
     uint64_t entry = pvi_env_read64(&(*table)[pt_index(iova, level)]), *next;
@@ -38,7 +39,7 @@ static PT_INLINE bool pt_look_step(struct pvi_host *host, uint64_t **table, uint
         *rc = PT_STALE;
         return false;
     }
-    if (level != 0 && pt_links(entry, level)) {
+    if (level != 0 && (ours ? pt_links(entry, level) : pt_kind(entry, level) == PT_TABLE)) {
         pa.a = pt_table_pa(entry, level);
         next = pvi_env_map(host, pa);
         pvi_env_unmap(host, *table);
@@ -46,10 +47,10 @@ static PT_INLINE bool pt_look_step(struct pvi_host *host, uint64_t **table, uint
         return true;
     }
     *rc = 0;
-    if (pt_single(entry, level)) { /* sizes are constants */
-        pt_answer(entry, iova, level, 0, out);
-    } else if (PT_REPEATS && pt_kind(entry, level) == PT_LEAF) {
-        pt_answer_group(entry, iova, level, out);
+    if (level == 0 && __builtin_expect(pt_single(entry, 0), 1)) {
+        pt_answer(entry, iova, 0, 0, out);
+    } else if (pt_kind(entry, level) == PT_LEAF) {
+        pt_answer_other(entry, iova, level, out);
     } else {
         *rc = -PVI_ENOENT;
     }
@@ -73,19 +74,19 @@ static PT_INLINE int pt_look(const struct pvi_pt *pt, uint64_t iova, bool four, 
     }
     table = pvi_env_map(host, pa);
     if (four) {
-        (void)(pt_look_step(host, &table, iova, 3, now, generation, out, &rc) &&
-               pt_look_step(host, &table, iova, 2, now, generation, out, &rc) &&
-               pt_look_step(host, &table, iova, 1, now, generation, out, &rc) &&
-               pt_look_step(host, &table, iova, 0, now, generation, out, &rc));
+        (void)(pt_look_step(host, &table, iova, 3, true, now, generation, out, &rc) &&
+               pt_look_step(host, &table, iova, 2, true, now, generation, out, &rc) &&
+               pt_look_step(host, &table, iova, 1, true, now, generation, out, &rc) &&
+               pt_look_step(host, &table, iova, 0, true, now, generation, out, &rc));
     } else {
-        for (level = pt->cfg.levels - 1u; pt_look_step(host, &table, iova, level, now, generation, out, &rc); level--) {
+        for (level = pt->cfg.levels - 1u; pt_look_step(host, &table, iova, level, false, now, generation, out, &rc); level--) {
         }
     }
     pvi_env_unmap(host, table);
     return rc;
 }
 
-/* Tables of any height, and lookups that begin anew. */
+/* Tables of any height, those of a host among them, and lookups that begin anew. */
 static PT_NOINLINE int pt_look_any(const struct pvi_pt *pt, uint64_t iova, struct pvi_pt_leaf *out)
 {
     unsigned tries;
@@ -101,11 +102,10 @@ static int PVI_CALLBACK pt_lookup(const struct pvi_pt *pt, uint64_t iova, struct
 {
     int rc = PT_STALE;
 
-    if (iova > pt->table_last) {
-        return -PVI_ENOENT;
-    }
-    if (pt->cfg.levels == 4) {
+    if (__builtin_expect(iova < pt->four_end, 1)) {
         rc = pt_look(pt, iova, true, out);
+    } else if (iova > pt->table_last) {
+        return -PVI_ENOENT;
     }
     return rc != PT_STALE ? rc : pt_look_any(pt, iova, out);
 }

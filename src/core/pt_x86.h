@@ -67,13 +67,19 @@ static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
     if ((entry & X86_PTE_P) == 0) {
         return PT_EMPTY;
     }
-    return level == 0 || (entry & X86_PTE_PS) != 0 ? PT_LEAF : PT_TABLE;
+    if (level == 0 || (entry & X86_PTE_PS) != 0) {
+        return PT_LEAF;
+    }
+    return (entry & X86_PTE_RW) != 0 ? PT_TABLE : PT_EMPTY;
 }
 
 static inline bool pt_links(uint64_t entry, unsigned level)
 {
     (void)level;
-    return (entry & (X86_PTE_P | X86_PTE_PS)) == X86_PTE_P;
+    if ((entry & X86_PTE_PS) != 0) { /* tests of their own: one for both takes a copy of the entry */
+        return false;
+    }
+    return (entry & X86_PTE_P) != 0;
 }
 
 static inline bool pt_single(uint64_t entry, unsigned level)
@@ -132,7 +138,7 @@ static inline uint64_t pt_table_pa(uint64_t entry, unsigned level)
 static inline unsigned pt_prot(uint64_t entry, unsigned level)
 {
     (void)level;
-    return (entry & X86_PTE_RW) != 0 ? PVI_RW : PVI_READ;
+    return PVI_READ | (unsigned)(entry & X86_PTE_RW) / (unsigned)X86_PTE_RW * PVI_WRITE;
 }
 
 static inline unsigned pt_owe(uint64_t entry, unsigned level)

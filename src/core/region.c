@@ -83,6 +83,7 @@ static CORE_NOINLINE bool region_given(const struct pvi_context *ctx, const stru
     table.root_pa = ctx->shared_root;
     table.cfg.levels = ctx->shared_levels;
     table.table_last = UINT64_MAX >> (64 - table.cfg.ops->iova_bits(ctx->shared_levels));
+    table.four_end = 0; /* links of our own are what the quick way knows */
     return region_inherited(&table, region);
 }
 

@@ -56,13 +56,16 @@ static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
     if ((entry & (VTD_SSPTE_R | VTD_SSPTE_W)) == 0) {
         return PT_EMPTY;
     }
-    return level == 0 || (entry & VTD_SSPTE_PS) != 0 ? PT_LEAF : PT_TABLE;
+    if (level == 0 || (entry & VTD_SSPTE_PS) != 0) {
+        return PT_LEAF;
+    }
+    return (entry & VTD_SSPTE_R) != 0 && (entry & VTD_SSPTE_W) != 0 ? PT_TABLE : PT_EMPTY;
 }
 
 static inline bool pt_links(uint64_t entry, unsigned level)
 {
     (void)level;
-    return (entry & (VTD_SSPTE_R | VTD_SSPTE_W | VTD_SSPTE_PS)) == (VTD_SSPTE_R | VTD_SSPTE_W);
+    return (uint8_t)entry == (VTD_SSPTE_R | VTD_SSPTE_W); /* of bits 7:0 a link has no other, and hardware changes none */
 }
 
 static inline bool pt_single(uint64_t entry, unsigned level)

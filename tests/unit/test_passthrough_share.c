@@ -172,19 +172,24 @@ static void shared_regions(void **state)
     up(&kinds[0], 1);
     dev = fx_device(&fx, 1, 1);
     dev->nr_regions = 1;
-    for (unsigned k = 0; k < 5; k++) {
+    for (unsigned k = 0; k < 6; k++) {
         const struct pvi_region region[] = {
             {0x40010000, 0x40010fff, PVI_RW},   /* 1:1 */
             {0x40010000, 0x40011fff, PVI_RW},   /* not all of it */
             {0x40011000, 0x40011fff, PVI_READ}, /* elsewhere */
             {0x50000000, 0x50000fff, PVI_READ}, /* nowhere */
             {0x40010000, 0x40010fff, PVI_RW},   /* read-only by then */
+            {0x40010000, 0x40010fff, PVI_READ}, /* below a link that gives no right to write by then: not for us to work out */
         };
 
         check_step("%u", k);
         if (k == 4) {
             store(3, 16, 0x40010000ull | 5 | WB);
             CHECK_EQ(pvi_share_flush(&sync, (pvi_dfn){0x40010}, 1, false), 0);
+        }
+        if (k == 5) {
+            store(2, 0, table[3] | 5);
+            CHECK_EQ(pvi_share_flush(&sync, (pvi_dfn){0x40000}, 0x200, true), 0);
         }
         dev->region[0] = region[k];
         CHECK_EQ(pvi_device_add(&fx.dom, dev), k == 0 ? 0 : -PVI_ENOENT);
