@@ -109,7 +109,9 @@ static PT_NOINLINE void pt_cut_group(struct pvi_pt *pt, struct pvi_pt_at *at, un
 #define PT_LOWER 4 /* map: only leaves of lower levels can go there */
 #define PT_OVER 5  /* map: leaves of the table that new ones are for are to be replaced */
 #define PT_CHAIN 6 /* map: tables are to be built below g->work.at */
-#define PT_ENTER 7 /* unmap: a table must be looked into */
+
+/* Of an unmap's pass over one table: the next one down must be looked into. */
+#define PT_ENTER 7
 
 static inline int pt_ask_cut(struct pvi_gather *g, uint64_t first, uint64_t last, uint64_t sizes)
 {

@@ -221,7 +221,7 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
 
 /* --- what is in the way ------------------------------------------------------------------------------- */
 
-/* Unlinks the empty ones among the tables that the table points to that translates from iova on. True: there were some. */
+/* Unlinks the empty ones among the tables that hang from one whose first byte is iova. True: there were some. */
 static PT_NOINLINE bool pt_prune(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_page *page, uint64_t iova,
                      struct pvi_gather *g)
 {
@@ -240,7 +240,7 @@ static PT_NOINLINE bool pt_prune(struct pvi_pt *pt, struct pvi_context *ctx, con
 
 /*
  * Large leaves are to go where tables are: those that hold nothing are unlinked, which is this slice's work. True: it
- * was done. False: something is below the first of them; *rest: the table that has nothing but tables, which may be empty.
+ * was done. False: something is below the first of them; if that is nothing but tables, which may be empty, *rest is set to it.
  */
 static PT_NOINLINE bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_pt_at *at, uint64_t iova, unsigned nr,
                          struct pvi_gather *g, struct pvi_page **rest)
@@ -256,7 +256,9 @@ static PT_NOINLINE bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx,
         }
         child = pt_child(pt, entry, at->level);
         if (child->live != 0) {
-            *rest = i == 0 && child->live == child->links ? child : NULL;
+            if (i == 0 && child->live == child->links) {
+                *rest = child;
+            }
             return i != 0;
         }
         pt_unlink(pt, ctx, at, slot, child, iova, g);

@@ -229,7 +229,7 @@ static PT_NOINLINE int pt_climb(struct pvi_pt *pt, struct pvi_context *ctx, stru
     return 0;
 }
 
-/* From the highest entry that the range covers whole down to a table where something was done. */
+/* From the highest entry that the range covers whole down to the table where it ends: something was done, or goes wrong. */
 static PT_NOINLINE int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t last,
                                      unsigned *budget, struct pvi_gather *g)
 {
@@ -239,8 +239,8 @@ static PT_NOINLINE int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx,
 
     do {
         rc = pt_out(pt, r, last, level, budget, g);
+        level = g->work.at.level - 1u; /* another gigabyte's call may link a table where the walk had found none */
         pt_out_done(pt, ctx, r, g);
-        level--;
     } while (rc == PT_ENTER && r->next == from); /* else further on in the table: found again from the root */
     if (rc == PT_CUT) {
         rc = r->whole ? -PVI_EPART : pt_ask_cut(g, r->next, last, pt->cfg.page_sizes & ~r->barred);

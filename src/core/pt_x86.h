@@ -12,7 +12,7 @@
  *   kind    P   PS (levels 1, 2)   address
  *   empty   0   -                  -           the whole entry is 0
  *   leaf    1   1 (level 0: -)     page
- *   table   1   0                  next table
+ *   table   1   0                  next table  R/W set: rights are restricted in the leaf alone
  *
  * U/S is set at every level: a device's access without privilege is a user's. A present entry can always be read, so
  * leaves that can only be written do not exist. A is set beforehand, and D in a leaf that can be written, so that hardware

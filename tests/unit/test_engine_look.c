@@ -298,6 +298,40 @@ static void lookups_up_to_the_limit_and_beyond(void **state)
     lab_each(lookups);
 }
 
+/* A table that is not ours may have links that leave less than all rights: nothing below them counts as mapped. */
+static void links(struct lab *r)
+{
+    const struct {
+        const struct lab_format *f;
+        uint64_t rights[2];
+    } of[] = {{&lab_vtd, {1, 2}}, {&lab_fs, {2}}, {&lab_v2, {2}}, {&lab_amd, {1ull << 61, 1ull << 62}}};
+    uint64_t *root = pvi_posix_ptr(r->host, r->pt.root_pa.a, PVI_PAGE_SIZE), link;
+    struct pvi_pt table = r->pt;
+    struct pvi_pt_leaf leaf;
+
+    if (r->cfg.levels == 1) {
+        return;
+    }
+    table.four_end = 0; /* as for a host's own */
+    CHECK_EQ(lab_map(r, 0, GUEST_PV, r->page, PVI_READ), 0);
+    link = root[0];
+    for (unsigned k = 0; k < 4; k++) {
+        for (unsigned i = 0; i < 2 && of[k].f == r->cfg.f; i++) {
+            root[0] = link & ~of[k].rights[i];
+            check_step("link 0x%llx", (unsigned long long)root[0]);
+            CHECK_EQ(table.cfg.ops->lookup(&table, 0, &leaf), of[k].rights[i] != 0 ? -PVI_ENOENT : 0);
+        }
+    }
+    root[0] = link;
+    CHECK_EQ(table.cfg.ops->lookup(&table, 0, &leaf), 0);
+}
+
+static void links_that_take_rights(void **state)
+{
+    (void)state;
+    lab_each_format(links);
+}
+
 /* Requests beyond what the table translates, or not aligned, are refused and change nothing. */
 static void out_of_range(struct lab *r)
 {
@@ -340,6 +374,7 @@ int main(void)
         cmocka_unit_test(writes_that_are_not_noted),
         cmocka_unit_test(runs_and_census),
         cmocka_unit_test(lookups_up_to_the_limit_and_beyond),
+        cmocka_unit_test(links_that_take_rights),
         cmocka_unit_test(requests_out_of_range),
     };
 
