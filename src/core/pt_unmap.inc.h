@@ -343,28 +343,31 @@ static PT_INLINE unsigned pt_take_there(struct pvi_pt *pt, const struct pvi_pt_a
                                         uint64_t last, unsigned most, struct pvi_gather *g)
 {
     uint64_t first = r->next, mask = pt_span(level) - 1, whole = (pt_span(level) << pt_bits(level)) - 1, many; /* whole: its reach */
-    unsigned index = pt_index(first, level), room = pt_entries(level) - index, nr = 0;
+    unsigned index = pt_index(first, level), nr = pt_entries(level) - index;
     struct pvi_page *page = pt_page(pt, at);
     uint64_t *slot = &at->table[index];
 
-    many = ((last - first) >> pt_shift(level)) + ((last & mask) == mask); /* entries that lie wholly in the range */
-    if ((first & mask) == 0 && !(r->shared && pt_common(level))) {
-        nr = many < room ? (unsigned)many : room;
-        nr = nr == pt_entries(level) ? 0 : nr < most ? nr : most; /* a whole table goes unread */
+    if ((first & mask) != 0 || (r->shared && pt_common(level))) {
+        return 0;
     }
+    many = (last - first + 1) >> pt_shift(level); /* entries that lie wholly in the range; all addresses there are: none */
+    nr = many < nr ? (unsigned)many : nr;
+    if (nr == pt_entries(level)) {
+        return 0; /* a whole table goes unread */
+    }
+    nr = nr < most ? nr : most;
     if (nr == 1) {
         nr = pt_take_one(pt, slot, level, page, g);
     } else if (nr != 0) {
         nr = pt_take_plain(pt, at->table, index, level, nr);
     }
     if (nr != 0) {
-        last = first + ((uint64_t)nr << pt_shift(level)) - 1;
         pt_count_leaves(page, 0u - nr);
         pt_sync(pt, slot, nr);
-        r->removed += last - first + 1;
-        r->complete = last == r->last;
-        r->next = last + 1;
-        r->climb = pt_live(page) == 0 && (pt->cfg.trim || ((first & ~whole) >= r->first && (first | whole) <= r->last));
+        r->next = first + ((uint64_t)nr << pt_shift(level));
+        if (pt_live(page) == 0) { /* pt_climb() would say no to all others */
+            r->climb = pt->cfg.trim || ((first & ~whole) >= r->first && (first | whole) <= r->last);
+        }
     }
     return nr;
 }
@@ -396,10 +399,12 @@ static PT_INLINE uint64_t pt_unmap_last(const struct pvi_pt_unmap *r)
 }
 
 /* Takes note of what pt_take_out() has cleared from there on, table after table: one range. */
-static PT_INLINE void pt_taken(struct pvi_pt *pt, struct pvi_context *ctx, uint64_t from, const struct pvi_pt_unmap *r,
+static PT_INLINE void pt_taken(struct pvi_pt *pt, struct pvi_context *ctx, uint64_t from, struct pvi_pt_unmap *r,
                                struct pvi_gather *g)
 {
     if (r->next != from) {
+        r->removed += r->next - from;
+        r->complete = r->next - 1 == r->last;
         (void)pt_changed(pt, ctx, from, r->next - 1, g);
     }
 }
@@ -421,7 +426,7 @@ static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx,
     from = r->next;
     while (rc == 0 && budget > 0 && !r->complete && r->next <= last) {
         nr = pt_take_out(pt, r, last, budget, g);
-        budget -= nr < budget ? nr : budget;
+        budget -= nr;
         if (nr == 0) {
             pt_taken(pt, ctx, from, r, g);
             rc = pt_unmap_pass(pt, ctx, r, last, &budget, g);
@@ -430,6 +435,9 @@ static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx,
         if (r->climb) {
             up = pt_climb(pt, ctx, r, r->next - 1, g);
             rc = rc == 0 ? up : rc;
+        }
+        if (r->next - 1 == last) {
+            break;
         }
     }
     pt_taken(pt, ctx, from, r, g);

@@ -437,6 +437,33 @@ static void debts_keep_leaves_apart(void **state)
     lab_each_format(debts_differ);
 }
 
+/* --- single leaves up to an end ---------------------------------------------------------------------------- */
+
+/* The last pages that the table translates go, and only they; a slice that goes from level to level keeps to what one may do. */
+static void ends(struct lab *r)
+{
+    uint64_t top = r->last - (2 * r->page - 1), mid = lab_single(r, 1), big = lab_single(r, 2);
+
+    lab_map_ok(r, 0, 2 * r->page);
+    CHECK_EQ(lab_map(r, top, GUEST_PV, 2 * r->page, PVI_RW), 0);
+    CHECK_EQ(lab_unmap(r, top, r->last, false, NULL), 0);
+    lab_check(r);
+    lab_forget_all(r);
+    if (big != 0 && big <= 1ull << 30 && r->last > big) {
+        CHECK_EQ(lab_map_pa(r, r->page, 1ull << 40 | r->page, mid - r->page, PVI_RW), 0);
+        CHECK_EQ(lab_map_pa(r, mid, 1ull << 40 | mid, big - mid, PVI_RW), 0);
+        lab_flush(r);
+        CHECK_EQ(lab_unmap(r, r->page, big - 1, false, NULL), 0);
+        lab_check(r);
+    }
+}
+
+static void ends_and_levels(void **state)
+{
+    (void)state;
+    lab_each_format(ends);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +480,7 @@ int main(void)
         cmocka_unit_test(lengths_and_ends_of_frames),
         cmocka_unit_test(test_every_shortage),
         cmocka_unit_test(debts_keep_leaves_apart),
+        cmocka_unit_test(ends_and_levels),
     };
 
     return cmocka_run_group_tests_name("engine: cases", tests, NULL, NULL);
