@@ -138,6 +138,7 @@ static inline uint64_t pt_table_pa(uint64_t entry, unsigned level)
 static inline unsigned pt_prot(uint64_t entry, unsigned level)
 {
     (void)level;
+    /* A shift, where a choice of two takes a comparison in each lookup. */
     return PVI_READ | (unsigned)(entry & X86_PTE_RW) / (unsigned)X86_PTE_RW * PVI_WRITE;
 }
 
