@@ -175,15 +175,14 @@ static int lookup_place(struct pvi_domain *d, const struct pvi_op *op, struct pv
 /* The mapping has other rights than were asked for: a reference of its kind instead of the one that is held. */
 static int lookup_again(const struct pvi_op *op, unsigned how, struct pvi_rev_tuple *t, uint8_t owe, struct pvi_gather *g)
 {
-    uint8_t want = t->owe;
-    pvi_pa pa = t->pa;
+    struct pvi_rev_tuple held = *t;
     int rc;
 
-    t->owe = owe;
-    foreign_put(t, g);
-    rc = foreign_get(t->bus->domain, op, how | t->prot, t, g);
-    if (rc == 0 && (t->pa.a != pa.a || t->owe != want)) { /* its owner has just made something else of it */
-        foreign_put(t, g);
+    held.owe = owe;
+    foreign_put(&held, g);
+    rc = foreign_get(t->bus->domain, op, how | t->prot, &held, g);
+    if (rc == 0 && (held.pa.a != t->pa.a || held.owe != t->owe)) { /* its owner has just made something else of it */
+        foreign_put(&held, g);
         rc = -PVI_ENOFRAME;
     }
     return rc;

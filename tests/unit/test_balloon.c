@@ -97,6 +97,7 @@ static void test_swapped(void **state)
 static void held(struct bus_rig *r, const struct fx_cfg *cfg)
 {
     struct bus_opt opt = {0};
+    const struct pvi_posix_range pv = {.gfn = 0x60000, .nr = 1, .pa = G_PA(0, 0x60000), .prot = PVI_RW, .kind = PVI_POSIX_RAM_PV};
     uint64_t pa = G_PA(0, G_HVM), bfn;
 
     bus_up(r, cfg, &opt);
@@ -126,6 +127,15 @@ static void held(struct bus_rig *r, const struct fx_cfg *cfg)
     CHECK_EQ(foreign1(r, 0x900, G_HVM + 1, 0, 1, RW), 0);
     CHECK_EQ(bus_balloon(r, 0, G_HVM + 1), PVI_BALLOON_HELD);
     CHECK_EQ(unforeign1(r, 0x900, 1), 0);
+    /* Who only looks up says nothing of it, though the frame may be written and the mapping may not. */
+    CHECK_EQ(pvi_posix_hdom_range(r->guest[0], &pv), 0);
+    CHECK_EQ(foreign1(r, 0x900, pv.gfn, 0, 1, 1 | SWAP), 0);
+    bus_begin(r);
+    bus_lookup(r, pv.gfn, DOM0, 1);
+    CHECK_EQ(bus_do(r), 0);
+    CHECK_EQ(bus_q8(r, 0), 0x900);
+    CHECK_EQ(bus_balloon(r, 0, pv.gfn), 0);
+    bus_expect(r, 0x900, scratch(r), PVI_READ);
     bus_down(r);
 }
 

@@ -324,12 +324,106 @@ static void test_shortage(void **state)
     bus_each(shortage);
 }
 
+/* --- two CPUs ------------------------------------------------------------------------------------------- */
+
+#define ASIDE 1000u /* where the other CPU's elements lie */
+
+enum change { UNMAPS, MAPS_ANOTHER, MAPS_WITH_RIGHTS, MAPS_AGAIN, CHANGES };
+
+static struct {
+    struct bus_rig *r;
+    struct pvi_abi_call call;
+    enum change what;
+    uint64_t calls; /* of the host, since the lookup began */
+    uint64_t at;    /* after which of them it happens */
+} second;
+
+static void second_cpu(void)
+{
+    static const struct {
+        uint64_t gfn;
+        unsigned flags;
+    } then[CHANGES] = {[MAPS_ANOTHER] = {G_HVM + 1, R}, [MAPS_WITH_RIGHTS] = {G_PV, RW}, [MAPS_AGAIN] = {G_PV, R}};
+    struct bus_rig *r = second.r;
+    unsigned nr = r->nr;
+    uint64_t arg = BUS_ADDR + ASIDE * 32;
+    uint32_t count;
+
+    r->nr = ASIDE;
+    bus_unforeign(r, 0x900, 1);
+    if (second.what != UNMAPS) {
+        bus_foreign(r, 0x900, then[second.what].gfn, DOM0, 1, then[second.what].flags);
+    }
+    count = r->nr - ASIDE;
+    CHECK_EQ(pvi_xen_bus_call(&second.call, PVI_XEN_BUS_DRAFT_B, &arg, &count), 0);
+    CHECK_EQ(bus_status(r, ASIDE), 0);
+    CHECK_EQ(second.what != UNMAPS ? bus_status(r, ASIDE + 1) : 0, 0);
+    r->nr = nr;
+}
+
+static void second_hook(void *opaque, enum pvi_posix_point at, bool after)
+{
+    (void)opaque;
+    (void)at;
+    if (after && ++second.calls == second.at) {
+        second_cpu();
+    }
+}
+
+/*
+ * A lookup while another CPU unmaps what it finds, and maps something else there or the same again, at each instant: the answer is
+ * one of those of a lookup before that and after that, and what was unmapped does not come back by it.
+ */
+static void lookup_raced(struct bus_rig *r, const struct fx_cfg *cfg)
+{
+    static const uint64_t calls = PVI_AT_BIT(PVI_AT_FOREIGN_GET) | PVI_AT_BIT(PVI_AT_FOREIGN_CHECK) | PVI_AT_BIT(PVI_AT_UNLOCK);
+    struct bus_opt opt = {0};
+    uint64_t found = 0;
+
+    second.r = r;
+    for (unsigned what = 0; what < CHANGES; what++) {
+        second.calls = 1;
+        for (uint64_t at = 1; at <= second.calls; at++) {
+            uint64_t bfn, pa = G_PA(0, what == MAPS_ANOTHER ? G_HVM + 1 : G_PV);
+            int32_t status;
+
+            check_case("change %u after call %llu", what, (unsigned long long)at);
+            bus_up(r, cfg, &opt);
+            memset(&second.call, 0, sizeof(second.call));
+            second.call.caller = &r->f.dom;
+            second.what = (enum change)what;
+            CHECK_EQ(foreign1(r, 0x900, G_PV, DOM0, 1, R), 0);
+            second.calls = 0;
+            second.at = at;
+            pvi_posix_hook(r->f.host, calls, second_hook, NULL);
+            status = lookup1(r, G_PV, DOM0, 1, &bfn);
+            pvi_posix_hook(r->f.host, 0, NULL, NULL);
+            CHECK(second.calls >= at);
+            CHECK(status == 0 || status == -PVI_XEN_ENOENT);
+            CHECK(status != 0 || bfn == 0x900);
+            found += status == 0;
+            CHECK_EQ(r->f.dom.bus->nr_entries, what != UNMAPS);
+            bus_expect(r, 0x900, what == UNMAPS ? NOWHERE : pa, what == MAPS_WITH_RIGHTS ? RW : R);
+            CHECK_EQ(bus_refs(r, G_PA(0, G_PV)), what == MAPS_WITH_RIGHTS || what == MAPS_AGAIN);
+            bus_down(r);
+        }
+        CHECK(second.calls >= 4); /* both references, and both looks at the map */
+    }
+    CHECK(found >= CHANGES);
+}
+
+static void test_lookup_raced(void **state)
+{
+    (void)state;
+    bus_each(lookup_raced);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mapped),    cmocka_unit_test(test_causes),       cmocka_unit_test(test_shipped),
         cmocka_unit_test(test_no_iommu),  cmocka_unit_test(test_default_mode), cmocka_unit_test(test_privilege),
-        cmocka_unit_test(test_shortage),
+        cmocka_unit_test(test_shortage),  cmocka_unit_test(test_lookup_raced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
