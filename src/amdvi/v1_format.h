@@ -90,15 +90,24 @@ static inline bool pt_plain(uint64_t entry, unsigned level)
     return (entry & (AMDVI_PTE_PR | AMDVI_PTE_NEXT_LEVEL | AMDVI_V1_OWE)) == AMDVI_PTE_PR;
 }
 
+/* The size is twice what the lowest zero from bit 12 on stands for. */
+static inline unsigned v1_order(uint64_t entry, unsigned level)
+{
+    return (unsigned)__builtin_ctzll(~entry & AMDVI_PTE_ADDR) + 1u - pt_shift(level);
+}
+
 static inline unsigned pt_order(uint64_t entry, unsigned level)
+{
+    const uint64_t repeated = AMDVI_PTE_PR | AMDVI_PTE_NEXT_LEVEL; /* PR is set; asked for, so that pt_single() before answers this, too */
+
+    return (entry & repeated) == repeated ? v1_order(entry, level) : 0;
+}
+
+static inline unsigned pt_plain_order(uint64_t entry, unsigned level)
 {
     const uint64_t repeated = AMDVI_PTE_PR | AMDVI_PTE_NEXT_LEVEL;
 
-    if ((entry & repeated) != repeated) { /* PR is set; asked for, so that pt_single() before answers this, too */
-        return 0;
-    }
-    /* The size is twice what the lowest zero from bit 12 on stands for. */
-    return (unsigned)__builtin_ctzll(~entry & AMDVI_PTE_ADDR) + 1u - pt_shift(level);
+    return (entry & (repeated | AMDVI_V1_OWE)) == repeated ? v1_order(entry, level) : 0;
 }
 
 static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsigned level, unsigned order,

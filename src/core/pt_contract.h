@@ -8,7 +8,7 @@
  *
  * A leaf may be larger than what one entry spans: it is then repeated, the same value in 2^order entries that begin at a
  * multiple of 2^order. Never in all entries of a table: that would be a leaf of the level above. Formats without such
- * leaves define PT_REPEATS as 0, and pt_order() as 0.
+ * leaves define PT_REPEATS as 0, and pt_order() and pt_plain_order() as 0.
  */
 #ifndef PVIOMMU_PT_CONTRACT_H
 #define PVIOMMU_PT_CONTRACT_H
@@ -40,6 +40,8 @@ static inline bool pt_single(uint64_t entry, unsigned level);
 static inline bool pt_plain(uint64_t entry, unsigned level);
 /** log2 of the entries that a leaf found at this level is repeated in; 0 for one that is not. */
 static inline unsigned pt_order(uint64_t entry, unsigned level);
+/** The same of one that owes nothing and is repeated; 0 for all else. */
+static inline unsigned pt_plain_order(uint64_t entry, unsigned level);
 /** A leaf of this level, to be repeated in 2^order entries: pa is aligned to all that it spans, prot is not 0, owe is an enum pvi_owe. */
 static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsigned level, unsigned order,
                                unsigned prot, unsigned owe);

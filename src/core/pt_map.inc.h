@@ -116,7 +116,7 @@ static PT_INLINE unsigned pt_fill(const struct pvi_pt *pt, const struct pvi_pt_a
     for (; s < end && *s == 0; s++, leaf += step) {
         pvi_env_write64(pt->host, s, leaf);
     }
-    return (unsigned)(s - slot);
+    return s == end ? nr : pt_between(slot, s);
 }
 
 /* One leaf of several entries, if all of them are empty: how many, or 0. */
@@ -197,9 +197,8 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
     bool done;
 
     if ((r->shared && pt_common(level)) || (pt->quick & pt_span(level)) == 0 ||
-        (r->barred & pt_span(level)) != 0 || ((iova | pa) & (pt_span(level) - 1)) != 0 || (iova | (pt_span(level) - 1)) > pt->iova_last ||
-        (pa | (pt_span(level) - 1)) > pt->pa_last || r->list != NULL ||
-        (pt->prots >> (r->prot & 31) & 1) == 0) {
+        (r->barred & pt_span(level)) != 0 || ((iova | pa) & (pt_span(level) - 1)) != 0 || iova > pt->iova_last ||
+        pa > pt->pa_last || r->list != NULL || (pt->prots >> (r->prot & 31) & 1) == 0) {
         return false;
     }
     done = pt_find_4(pt, &at, iova, level);

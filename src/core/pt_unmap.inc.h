@@ -135,9 +135,9 @@ static int pt_out_entries(struct pvi_pt *pt, struct pvi_pt_at *at, struct pvi_pt
  * One pass over the table of r->next, of `level` or the first one above it where no table is: to the end of the range, the
  * table, the budget or the patience of the gather. Then pt_out_done(), whatever comes back.
  */
-static PT_NOINLINE int pt_out(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t last, unsigned level, unsigned *budget,
-                              struct pvi_gather *g)
+static PT_NOINLINE int pt_out(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t last, unsigned level, struct pvi_gather *g)
 {
+    unsigned *budget = &g->work.budget;
     struct pvi_pt_out *out = &g->work.out;
     struct pvi_pt_at *at = &g->work.at;
     unsigned index, stop;
@@ -173,7 +173,11 @@ static PT_NOINLINE void pt_out_done(struct pvi_pt *pt, struct pvi_context *ctx, 
     struct pvi_page *page = pt_page(pt, at);
 
     if (out->live != 0) {
-        pt_count(page, level, 0u - out->live, 0u - out->links);
+        if (out->links == 0) {
+            pt_count_leaves(page, 0u - out->live);
+        } else {
+            pt_count(page, level, 0u - out->live, 0u - out->links);
+        }
         if (out->owing != 0) { /* leaves: then this call has the table for itself */
             page->owing = (uint16_t)(page->owing - out->owing);
         }
@@ -231,14 +235,14 @@ static PT_NOINLINE int pt_climb(struct pvi_pt *pt, struct pvi_context *ctx, stru
 
 /* From the highest entry that the range covers whole down to the table where it ends: something was done, or goes wrong. */
 static PT_NOINLINE int pt_unmap_pass(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, uint64_t last,
-                                     unsigned *budget, struct pvi_gather *g)
+                                     struct pvi_gather *g)
 {
     unsigned level = pt_covered(pt, r->next, last);
     uint64_t from = r->next;
     int rc;
 
     do {
-        rc = pt_out(pt, r, last, level, budget, g);
+        rc = pt_out(pt, r, last, level, g);
         level = g->work.at.level - 1u; /* another gigabyte's call may link a table where the walk had found none */
         pt_out_done(pt, ctx, r, g);
     } while (rc == PT_ENTER && r->next == from); /* else further on in the table: found again from the root */
@@ -275,21 +279,22 @@ static PT_INLINE unsigned pt_take_one(struct pvi_pt *pt, uint64_t *slot, unsigne
 }
 
 /* Clears leaves that owe nothing from an entry on, as long as nothing else comes. How many entries. */
-static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *table, unsigned index, unsigned level, unsigned nr)
+static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr)
 {
-    uint64_t *s = &table[index], *end = s + nr;
+    uint64_t *s = slot, *end = s + nr;
 
     while (s != end) {
-        uint64_t old = PT_REPEATS ? pvi_env_read64(s) : 0;
-        unsigned n;
+        unsigned order = PT_REPEATS ? pt_plain_order(pvi_env_read64(s), level) : 0;
+        size_t n = (size_t)1 << order;
 
-        if (PT_REPEATS && !pt_plain(old, level)) {
-            n = pt_kind(old, level) == PT_LEAF && pt_owe(old, level) == PVI_OWE_NONE ? 1u << pt_order(old, level) : 0;
-            if (n == 0 || (size_t)(end - s) < n || ((size_t)(s - table) & (n - 1)) != 0) {
-                break;
+        if (order != 0) {
+            if ((size_t)(end - s) < n || ((uintptr_t)s & (n * sizeof(*s) - 1)) != 0) {
+                break; /* only a part of it */
             }
-            pt_wipe(pt, s, n);
-            s += n;
+            for (; n != 0; n -= 2, s += 2) {
+                pvi_env_write64(pt->host, &s[0], 0);
+                pvi_env_write64(pt->host, &s[1], 0);
+            }
             continue;
         }
         for (; end - s >= 4 && pt_plain(pvi_env_read64(&s[0]), level) && pt_plain(pvi_env_read64(&s[1]), level) &&
@@ -303,11 +308,11 @@ static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *table, unsi
         for (; s != end && pt_plain(pvi_env_read64(s), level); s++) {
             pvi_env_write64(pt->host, s, 0);
         }
-        if (!PT_REPEATS) {
+        if (!PT_REPEATS || (s != end && pt_plain_order(pvi_env_read64(s), level) == 0)) {
             break;
         }
     }
-    return (unsigned)(s - &table[index]);
+    return s == end ? nr : pt_between(slot, s);
 }
 
 /* The commonest of all: one leaf of one entry that owes nothing, to the end of the range. False: nothing done, or something is wrong. */
@@ -338,56 +343,135 @@ static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_pt_unmap *r, u
     return done;
 }
 
-/* Of the table at hand. */
-static PT_INLINE unsigned pt_take_there(struct pvi_pt *pt, const struct pvi_pt_at *at, unsigned level, struct pvi_pt_unmap *r,
-                                        uint64_t last, unsigned most, struct pvi_gather *g)
-{
-    uint64_t first = r->next, mask = pt_span(level) - 1, whole = (pt_span(level) << pt_bits(level)) - 1, many; /* whole: its reach */
-    unsigned index = pt_index(first, level), nr = pt_entries(level) - index;
-    struct pvi_page *page = pt_page(pt, at);
-    uint64_t *slot = &at->table[index];
+/* Where a sweep stands, where it ends, and how many entries it may still clear. */
+struct pt_sweep {
+    uint64_t next, last;
+    unsigned left;
+};
 
-    if ((first & mask) != 0 || (r->shared && pt_common(level))) {
-        return 0;
-    }
-    many = (last - first + 1) >> pt_shift(level); /* entries that lie wholly in the range; all addresses there are: none */
-    nr = many < nr ? (unsigned)many : nr;
-    if (nr == pt_entries(level)) {
-        return 0; /* a whole table goes unread */
-    }
-    nr = nr < most ? nr : most;
-    if (nr == 1) {
-        nr = pt_take_one(pt, slot, level, page, g);
-    } else if (nr != 0) {
-        nr = pt_take_plain(pt, at->table, index, level, nr);
-    }
-    if (nr != 0) {
-        pt_count_leaves(page, 0u - nr);
-        pt_sync(pt, slot, nr);
-        r->next = first + ((uint64_t)nr << pt_shift(level));
-        if (pt_live(page) == 0) { /* pt_climb() would say no to all others */
-            r->climb = pt->cfg.trim || ((first & ~whole) >= r->first && (first | whole) <= r->last);
-        }
-    }
-    return nr;
+/* Where the sweep ends in the table of this level: the table's last byte, or the range's. */
+static PT_INLINE uint64_t pt_sweep_stop(unsigned level, const struct pt_sweep *s)
+{
+    uint64_t end = s->next | ((pt_span(level) << pt_bits(level)) - 1);
+
+    return end < s->last ? end : s->last;
 }
 
 /*
- * The way it mostly goes: leaves of one table, all bytes of them in the range, up to its end or the table's. How many entries
- * were cleared; 0: nothing done.
+ * Leaves of the table at hand from s->next on: entries that lie before `stop` with all their bytes, as long as nothing else comes. False:
+ * there was none, or the table has become empty and is to go.
  */
-static PT_INLINE unsigned pt_take_out(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t last, unsigned most,
-                                      struct pvi_gather *g)
+static PT_INLINE bool pt_sweep_leaves(struct pvi_pt *pt, const struct pvi_pt_at *at, unsigned level, uint64_t stop,
+                                      struct pvi_pt_unmap *r, struct pt_sweep *s, struct pvi_gather *g)
 {
-    struct pvi_pt_at at;
-    unsigned nr;
+    uint64_t first = s->next, reach = (pt_span(level) << pt_bits(level)) - 1;
+    unsigned nr = (unsigned)((stop - first + 1) >> pt_shift(level));
+    uint64_t *slot = &at->table[pt_index(first, level)];
+    struct pvi_page *page = pt_page(pt, at);
 
-    (void)pt_find(pt, &at, r->next, 0);
-    nr = at.level == 0   ? pt_take_there(pt, &at, 0, r, last, most, g)
-         : at.level == 1 ? pt_take_there(pt, &at, 1, r, last, most, g)
-                         : pt_take_there(pt, &at, at.level, r, last, most, g);
+    if (r->shared && pt_common(level)) {
+        return false;
+    }
+    nr = nr < s->left ? nr : s->left;
+    nr = nr == 1 ? pt_take_one(pt, slot, level, page, g) : pt_take_plain(pt, slot, level, nr);
+    if (nr == 0) {
+        return false;
+    }
+    pt_count_leaves(page, 0u - nr);
+    pt_sync(pt, slot, nr);
+    s->left -= nr;
+    s->next = first + ((uint64_t)nr << pt_shift(level));
+    if (pt_live(page) == 0) { /* pt_climb() would say no to all others */
+        r->climb = pt->cfg.trim || ((first & ~reach) >= r->first && (first | reach) <= r->last);
+        return !r->climb;
+    }
+    return true;
+}
+
+/* The table below the one at hand, if there is one. */
+static PT_INLINE bool pt_sweep_below(struct pvi_pt *pt, const struct pvi_pt_at *at, unsigned level, const struct pt_sweep *s,
+                                     struct pvi_pt_at *below)
+{
+    uint64_t link = pvi_env_read64(&at->table[pt_index(s->next, level)]);
+
+    if (!pt_links(link, level)) {
+        return false;
+    }
+    pt_begin_at(pt, below, pt_table_pa(link, level), level - 1u);
+    return true;
+}
+
+/* Does the range take a part only of the entry of this level? One condition, of both ends: a CPU guesses it better than two. */
+static PT_INLINE bool pt_sweep_parts(unsigned level, const struct pt_sweep *s)
+{
+    return ((s->next & (pt_span(level) - 1)) | (uint64_t)(s->last - s->next < pt_span(level) - 1)) != 0;
+}
+
+/* A table of level 1: leaves, and where the range takes a part of an entry, those of the table below. False: something is left to do there. */
+static PT_INLINE bool pt_sweep_1(struct pvi_pt *pt, const struct pvi_pt_at *at, struct pvi_pt_unmap *r, struct pt_sweep *s,
+                                 struct pvi_gather *g)
+{
+    uint64_t stop = pt_sweep_stop(1, s);
+    struct pvi_pt_at below;
+    bool on;
+
+    do {
+        if (!pt_sweep_parts(1, s)) {
+            on = pt_sweep_leaves(pt, at, 1, stop, r, s, g);
+        } else if (pt_sweep_below(pt, at, 1, s, &below)) {
+            on = pt_sweep_leaves(pt, &below, 0, pt_sweep_stop(0, s), r, s, g);
+            pt_end(pt, &below);
+        } else {
+            on = false;
+        }
+    } while (on && s->next - 1 != stop);
+    return on;
+}
+
+/* The same of level 2. */
+static PT_INLINE void pt_sweep_2(struct pvi_pt *pt, const struct pvi_pt_at *at, struct pvi_pt_unmap *r, struct pt_sweep *s,
+                                 struct pvi_gather *g)
+{
+    uint64_t stop = pt_sweep_stop(2, s);
+    struct pvi_pt_at below;
+    bool on;
+
+    do {
+        if (!pt_sweep_parts(2, s)) {
+            on = pt_sweep_leaves(pt, at, 2, stop, r, s, g);
+        } else if (pt_sweep_below(pt, at, 2, s, &below)) {
+            on = pt_sweep_1(pt, &below, r, s, g);
+            pt_end(pt, &below);
+        } else {
+            on = false;
+        }
+    } while (on && s->next - 1 != stop);
+}
+
+/*
+ * The way it mostly goes: leaves, one after the other, down into tables and up again, in one table of level 2 (a root below that
+ * level is left to pt_unmap_pass()). How many more entries may be cleared; all of them: nothing done.
+ */
+static PT_INLINE unsigned pt_sweep(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t last, unsigned most, struct pvi_gather *g)
+{
+    uint64_t reach = (pt_span(2) << pt_bits(2)) - 1;
+    struct pt_sweep s = {r->next, last, most};
+    struct pvi_pt_at at;
+    bool found;
+
+    if (pt->cfg.levels == 4) {
+        found = pt_find_4(pt, &at, s.next, 2);
+    } else { /* not in one of its own: stacks are small */
+        pt_begin(pt, &g->work.at);
+        found = pt_down(pt, &g->work.at, s.next, 2);
+        at = g->work.at;
+    }
+    if (found && at.level == 2 && ((s.next & reach) != 0 || last - s.next < reach)) {
+        pt_sweep_2(pt, &at, r, &s, g);
+        r->next = s.next;
+    }
     pt_end(pt, &at);
-    return nr;
+    return s.left;
 }
 
 /* How far a call goes: one that is not alone, to the end of its gigabyte. */
@@ -398,7 +482,7 @@ static PT_INLINE uint64_t pt_unmap_last(const struct pvi_pt_unmap *r)
     return far ? r->next | (((uint64_t)1 << PT_SHARED_LG2) - 1) : r->last;
 }
 
-/* Takes note of what pt_take_out() has cleared from there on, table after table: one range. */
+/* Takes note of what pt_sweep() has cleared from there on, table after table: one range. */
 static PT_INLINE void pt_taken(struct pvi_pt *pt, struct pvi_context *ctx, uint64_t from, struct pvi_pt_unmap *r,
                                struct pvi_gather *g)
 {
@@ -411,7 +495,7 @@ static PT_INLINE void pt_taken(struct pvi_pt *pt, struct pvi_context *ctx, uint6
 
 static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
 {
-    unsigned budget = PT_BUDGET, nr;
+    unsigned budget = PT_BUDGET, before;
     uint64_t last, from;
     int rc = 0, up;
 
@@ -422,24 +506,26 @@ static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx,
         }
     }
     rc = pt_range(pt, r->next, r->last);
+    if (rc != 0) {
+        return rc;
+    }
     last = pt_unmap_last(r);
     from = r->next;
-    while (rc == 0 && budget > 0 && !r->complete && r->next <= last) {
-        nr = pt_take_out(pt, r, last, budget, g);
-        budget -= nr;
-        if (nr == 0) {
+    do {
+        before = budget;
+        budget = pt_sweep(pt, r, last, budget, g);
+        if (budget == before) {
             pt_taken(pt, ctx, from, r, g);
-            rc = pt_unmap_pass(pt, ctx, r, last, &budget, g);
+            g->work.budget = budget;
+            rc = pt_unmap_pass(pt, ctx, r, last, g);
+            budget = g->work.budget;
             from = r->next;
         }
         if (r->climb) {
             up = pt_climb(pt, ctx, r, r->next - 1, g);
             rc = rc == 0 ? up : rc;
         }
-        if (r->next - 1 == last) {
-            break;
-        }
-    }
+    } while (r->next - 1 < last && rc == 0 && budget > 0 && !r->complete);
     pt_taken(pt, ctx, from, r, g);
     return rc == PT_CUT ? pt_cut(pt, ctx, g) : rc;
 }

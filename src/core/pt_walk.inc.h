@@ -99,11 +99,16 @@ static inline struct pvi_page *pt_child(const struct pvi_pt *pt, uint64_t link, 
     return pvi_env_page(pt->host, pa);
 }
 
+static PT_INLINE void pt_begin_at(const struct pvi_pt *pt, struct pvi_pt_at *at, uint64_t pa, unsigned level)
+{
+    at->level = level;
+    at->pa.a = pa;
+    at->table = pvi_env_map(pt->host, at->pa);
+}
+
 static PT_INLINE void pt_begin(const struct pvi_pt *pt, struct pvi_pt_at *at)
 {
-    at->level = pt->cfg.levels - 1u;
-    at->pa = pt->root_pa;
-    at->table = pvi_env_map(pt->host, at->pa);
+    pt_begin_at(pt, at, pt->root_pa.a, pt->cfg.levels - 1u);
 }
 
 static inline void pt_end(const struct pvi_pt *pt, struct pvi_pt_at *at)
@@ -293,6 +298,16 @@ static PT_NOINLINE unsigned pt_emit(const struct pvi_pt *pt, uint64_t *slot, uns
                                     const struct pvi_pt_what *what, bool live)
 {
     return live ? pt_emit_inline(pt, slot, level, nr, what, true) : pt_emit_inline(pt, slot, level, nr, what, false);
+}
+
+/*
+ * Entries between two slots, of a loop that has ended early. One that has not, as mostly, knows its number: a CPU that takes it from
+ * this difference waits for the link to the table, and then with all that comes next, the walk to the next table at first. It is a
+ * call so that no compiler computes it in both cases and chooses.
+ */
+static PT_NOINLINE unsigned pt_between(const uint64_t *first, const uint64_t *end)
+{
+    return (unsigned)(end - first);
 }
 
 /* How many entries from slot on are empty. Nobody else stores to them: hardware only touches what is present. */

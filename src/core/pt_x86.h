@@ -101,6 +101,13 @@ static inline unsigned pt_order(uint64_t entry, unsigned level)
     return 0;
 }
 
+static inline unsigned pt_plain_order(uint64_t entry, unsigned level)
+{
+    (void)entry;
+    (void)level;
+    return 0;
+}
+
 static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsigned level, unsigned order,
                                unsigned prot, unsigned owe)
 {

@@ -75,10 +75,19 @@ static inline bool pt_single(uint64_t entry, unsigned level)
 
 static inline bool pt_plain(uint64_t entry, unsigned level)
 {
-    return pt_kind(entry, level) == PT_LEAF && (entry & VTD_SS_OWE) == 0;
+    const uint64_t leaf = level == 0 ? 0 : VTD_SSPTE_PS; /* which has rights always */
+
+    return (level != 0 || pt_kind(entry, 0) == PT_LEAF) && (entry & (leaf | VTD_SS_OWE)) == leaf;
 }
 
 static inline unsigned pt_order(uint64_t entry, unsigned level)
+{
+    (void)entry;
+    (void)level;
+    return 0;
+}
+
+static inline unsigned pt_plain_order(uint64_t entry, unsigned level)
 {
     (void)entry;
     (void)level;

@@ -58,6 +58,12 @@ static inline unsigned pt_order(uint64_t entry, unsigned level)
     return (unsigned)(entry >> (2 + level)) & 7;
 }
 
+static inline unsigned pt_plain_order(uint64_t entry, unsigned level)
+{
+    return (entry >> (1 + level) & 1) != 0 && (entry >> (6 + level) & 1) != 0 && (entry >> 9 & 3) == ((level + 1) & 3) ? pt_order(entry, level)
+                                                                                                                   : 0;
+}
+
 static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsigned level, unsigned order,
                                unsigned prot, unsigned owe)
 {

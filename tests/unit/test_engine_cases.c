@@ -464,6 +464,60 @@ static void ends_and_levels(void **state)
     lab_each_format(ends);
 }
 
+/* One leaf of `size`, which owes nothing, at each place. */
+static void leaves_at(struct lab *r, uint64_t size, const uint64_t *at, unsigned nr)
+{
+    for (unsigned i = 0; i < nr; i++) {
+        CHECK_EQ(lab_map_pa(r, at[i], 1ull << 40 | at[i], size, PVI_RW), 0);
+    }
+    lab_flush(r);
+}
+
+/*
+ * From the last entry of a table on into the next table: nothing else of either goes, whatever lies behind the first one in memory;
+ * with trim a table that is empty then goes at once, and not only the last of them.
+ */
+static void over_the_end(struct lab *r)
+{
+    for (unsigned k = 0; lab_single(r, k) != 0; k++) {
+        uint64_t size = lab_single(r, k), reach = size << r->cfg.f->bits[lab_level(r, size)];
+        const uint64_t at[] = {0, reach - size, reach, 2 * reach - size, 2 * reach, 3 * reach - size};
+        struct lab_cfg cfg = r->cfg;
+        static struct lab other;
+
+        if (r->last < 3 * reach - 1) {
+            break; /* there are not so many tables of this level */
+        }
+        check_case("leaves of 0x%llx", (unsigned long long)size);
+        leaves_at(r, size, at, 6);
+        CHECK_EQ(lab_unmap(r, reach - size, reach + size - 1, false, NULL), 0);
+        lab_check(r);
+        CHECK_EQ(lab_unmap(r, 2 * reach - size, 2 * reach + size - 1, false, NULL), 0);
+        lab_check(r);
+        lab_forget_all(r);
+        CHECK_EQ(lab_map_pa(r, 0, 1ull << 41, r->page, PVI_RW), 0); /* the next entry is the first one of another table */
+        leaves_at(r, size, &at[1], 1);
+        CHECK_EQ(lab_map_pa(r, reach, 1ull << 41, r->page, PVI_RW), 0);
+        CHECK_EQ(lab_unmap(r, reach - size, reach + r->page - 1, false, NULL), 0);
+        lab_check(r);
+        lab_forget_all(r);
+        cfg.trim = true;
+        lab_up(&other, &cfg);
+        leaves_at(&other, size, &at[1], 3);
+        CHECK_EQ(lab_unmap(&other, reach - size, reach + size - 1, false, NULL), 0);
+        lab_check(&other);
+        CHECK_EQ(lab_unmap(&other, 2 * reach - size, 2 * reach - 1, false, NULL), 0);
+        lab_check(&other);
+        lab_down(&other);
+    }
+}
+
+static void over_the_end_of_tables(void **state)
+{
+    (void)state;
+    lab_each_format(over_the_end);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_every_shortage),
         cmocka_unit_test(debts_keep_leaves_apart),
         cmocka_unit_test(ends_and_levels),
+        cmocka_unit_test(over_the_end_of_tables),
     };
 
     return cmocka_run_group_tests_name("engine: cases", tests, NULL, NULL);
