@@ -457,16 +457,15 @@ static PT_INLINE unsigned pt_sweep(struct pvi_pt *pt, struct pvi_pt_unmap *r, ui
     uint64_t reach = (pt_span(2) << pt_bits(2)) - 1;
     struct pt_sweep s = {r->next, last, most};
     struct pvi_pt_at at;
-    bool found;
 
     if (pt->cfg.levels == 4) {
-        found = pt_find_4(pt, &at, s.next, 2);
+        (void)pt_find_4(pt, &at, s.next, 2);
     } else { /* not in one of its own: stacks are small */
         pt_begin(pt, &g->work.at);
-        found = pt_down(pt, &g->work.at, s.next, 2);
+        (void)pt_down(pt, &g->work.at, s.next, 2);
         at = g->work.at;
     }
-    if (found && at.level == 2 && ((s.next & reach) != 0 || last - s.next < reach)) {
+    if (at.level == 2 && ((s.next & reach) != 0 || last - s.next < reach)) {
         pt_sweep_2(pt, &at, r, &s, g);
         r->next = s.next;
     }
