@@ -72,7 +72,7 @@ struct pvi_gather_work {
     uint64_t first, last, sizes; /**< a leaf to be cut: no piece reaches over an end, or is of another size */
     uint64_t iova, pa, left;     /**< what is to be mapped next, contiguous in frames too */
     unsigned level, lg2;         /**< of its first leaf: level of the table, and log2 of its bytes */
-    unsigned budget;             /**< of a slice of an unmap: entries that it may still visit */
+    unsigned budget;             /**< of a pass of an unmap: entries that its slice may still visit */
     struct pvi_pt_at at;         /**< the table of a step that more than one function sees */
     struct pvi_pt_what what;     /**< the pieces of a leaf that is cut, or the leaves of a table that is new */
     struct pvi_pt_out out;       /**< of an unmap's pass over one table */

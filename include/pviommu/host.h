@@ -6,7 +6,7 @@
  *
  * 1. `pviommu_env.h`, found by name on the include path, inline because called per entry or per table:
  *
- *        void     *pvi_env_map(struct pvi_host *, pvi_pa)     table page -> pointer; 4 KiB, any page of the pool or of a unit
+ *        void     *pvi_env_map(struct pvi_host *, pvi_pa)     table page -> pointer to 4 KiB, at a multiple of that; any page of the pool or of a unit
  *        void      pvi_env_unmap(struct pvi_host *, void *)
  *        struct pvi_page *pvi_env_page(struct pvi_host *, pvi_pa)   record of a page that pvi_host_page_alloc() gave, of no other: not in that page, and where it was until the page is back
  *        uint64_t  pvi_env_read64(const uint64_t *)           one single-copy atomic load, ordered before all accesses after it

@@ -164,9 +164,10 @@ int pvi_foreign_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
 static int lookup_place(struct pvi_domain *d, const struct pvi_op *op, struct pvi_rev_tuple *t, uint64_t *fault)
 {
     uint64_t offset = d->cfg.bus_offset != 0 ? d->cfg.bus_offset : PVI_BUS_OFFSET;
+    int rc = (op->flags & PVI_FOREIGN_OFFSET) == 0 ? pvi_rev_find(t) : -PVI_ENOENT;
 
-    if (d->bus->tables && (op->flags & PVI_FOREIGN_OFFSET) == 0) {
-        return pvi_rev_find(t);
+    if (rc == 0 || (d->bus->tables && (op->flags & PVI_FOREIGN_OFFSET) == 0)) {
+        return rc;
     }
     t->dfn.f = (t->pa.a >> PVI_PAGE_LG2) + (d->bus->tables ? offset : 0);
     return foreign_fits(d, t, fault);

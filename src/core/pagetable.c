@@ -61,7 +61,6 @@ int pvi_pt_init(struct pvi_pt *pt, const struct pvi_pt_cfg *cfg, struct pvi_pool
     pt->table_last = pt_ones(cfg->ops->iova_bits(cfg->levels));
     pt->four_end = cfg->levels == 4 ? pt->table_last + 1 : 0;
     pt->pa_last = pt_ones(cfg->pa_bits);
-    /* Of these a leaf that begins in a limit ends in it. */
     pt->quick = cfg->levels == 4 && cfg->coherent ? sizes & pt->iova_last & pt->pa_last : 0;
     pt->prots = pt_prots_of(cfg);
     pt->host = pool->host;

@@ -36,11 +36,11 @@ static inline enum pt_kind pt_kind(uint64_t entry, unsigned level);
 static inline bool pt_links(uint64_t entry, unsigned level);
 /** Is it a leaf of one entry? */
 static inline bool pt_single(uint64_t entry, unsigned level);
-/** Is it one that owes nothing, too? */
+/** Is it one that owes nothing, too? Of its own entries only, as pt_links(). */
 static inline bool pt_plain(uint64_t entry, unsigned level);
 /** log2 of the entries that a leaf found at this level is repeated in; 0 for one that is not. */
 static inline unsigned pt_order(uint64_t entry, unsigned level);
-/** The same of one that owes nothing and is repeated; 0 for all else. */
+/** The same of one that owes nothing and is repeated; 0 for all else. Of its own entries only. */
 static inline unsigned pt_plain_order(uint64_t entry, unsigned level);
 /** A leaf of this level, to be repeated in 2^order entries: pa is aligned to all that it spans, prot is not 0, owe is an enum pvi_owe. */
 static inline uint64_t pt_leaf(const struct pvi_pt_cfg *cfg, uint64_t pa, unsigned level, unsigned order,

@@ -27,18 +27,12 @@ static struct pvi_page *pt_droppable(const struct pvi_pt *pt, const struct pvi_p
                : NULL;
 }
 
-/* Clears a leaf in all of its entries. */
-static PT_INLINE void pt_wipe(const struct pvi_pt *pt, uint64_t *slot, unsigned nr)
+/* Clears a leaf that is repeated. */
+static PT_INLINE void pt_wipe_group(const struct pvi_pt *pt, uint64_t *slot, size_t nr)
 {
-    unsigned i;
-
-    if (!PT_REPEATS || nr == 1) {
-        pvi_env_write64(pt->host, slot, 0);
-        return;
-    }
-    for (i = 0; i < nr; i += 2) {
-        pvi_env_write64(pt->host, &slot[i], 0);
-        pvi_env_write64(pt->host, &slot[i + 1], 0);
+    for (; nr != 0; nr -= 2, slot += 2) {
+        pvi_env_write64(pt->host, &slot[0], 0);
+        pvi_env_write64(pt->host, &slot[1], 0);
     }
 }
 
@@ -68,7 +62,11 @@ static int pt_out_leaves(struct pvi_pt *pt, struct pvi_pt_at *at, struct pvi_pt_
             pvi_gather_frames(g, pt_leaf_pa(old, level), frames, (uint8_t)pt_owe(old, level));
             out->owing += n;
         }
-        pt_wipe(pt, &at->table[i], n);
+        if (!PT_REPEATS || n == 1) {
+            pvi_env_write64(pt->host, &at->table[i], 0);
+        } else {
+            pt_wipe_group(pt, &at->table[i], n);
+        }
         i += n;
     }
     out->live += i - out->at;
@@ -173,7 +171,7 @@ static PT_NOINLINE void pt_out_done(struct pvi_pt *pt, struct pvi_context *ctx, 
     struct pvi_page *page = pt_page(pt, at);
 
     if (out->live != 0) {
-        if (out->links == 0) {
+        if (out->links == 0) { /* leaves where others could count, too, go by a call that is alone */
             pt_count_leaves(page, 0u - out->live);
         } else {
             pt_count(page, level, 0u - out->live, 0u - out->links);
@@ -291,10 +289,8 @@ static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *slot, unsig
             if ((size_t)(end - s) < n || ((uintptr_t)s & (n * sizeof(*s) - 1)) != 0) {
                 break; /* only a part of it */
             }
-            for (; n != 0; n -= 2, s += 2) {
-                pvi_env_write64(pt->host, &s[0], 0);
-                pvi_env_write64(pt->host, &s[1], 0);
-            }
+            pt_wipe_group(pt, s, n);
+            s += n;
             continue;
         }
         for (; end - s >= 4 && pt_plain(pvi_env_read64(&s[0]), level) && pt_plain(pvi_env_read64(&s[1]), level) &&
@@ -352,19 +348,19 @@ struct pt_sweep {
 /* Where the sweep ends in the table of this level: the table's last byte, or the range's. */
 static PT_INLINE uint64_t pt_sweep_stop(unsigned level, const struct pt_sweep *s)
 {
-    uint64_t end = s->next | ((pt_span(level) << pt_bits(level)) - 1);
+    uint64_t end = s->next | pt_table_mask(level);
 
     return end < s->last ? end : s->last;
 }
 
 /*
- * Leaves of the table at hand from s->next on: entries that lie before `stop` with all their bytes, as long as nothing else comes. False:
+ * Leaves of the table at hand from s->next on: entries that lie in the range up to `stop` with all their bytes, as long as nothing else comes. False:
  * there was none, or the table has become empty and is to go.
  */
 static PT_INLINE bool pt_sweep_leaves(struct pvi_pt *pt, const struct pvi_pt_at *at, unsigned level, uint64_t stop,
                                       struct pvi_pt_unmap *r, struct pt_sweep *s, struct pvi_gather *g)
 {
-    uint64_t first = s->next, reach = (pt_span(level) << pt_bits(level)) - 1;
+    uint64_t first = s->next, mask = pt_table_mask(level);
     unsigned nr = (unsigned)((stop - first + 1) >> pt_shift(level));
     uint64_t *slot = &at->table[pt_index(first, level)];
     struct pvi_page *page = pt_page(pt, at);
@@ -382,7 +378,7 @@ static PT_INLINE bool pt_sweep_leaves(struct pvi_pt *pt, const struct pvi_pt_at 
     s->left -= nr;
     s->next = first + ((uint64_t)nr << pt_shift(level));
     if (pt_live(page) == 0) { /* pt_climb() would say no to all others */
-        r->climb = pt->cfg.trim || ((first & ~reach) >= r->first && (first | reach) <= r->last);
+        r->climb = pt->cfg.trim || ((first & ~mask) >= r->first && (first | mask) <= r->last);
         return !r->climb;
     }
     return true;
@@ -449,12 +445,12 @@ static PT_INLINE void pt_sweep_2(struct pvi_pt *pt, const struct pvi_pt_at *at, 
 }
 
 /*
- * The way it mostly goes: leaves, one after the other, down into tables and up again, in one table of level 2 (a root below that
- * level is left to pt_unmap_pass()). How many more entries may be cleared; all of them: nothing done.
+ * The way it mostly goes: leaves, one after the other, down into tables and up again, in one table of level 2. A root below that
+ * level, and a table that the range covers whole and that goes unread, are left to pt_unmap_pass(). How many more entries may be cleared; all of them: nothing done.
  */
 static PT_INLINE unsigned pt_sweep(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t last, unsigned most, struct pvi_gather *g)
 {
-    uint64_t reach = (pt_span(2) << pt_bits(2)) - 1;
+    uint64_t mask = pt_table_mask(2);
     struct pt_sweep s = {r->next, last, most};
     struct pvi_pt_at at;
 
@@ -465,7 +461,7 @@ static PT_INLINE unsigned pt_sweep(struct pvi_pt *pt, struct pvi_pt_unmap *r, ui
         (void)pt_down(pt, &g->work.at, s.next, 2);
         at = g->work.at;
     }
-    if (at.level == 2 && ((s.next & reach) != 0 || last - s.next < reach)) {
+    if (at.level == 2 && ((s.next & mask) != 0 || last - s.next < mask)) {
         pt_sweep_2(pt, &at, r, &s, g);
         r->next = s.next;
     }

@@ -16,6 +16,12 @@ static inline uint64_t pt_span(unsigned level)
     return (uint64_t)1 << pt_shift(level);
 }
 
+/* The address bits that a table of this level resolves, with all those below it. */
+static inline uint64_t pt_table_mask(unsigned level)
+{
+    return (pt_span(level) << pt_bits(level)) - 1;
+}
+
 static inline unsigned pt_entries(unsigned level)
 {
     return 1u << pt_bits(level);

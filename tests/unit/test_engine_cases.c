@@ -512,6 +512,47 @@ static void over_the_end(struct lab *r)
     }
 }
 
+static void forget_to(struct lab *r, struct pvi_pt *pt, uint64_t last)
+{
+    struct pvi_pt_unmap u = {.first = 0, .last = last, .next = 0, .holes = true};
+    int rc = 0;
+
+    for (unsigned i = 0; i < 4096 && rc == 0 && !u.complete; i++) {
+        rc = pt->cfg.ops->unmap(pt, NULL, &u, &r->gather);
+    }
+    CHECK_EQ(rc, 0);
+    CHECK(u.complete);
+}
+
+/* Widths of addresses that end in the middle of a leaf: its first byte is one of them, and the table that it would go into is there. */
+static void part_beyond(struct lab *r)
+{
+    struct pvi_pt_cfg cfg = r->pt.cfg;
+    struct pvi_pt pt;
+
+    for (unsigned k = 1; lab_single(r, k) != 0 && lab_single(r, k) <= 1ull << 30; k++) {
+        uint64_t size = lab_single(r, k);
+        struct pvi_pt_map map = {.iova = 0, .pa = 1ull << 40, .len = r->page, .prot = PVI_RW};
+
+        cfg.iova_bits = (uint8_t)(__builtin_ctzll(size) - 1);
+        CHECK_EQ(pvi_pt_init(&pt, &cfg, &r->pool, &r->quota), 0);
+        CHECK_EQ(cfg.ops->map(&pt, NULL, &map, &r->gather), 0);
+        forget_to(r, &pt, size - 1); /* the table below goes, the one that a larger leaf would go into stays */
+        map = (struct pvi_pt_map){.iova = 0, .pa = 1ull << 40, .len = size, .prot = PVI_RW};
+        CHECK_EQ(cfg.ops->map(&pt, NULL, &map, &r->gather), -PVI_ERANGE);
+        CHECK_EQ(map.done, 0);
+        forget_to(r, &pt, pt.table_last);
+        CHECK_EQ(pvi_gather_flush(&r->gather), 0);
+        pvi_pt_fini(&pt);
+    }
+}
+
+static void over_the_end_of_limits(void **state)
+{
+    (void)state;
+    lab_each_format(part_beyond);
+}
+
 static void over_the_end_of_tables(void **state)
 {
     (void)state;
@@ -536,6 +577,7 @@ int main(void)
         cmocka_unit_test(debts_keep_leaves_apart),
         cmocka_unit_test(ends_and_levels),
         cmocka_unit_test(over_the_end_of_tables),
+        cmocka_unit_test(over_the_end_of_limits),
     };
 
     return cmocka_run_group_tests_name("engine: cases", tests, NULL, NULL);

@@ -144,7 +144,7 @@ static inline void *pvi_env_map(struct pvi_host *h, pvi_pa pa)
     const struct pvi_env_arena *a = pvi_env_arena_of(h);
     void *p = (void *)(a->offset + pa.a);
 
-    __asm__("" : "+r"(p)); /* a page of its own: an index into it is added by the access, not before; lookups take 3 % less */
+    __asm__("" : "+r"(p)); /* a page of its own: an index into it is added by the access, not before */
     return p;
 }
 
