@@ -164,10 +164,13 @@ int pvi_foreign_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *
 static int lookup_place(struct pvi_domain *d, const struct pvi_op *op, struct pvi_rev_tuple *t, uint64_t *fault)
 {
     uint64_t offset = d->cfg.bus_offset != 0 ? d->cfg.bus_offset : PVI_BUS_OFFSET;
-    int rc = (op->flags & PVI_FOREIGN_OFFSET) == 0 ? pvi_rev_find(t) : -PVI_ENOENT;
+    int rc;
 
-    if (rc == 0 || (d->bus->tables && (op->flags & PVI_FOREIGN_OFFSET) == 0)) {
-        return rc;
+    if ((op->flags & PVI_FOREIGN_OFFSET) == 0) {
+        rc = pvi_rev_find(t);
+        if (rc == 0 || d->bus->tables) {
+            return rc;
+        }
     }
     t->dfn.f = (t->pa.a >> PVI_PAGE_LG2) + (d->bus->tables ? offset : 0);
     return foreign_fits(d, t, fault);
@@ -176,14 +179,17 @@ static int lookup_place(struct pvi_domain *d, const struct pvi_op *op, struct pv
 /* The mapping has other rights than were asked for: a reference of its kind instead of the one that is held. */
 static int lookup_again(const struct pvi_op *op, unsigned how, struct pvi_rev_tuple *t, uint8_t owe, struct pvi_gather *g)
 {
-    struct pvi_rev_tuple held = *t;
+    uint8_t want = t->owe;
+    bool look = t->look;
+    pvi_pa pa = t->pa;
     int rc;
 
-    held.owe = owe;
-    foreign_put(&held, g);
-    rc = foreign_get(t->bus->domain, op, how | t->prot, &held, g);
-    if (rc == 0 && (held.pa.a != t->pa.a || held.owe != t->owe)) { /* its owner has just made something else of it */
-        foreign_put(&held, g);
+    t->owe = owe;
+    foreign_put(t, g);
+    rc = foreign_get(t->bus->domain, op, how | t->prot, t, g);
+    t->look = look;
+    if (rc == 0 && (t->pa.a != pa.a || t->owe != want)) { /* its owner has just made something else of it */
+        foreign_put(t, g);
         rc = -PVI_ENOFRAME;
     }
     return rc;

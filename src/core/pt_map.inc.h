@@ -159,7 +159,7 @@ static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct 
     uint64_t *slot;
     struct pvi_pt_at at;
 
-    if (!pt_find(pt, &at, p->iova, level)) {
+    if (!pt_find(pt, &at, p->iova, level, g)) {
         pt_end(pt, &at);
         return false;
     }

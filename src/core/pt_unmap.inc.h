@@ -384,23 +384,28 @@ static PT_INLINE bool pt_sweep_leaves(struct pvi_pt *pt, const struct pvi_pt_at 
     return true;
 }
 
-/* The table below the one at hand, if there is one. */
-static PT_INLINE bool pt_sweep_below(struct pvi_pt *pt, const struct pvi_pt_at *at, unsigned level, const struct pt_sweep *s,
-                                     struct pvi_pt_at *below)
-{
-    uint64_t link = pvi_env_read64(&at->table[pt_index(s->next, level)]);
-
-    if (!pt_links(link, level)) {
-        return false;
-    }
-    pt_begin_at(pt, below, pt_table_pa(link, level), level - 1u);
-    return true;
-}
-
 /* Does the range take a part only of the entry of this level? One condition, of both ends: a CPU guesses it better than two. */
 static PT_INLINE bool pt_sweep_parts(unsigned level, const struct pt_sweep *s)
 {
     return ((s->next & (pt_span(level) - 1)) | (uint64_t)(s->last - s->next < pt_span(level) - 1)) != 0;
+}
+
+/* A step in a table: leaves of it, or *into the table below it, which is to be swept and ended. False: neither. */
+static PT_INLINE bool pt_sweep_step(struct pvi_pt *pt, const struct pvi_pt_at *at, unsigned level, uint64_t stop, struct pvi_pt_unmap *r,
+                                    struct pt_sweep *s, struct pvi_gather *g, struct pvi_pt_at *below, bool *into)
+{
+    uint64_t link;
+
+    *into = false;
+    if (!pt_sweep_parts(level, s)) {
+        return pt_sweep_leaves(pt, at, level, stop, r, s, g);
+    }
+    link = pvi_env_read64(&at->table[pt_index(s->next, level)]);
+    if (pt_links(link, level)) {
+        pt_begin_at(pt, below, pt_table_pa(link, level), level - 1u);
+        *into = true;
+    }
+    return *into;
 }
 
 /* A table of level 1: leaves, and where the range takes a part of an entry, those of the table below. False: something is left to do there. */
@@ -409,16 +414,13 @@ static PT_INLINE bool pt_sweep_1(struct pvi_pt *pt, const struct pvi_pt_at *at, 
 {
     uint64_t stop = pt_sweep_stop(1, s);
     struct pvi_pt_at below;
-    bool on;
+    bool on, into;
 
     do {
-        if (!pt_sweep_parts(1, s)) {
-            on = pt_sweep_leaves(pt, at, 1, stop, r, s, g);
-        } else if (pt_sweep_below(pt, at, 1, s, &below)) {
+        on = pt_sweep_step(pt, at, 1, stop, r, s, g, &below, &into);
+        if (into) {
             on = pt_sweep_leaves(pt, &below, 0, pt_sweep_stop(0, s), r, s, g);
             pt_end(pt, &below);
-        } else {
-            on = false;
         }
     } while (on && s->next - 1 != stop);
     return on;
@@ -430,16 +432,13 @@ static PT_INLINE void pt_sweep_2(struct pvi_pt *pt, const struct pvi_pt_at *at, 
 {
     uint64_t stop = pt_sweep_stop(2, s);
     struct pvi_pt_at below;
-    bool on;
+    bool on, into;
 
     do {
-        if (!pt_sweep_parts(2, s)) {
-            on = pt_sweep_leaves(pt, at, 2, stop, r, s, g);
-        } else if (pt_sweep_below(pt, at, 2, s, &below)) {
+        on = pt_sweep_step(pt, at, 2, stop, r, s, g, &below, &into);
+        if (into) {
             on = pt_sweep_1(pt, &below, r, s, g);
             pt_end(pt, &below);
-        } else {
-            on = false;
         }
     } while (on && s->next - 1 != stop);
 }
@@ -454,13 +453,7 @@ static PT_INLINE unsigned pt_sweep(struct pvi_pt *pt, struct pvi_pt_unmap *r, ui
     struct pt_sweep s = {r->next, last, most};
     struct pvi_pt_at at;
 
-    if (pt->cfg.levels == 4) {
-        (void)pt_find_4(pt, &at, s.next, 2);
-    } else { /* not in one of its own: stacks are small */
-        pt_begin(pt, &g->work.at);
-        (void)pt_down(pt, &g->work.at, s.next, 2);
-        at = g->work.at;
-    }
+    (void)pt_find(pt, &at, s.next, 2, g);
     if (at.level == 2 && ((s.next & mask) != 0 || last - s.next < mask)) {
         pt_sweep_2(pt, &at, r, &s, g);
         r->next = s.next;

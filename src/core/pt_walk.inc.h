@@ -160,17 +160,18 @@ static PT_INLINE bool pt_find_4(const struct pvi_pt *pt, struct pvi_pt_at *at, u
            (to >= 1 || pt_step(host, at, iova, 1));
 }
 
-static PT_INLINE bool pt_find(const struct pvi_pt *pt, struct pvi_pt_at *at, uint64_t iova, unsigned to)
+/* The same from the root of any. */
+static PT_INLINE bool pt_find(const struct pvi_pt *pt, struct pvi_pt_at *at, uint64_t iova, unsigned to, struct pvi_gather *g)
 {
-    struct pvi_pt_at any; /* *at stays in registers */
+    struct pvi_pt_at *any = &g->work.at; /* *at stays in registers, and stacks are small */
     bool found;
 
     if (pt->cfg.levels == 4) {
         return pt_find_4(pt, at, iova, to);
     }
-    pt_begin(pt, &any);
-    found = pt_down(pt, &any, iova, to);
-    *at = any;
+    pt_begin(pt, any);
+    found = pt_down(pt, any, iova, to);
+    *at = *any;
     return found;
 }
 
@@ -308,7 +309,7 @@ static PT_NOINLINE unsigned pt_emit(const struct pvi_pt *pt, uint64_t *slot, uns
 
 /*
  * Entries between two slots, of a loop that has ended early. One that has not, as mostly, knows its number: a CPU that takes it from
- * this difference waits for the link to the table, and then with all that comes next, the walk to the next table at first. It is a
+ * this difference waits for the link to the table, and with it all that comes next, above all the walk to the next table. It is a
  * call so that no compiler computes it in both cases and chooses.
  */
 static PT_NOINLINE unsigned pt_between(const uint64_t *first, const uint64_t *end)

@@ -336,7 +336,7 @@ static void test_shortage(void **state)
 
 #define ASIDE 1000u /* where the other CPU's elements lie */
 
-enum change { UNMAPS, MAPS_ANOTHER, MAPS_WITH_RIGHTS, MAPS_AGAIN, CHANGES };
+enum change { UNMAPS, MAPS_ANOTHER, MAPS_WITH_RIGHTS, MAPS_AGAIN, CHANGES, LOOKS_UP };
 
 static const uint64_t calls_to_race = PVI_AT_BIT(PVI_AT_FOREIGN_GET) | PVI_AT_BIT(PVI_AT_FOREIGN_CHECK) |
                                      PVI_AT_BIT(PVI_AT_LOCK) | PVI_AT_BIT(PVI_AT_UNLOCK);
@@ -349,6 +349,7 @@ static struct {
     uint64_t at;    /* after which of them it happens */
     int locks;      /* that the first CPU holds */
     bool other;     /* it changes mappings, too */
+    int32_t status; /* of the second CPU's lookup */
 } second;
 
 static void second_cpu(void)
@@ -363,6 +364,14 @@ static void second_cpu(void)
     uint32_t count;
 
     r->nr = ASIDE;
+    if (second.what == LOOKS_UP) {
+        bus_lookup(r, G_HVM + 5, DOM0, 0);
+        count = 1;
+        CHECK_EQ(pvi_xen_bus_call(&second.call, PVI_XEN_BUS_SHIPPED, &arg, &count), 0);
+        second.status = bus_status(r, ASIDE);
+        r->nr = nr;
+        return;
+    }
     bus_unforeign(r, 0x900, 1);
     if (second.what != UNMAPS) {
         bus_foreign(r, 0x900, then[second.what].gfn, DOM0, 1, then[second.what].flags);
@@ -383,16 +392,37 @@ static void second_hook(void *opaque, enum pvi_posix_point at, bool after)
     }
 }
 
+/* A frame is mapped at 0x900 for io-server 1; from now on the second CPU comes after call `at` of the first. */
+static void race_up(struct bus_rig *r, const struct fx_cfg *cfg, unsigned what, uint64_t at)
+{
+    struct bus_opt opt = {0};
+
+    bus_up(r, cfg, &opt);
+    memset(&second.call, 0, sizeof(second.call));
+    second.call.caller = &r->f.dom;
+    second.r = r;
+    second.what = (enum change)what;
+    CHECK_EQ(foreign1(r, 0x900, G_PV, DOM0, 1, R), 0);
+    second.calls = 0;
+    second.locks = 0;
+    second.at = at;
+    pvi_posix_hook(r->f.host, calls_to_race, second_hook, NULL);
+}
+
+static void race_over(void)
+{
+    pvi_posix_hook(second.r->f.host, 0, NULL, NULL);
+    CHECK(second.calls >= second.at);
+}
+
 /*
  * A lookup while another CPU unmaps what it finds, and maps something else there or the same again, at each instant: it finds what is there
  * before that or after that, or that something has changed, and what was unmapped does not come back by it.
  */
 static void lookup_raced(struct bus_rig *r, const struct fx_cfg *cfg)
 {
-    struct bus_opt opt = {0};
     uint64_t found = 0;
 
-    second.r = r;
     for (unsigned what = 0; what < CHANGES; what++) {
         second.calls = 1;
         for (uint64_t at = 1; at <= second.calls; at++) {
@@ -400,18 +430,9 @@ static void lookup_raced(struct bus_rig *r, const struct fx_cfg *cfg)
             int32_t status;
 
             check_case("change %u after call %llu", what, (unsigned long long)at);
-            bus_up(r, cfg, &opt);
-            memset(&second.call, 0, sizeof(second.call));
-            second.call.caller = &r->f.dom;
-            second.what = (enum change)what;
-            CHECK_EQ(foreign1(r, 0x900, G_PV, DOM0, 1, R), 0);
-            second.calls = 0;
-            second.locks = 0;
-            second.at = at;
-            pvi_posix_hook(r->f.host, calls_to_race, second_hook, NULL);
+            race_up(r, cfg, what, at);
             status = lookup1(r, G_PV, DOM0, 1, &bfn);
-            pvi_posix_hook(r->f.host, 0, NULL, NULL);
-            CHECK(second.calls >= at);
+            race_over();
             CHECK(status == 0 || (status == -PVI_XEN_ENOENT && what != MAPS_AGAIN));
             CHECK(status != 0 || (bfn == 0x900 && ((bus_flags(r, 0) & RW) == R || (what == MAPS_WITH_RIGHTS && (bus_flags(r, 0) & RW) == RW))));
             found += status == 0;
@@ -435,27 +456,15 @@ static void test_lookup_raced(void **state)
 /* The same with a map for another io-server, and with an unmap: whoever comes first, it all goes again, with every reference. */
 static void change_raced(struct bus_rig *r, const struct fx_cfg *cfg)
 {
-    struct bus_opt opt = {0};
-
-    second.r = r;
     for (unsigned what = 0; what < 2 * CHANGES; what++) {
         second.calls = 1;
         for (uint64_t at = 1; at <= second.calls; at++) {
             int32_t status;
 
             check_case("%s against change %u after call %llu", what % 2 ? "map" : "unmap", what / 2, (unsigned long long)at);
-            bus_up(r, cfg, &opt);
-            memset(&second.call, 0, sizeof(second.call));
-            second.call.caller = &r->f.dom;
-            second.what = (enum change)(what / 2);
-            CHECK_EQ(foreign1(r, 0x900, G_PV, DOM0, 1, R), 0);
-            second.calls = 0;
-            second.locks = 0;
-            second.at = at;
-            pvi_posix_hook(r->f.host, calls_to_race, second_hook, NULL);
+            race_up(r, cfg, what / 2, at);
             status = what % 2 ? foreign1(r, 0x900, G_PV, DOM0, 2, R) : unforeign1(r, 0x900, 1);
-            pvi_posix_hook(r->f.host, 0, NULL, NULL);
-            CHECK(second.calls >= at);
+            race_over();
             CHECK(status == 0 || status == (what % 2 ? -PVI_XEN_EPERM : -PVI_XEN_ENOENT));
             for (unsigned server = 1; server <= 2; server++) {
                 status = unforeign1(r, 0x900, server);
@@ -476,6 +485,42 @@ static void test_change_raced(void **state)
     bus_each(change_raced);
 }
 
+/* What ships: two lookups of one frame at once. One maps it; the other finds it, or says that it has no place for it. */
+static void shipped_raced(struct bus_rig *r, const struct fx_cfg *cfg)
+{
+    const uint64_t pa = G_PA(0, G_HVM + 5);
+    unsigned refused = 0;
+
+    second.calls = 1;
+    for (uint64_t at = 1; at <= second.calls; at++) {
+        uint64_t bfn;
+        int32_t status;
+
+        check_case("after call %llu", (unsigned long long)at);
+        race_up(r, cfg, LOOKS_UP, at);
+        r->shipped = true;
+        status = lookup1(r, G_HVM + 5, DOM0, 0, &bfn);
+        race_over();
+        refused += second.status == -PVI_XEN_ENXIO;
+        CHECK(status == 0 || (status == -PVI_XEN_ENXIO && second.status == 0));
+        CHECK(second.status == 0 || second.status == -PVI_XEN_ENXIO);
+        bus_expect(r, (pa >> 12) + OFFSET, pa, PVI_RW);
+        CHECK_EQ(bus_refs(r, pa), 1);
+        CHECK_EQ(unforeign1(r, (pa >> 12) + OFFSET, 0), 0);
+        bus_expect(r, (pa >> 12) + OFFSET, NOWHERE, 0);
+        CHECK_EQ(bus_refs(r, pa), 0);
+        bus_down(r);
+    }
+    CHECK(refused != 0); /* while the first had not finished */
+}
+
+static void test_shipped_raced(void **state)
+{
+    (void)state;
+    second.other = true;
+    bus_each(shipped_raced);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_no_iommu),  cmocka_unit_test(test_default_mode), cmocka_unit_test(test_privilege),
         cmocka_unit_test(test_shortage),  cmocka_unit_test(test_lookup_raced),
         cmocka_unit_test(test_change_raced),
+        cmocka_unit_test(test_shipped_raced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
