@@ -26,6 +26,7 @@ PVIOMMU_CORE_SRCS += src/core/held.c
 PVIOMMU_CORE_SRCS += src/core/lock.c
 PVIOMMU_CORE_SRCS += src/core/nested.c
 PVIOMMU_CORE_SRCS += src/core/ops.c
+PVIOMMU_CORE_SRCS += src/core/ops_map.c
 PVIOMMU_CORE_SRCS += src/core/ops_range.c
 PVIOMMU_CORE_SRCS += src/core/pagetable.c
 PVIOMMU_CORE_SRCS += src/core/pasid.c

@@ -102,7 +102,6 @@ struct pvi_gather {
     bool tx;       /**< of a transaction: its contexts are open to it, and tables are kept */
     bool undo;     /**< it is being taken back; else a transaction's frames are not released here but by its log */
     bool postpone; /**< additions are not noted: who asked for them flushes them */
-    bool asked;    /**< maps are an operation's: contexts that are being built are not open to them */
     bool reserve; /**< cuts may take what the pool keeps back for removals */
     bool failed; /**< some flush since pvi_gather_init() has failed */
 };

@@ -94,15 +94,14 @@ static inline uint8_t pvi_context_state(struct pvi_context *ctx)
 /* pvi_domain_context() for a number that is not 0. */
 static inline struct pvi_context *pvi_domain_numbered(struct pvi_domain *d, uint16_t id)
 {
+    const unsigned gone = 1u << PVI_CTX_FREE | 1u << PVI_CTX_LOST;
     struct pvi_context *ctx;
-    uint8_t state;
 
     if (pvi_domain_state(d) != PVI_DOMAIN_READY || id > pvi_env_read32(&d->nr_slots)) {
         return NULL;
     }
     ctx = d->slot[id - 1];
-    state = pvi_context_state(ctx);
-    return state != PVI_CTX_FREE && state != PVI_CTX_LOST ? ctx : NULL;
+    return (gone >> pvi_context_state(ctx) & 1) == 0 ? ctx : NULL;
 }
 /* Sets the state, with progress at its beginning and why. */
 void pvi_context_set_state(struct pvi_context *ctx, uint8_t state, int error);

@@ -15,7 +15,6 @@ void pvi_gather_init(struct pvi_gather *g, struct pvi_host *host, struct pvi_hdo
     g->tx = false;
     g->undo = false;
     g->postpone = false;
-    g->asked = false;
     g->reserve = false;
     g->failed = false;
     g->host = host;
