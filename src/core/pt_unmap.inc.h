@@ -263,13 +263,13 @@ static PT_NOINLINE bool pt_take_debt(struct pvi_pt *pt, uint64_t old, unsigned l
     return true;
 }
 
-/* Clears one leaf of one entry; 1, or 0 if there is none or its frame finds no room. */
-static PT_INLINE unsigned pt_take_one(struct pvi_pt *pt, uint64_t *slot, unsigned level, struct pvi_page *page,
+/* Clears one leaf of one entry; 1, or 0 if there is none, or it owes a frame and may not, or that finds no room. */
+static PT_INLINE unsigned pt_take_one(struct pvi_pt *pt, uint64_t *slot, unsigned level, struct pvi_page *page, bool owing,
                                       struct pvi_gather *g)
 {
     uint64_t old = pvi_env_read64(slot);
 
-    if (!pt_plain(old, level) && !pt_take_debt(pt, old, level, page, g)) {
+    if (!pt_plain(old, level) && !(owing && pt_take_debt(pt, old, level, page, g))) {
         return 0;
     }
     pvi_env_write64(pt->host, slot, 0);
@@ -311,8 +311,9 @@ static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *slot, unsig
     return s == end ? nr : pt_between(slot, s);
 }
 
-/* The commonest of all: one leaf of one entry that owes nothing, to the end of the range. False: nothing done, or something is wrong. */
-static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t first, uint64_t last, unsigned level)
+/* The commonest of all: one leaf of one entry, to the end of the range, that owes nothing, or may if `owing`. False: nothing done, or something is wrong. */
+static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t first, uint64_t last, unsigned level, bool owing,
+                                    struct pvi_gather *g)
 {
     struct pvi_page *page;
     uint64_t *slot;
@@ -327,9 +328,8 @@ static PT_INLINE bool pt_take_entry(struct pvi_pt *pt, struct pvi_pt_unmap *r, u
     slot = &at.table[pt_index(first, level)];
     page = pt_page(pt, &at);
     /* The last leaf of a table may take the table along. Without trim, the range would have to cover it. */
-    done = done && pt_plain(pvi_env_read64(slot), level) && (!pt->cfg.trim || pt_live(page) != 1);
+    done = done && (!pt->cfg.trim || pt_live(page) != 1) && pt_take_one(pt, slot, level, page, owing, g) != 0;
     if (done) {
-        pvi_env_write64(pt->host, slot, 0);
         pt_count_leaves(page, 0u - 1u);
         r->removed += pt_span(level);
         r->complete = true;
@@ -369,7 +369,7 @@ static PT_INLINE bool pt_sweep_leaves(struct pvi_pt *pt, const struct pvi_pt_at 
         return false;
     }
     nr = nr < s->left ? nr : s->left;
-    nr = nr == 1 ? pt_take_one(pt, slot, level, page, g) : pt_take_plain(pt, slot, level, nr);
+    nr = nr == 1 ? pt_take_one(pt, slot, level, page, true, g) : pt_take_plain(pt, slot, level, nr);
     if (nr == 0) {
         return false;
     }
@@ -518,16 +518,29 @@ static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx,
     return rc == PT_CUT ? pt_cut(pt, ctx, g) : rc;
 }
 
+/* A page whose frame is owed. It walks again: what hands a frame over would have pt_unmap() save registers for those that owe none. */
+static PT_NOINLINE int pt_unmap_owing(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
+{
+    if (pt_take_entry(pt, r, r->first, r->last, 0, true, g)) {
+        return pt_changed(pt, ctx, r->first, r->last, g);
+    }
+    return pt_unmap_more(pt, ctx, r, g);
+}
+
 static int PVI_CALLBACK pt_unmap(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g)
 {
     /* One by one: a compiler that loads both into a vector register has it wait for the caller's two stores. */
     uint64_t first = pvi_env_read64(&r->next), last = pvi_env_read64(&r->last), len = last - first;
 
-    if (!r->climb && r->first == first &&
-        ((len == pt_span(0) - 1 && pt_take_entry(pt, r, first, last, 0)) ||
-         (len == pt_span(1) - 1 && pt_take_entry(pt, r, first, last, 1)) ||
-         (len == pt_span(2) - 1 && pt_take_entry(pt, r, first, last, 2)))) {
-        return pt_changed(pt, ctx, first, last, g);
+    if (!r->climb && r->first == first) {
+        if ((len == pt_span(0) - 1 && pt_take_entry(pt, r, first, last, 0, false, g)) ||
+            (len == pt_span(1) - 1 && pt_take_entry(pt, r, first, last, 1, false, g)) ||
+            (len == pt_span(2) - 1 && pt_take_entry(pt, r, first, last, 2, false, g))) {
+            return pt_changed(pt, ctx, first, last, g);
+        }
+        if (len == pt_span(0) - 1) {
+            return pt_unmap_owing(pt, ctx, r, g);
+        }
     }
     return pt_unmap_more(pt, ctx, r, g);
 }
