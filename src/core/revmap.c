@@ -36,8 +36,7 @@ struct pvi_rev_entry {
     struct pvi_bus *bus;
     struct rev_frame *frame; /* NULL: swapped */
     struct rev_server *server;
-    uint64_t dfn;
-    uint64_t pa;
+    uint64_t dfn, pa;
     uint8_t prot, owe, state;
     bool swap, told;
 };
@@ -316,8 +315,7 @@ void pvi_rev_leave(struct pvi_bus *bus)
     pvi_env_acquire(map->host, &map->lock);
     rev_list_del(&bus->link);
     pvi_env_release(map->host, &map->lock);
-    while (bus->chunks) {
-        chunk = bus->chunks;
+    for (chunk = bus->chunks; chunk; chunk = bus->chunks) {
         bus->chunks = chunk->next;
         pvi_host_mem_free(map->host, chunk, sizeof(*chunk));
     }
@@ -341,11 +339,15 @@ static int look_there(const struct pvi_rev_tuple *t, struct pvi_rev_entry **same
     if (!e) {
         return 0;
     }
-    if (e->state != REV_LIVE || e->pa != t->pa.a || e->prot != t->prot || e->owe != t->owe || e->server->owner != t->owner) {
+    if ((e->state != REV_LIVE && e->state != REV_PENDING) || e->pa != t->pa.a || e->prot != t->prot || e->owe != t->owe ||
+        e->server->owner != t->owner) {
         return -PVI_EEXIST;
     }
     if (e->frame->going) {
         return -PVI_ENOFRAME;
+    }
+    if (e->state == REV_PENDING) {
+        return -PVI_EPREEMPTED; /* another CPU is at it, and neither waits for anybody nor is preempted there */
     }
     for (; e && e->server->id != t->ioserver; e = entry_find(t->bus, t->dfn.f, e)) {
     }
@@ -455,24 +457,24 @@ int pvi_rev_remove(struct pvi_rev_tuple *t)
 int pvi_rev_find(struct pvi_rev_tuple *t)
 {
     struct pvi_revmap *map = map_of(t->bus);
-    struct pvi_rev_entry *e = NULL;
-    struct rev_frame *f;
+    const struct rev_frame *f;
+    int rc = -PVI_ENOENT;
 
     pvi_env_acquire(map->host, &map->lock);
     f = frame_find(t->bus, t->pa.a);
     if (f && !f->going) {
-        e = REV_OF(struct pvi_rev_entry, of_frame, f->entries.next);
-        if (e->state == REV_LIVE && e->server->owner == t->owner) {
+        const struct pvi_rev_entry *e = REV_OF(struct pvi_rev_entry, of_frame, f->entries.next);
+
+        if (e->server->owner == t->owner) { /* one that is not made yet, too: pvi_rev_add() says so */
+            rc = 0;
             t->dfn.f = e->dfn;
             t->prot = e->prot;
             t->owe = e->owe;
             t->look = true;
-        } else {
-            e = NULL;
         }
     }
     pvi_env_release(map->host, &map->lock);
-    return e ? 0 : -PVI_ENOENT;
+    return rc;
 }
 
 /* --- all of a frame --------------------------------------------------------------------------------- */
@@ -567,8 +569,7 @@ static struct rev_server *server_of_owner(struct pvi_revmap *map, uint16_t owner
     return NULL;
 }
 
-bool pvi_rev_take(struct pvi_revmap *map, struct pvi_bus *bus, uint16_t owner, uint16_t ioserver, struct pvi_rev_tuple *t,
-                  bool *pending)
+bool pvi_rev_take(struct pvi_revmap *map, struct pvi_bus *bus, uint16_t owner, uint16_t ioserver, struct pvi_rev_tuple *t, bool *pending)
 {
     struct rev_server *s;
 
@@ -586,15 +587,14 @@ bool pvi_rev_take_any(struct pvi_bus *bus, struct pvi_rev_tuple *t)
 {
     struct pvi_revmap *map = map_of(bus);
     struct rev_server *s;
-    bool found, pending;
+    bool pending;
 
     pvi_env_acquire(map->host, &map->lock);
-    found = !rev_list_empty(&bus->servers);
-    if (found) {
-        s = REV_OF(struct rev_server, of_bus, bus->servers.next);
+    s = rev_list_empty(&bus->servers) ? NULL : REV_OF(struct rev_server, of_bus, bus->servers.next);
+    if (s) {
         entry_take(REV_OF(struct pvi_rev_entry, of_server, s->entries.next), t, &pending);
         PVI_ASSERT(!pending);
     }
     pvi_env_release(map->host, &map->lock);
-    return found;
+    return s != NULL;
 }

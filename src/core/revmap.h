@@ -33,7 +33,7 @@ void pvi_rev_unuse(struct pvi_bus *bus);
 /*
  * Adds an entry. 0: it is pending, and *entry is to be settled or cancelled by the caller, once; 1: the mapping is there already and the
  * io-server has it; EEXIST: dfn is taken otherwise; ENOENT: what pvi_rev_find() found is there no more; ENOFRAME: the frame is
- * going away; EQUOTA, ENOMEM.
+ * going away; EPREEMPTED: another CPU is at making this mapping, come back; EQUOTA, ENOMEM.
  */
 int pvi_rev_add(const struct pvi_rev_tuple *t, struct pvi_rev_entry **entry);
 /* The mapping is made. ENOFRAME: the frame went away meanwhile, the entry is gone, undo the mapping. */
@@ -41,7 +41,7 @@ int pvi_rev_settle(struct pvi_bus *bus, struct pvi_rev_entry *entry);
 void pvi_rev_cancel(struct pvi_bus *bus, struct pvi_rev_entry *entry);
 /* Removes the entry of an io-server at t->dfn and tells the rest. ENOENT. */
 int pvi_rev_remove(struct pvi_rev_tuple *t);
-/* Finds a mapping of t->pa by t->bus for frames of t->owner. ENOENT. */
+/* Finds a mapping of t->pa by t->bus for frames of t->owner, made or being made. ENOENT. */
 int pvi_rev_find(struct pvi_rev_tuple *t);
 
 /* Marks the frame as going away for all. True: all of its mappings may be moved. */

@@ -196,6 +196,13 @@ static void shipped(struct bus_rig *r, const struct fx_cfg *cfg)
     bus_expect(r, bfn, NOWHERE, 0);
     CHECK_EQ(bus_refs(r, pa), 0);
     CHECK_EQ(unforeign1(r, bfn, 0), -PVI_XEN_ENOENT);
+    r->shipped = false;
+    CHECK_EQ(foreign1(r, bfn, G_HVM + 6, DOM0, 0, RW), 0); /* another frame is in its place */
+    r->shipped = true;
+    CHECK_EQ(lookup1(r, G_HVM + 5, DOM0, 0, &again), -PVI_XEN_ENXIO);
+    CHECK_EQ(bus_refs(r, pa), 0);
+    r->shipped = false;
+    CHECK_EQ(unforeign1(r, bfn, 0), 0);
     bus_down(r);
 }
 
@@ -336,7 +343,9 @@ static void test_shortage(void **state)
 
 #define ASIDE 1000u /* where the other CPU's elements lie */
 
-enum change { UNMAPS, MAPS_ANOTHER, MAPS_WITH_RIGHTS, MAPS_AGAIN, CHANGES, LOOKS_UP };
+#define NEW 0x903u /* where nothing is */
+
+enum change { UNMAPS, MAPS_ANOTHER, MAPS_WITH_RIGHTS, MAPS_AGAIN, CHANGES, LOOKS_UP, JOINS };
 
 static const uint64_t calls_to_race = PVI_AT_BIT(PVI_AT_FOREIGN_GET) | PVI_AT_BIT(PVI_AT_FOREIGN_CHECK) |
                                      PVI_AT_BIT(PVI_AT_LOCK) | PVI_AT_BIT(PVI_AT_UNLOCK);
@@ -349,8 +358,17 @@ static struct {
     uint64_t at;    /* after which of them it happens */
     int locks;      /* that the first CPU holds */
     bool other;     /* it changes mappings, too */
-    int32_t status; /* of the second CPU's lookup */
+    int rc;         /* of the call that looks up or joins */
 } second;
+
+/* What the second CPU has asked for, once more if it was told to come back. */
+static int second_call(unsigned nr)
+{
+    uint64_t arg = BUS_ADDR + ASIDE * 32;
+    uint32_t count = nr;
+
+    return pvi_xen_bus_call(&second.call, second.r->shipped ? PVI_XEN_BUS_SHIPPED : PVI_XEN_BUS_DRAFT_B, &arg, &count);
+}
 
 static void second_cpu(void)
 {
@@ -360,15 +378,15 @@ static void second_cpu(void)
     } then[CHANGES] = {[MAPS_ANOTHER] = {G_HVM + 1, R}, [MAPS_WITH_RIGHTS] = {G_PV, RW}, [MAPS_AGAIN] = {G_PV, R}};
     struct bus_rig *r = second.r;
     unsigned nr = r->nr;
-    uint64_t arg = BUS_ADDR + ASIDE * 32;
-    uint32_t count;
 
     r->nr = ASIDE;
-    if (second.what == LOOKS_UP) {
-        bus_lookup(r, G_HVM + 5, DOM0, 0);
-        count = 1;
-        CHECK_EQ(pvi_xen_bus_call(&second.call, PVI_XEN_BUS_SHIPPED, &arg, &count), 0);
-        second.status = bus_status(r, ASIDE);
+    if (second.what > CHANGES) {
+        if (second.what == LOOKS_UP) {
+            bus_lookup(r, G_HVM + 5, DOM0, r->shipped ? 0 : 2);
+        } else {
+            bus_foreign(r, NEW, G_HVM + 5, DOM0, 2, RW);
+        }
+        second.rc = second_call(1);
         r->nr = nr;
         return;
     }
@@ -376,8 +394,7 @@ static void second_cpu(void)
     if (second.what != UNMAPS) {
         bus_foreign(r, 0x900, then[second.what].gfn, DOM0, 1, then[second.what].flags);
     }
-    count = r->nr - ASIDE;
-    CHECK_EQ(pvi_xen_bus_call(&second.call, PVI_XEN_BUS_DRAFT_B, &arg, &count), 0);
+    CHECK_EQ(second_call(r->nr - ASIDE), 0);
     CHECK(bus_status(r, ASIDE) == 0 || second.other);
     CHECK(second.what == UNMAPS || bus_status(r, ASIDE + 1) == 0 || (second.other && bus_status(r, ASIDE + 1) == -PVI_XEN_EPERM));
     r->nr = nr;
@@ -485,40 +502,61 @@ static void test_change_raced(void **state)
     bus_each(change_raced);
 }
 
-/* What ships: two lookups of one frame at once. One maps it; the other finds it, or says that it has no place for it. */
-static void shipped_raced(struct bus_rig *r, const struct fx_cfg *cfg)
+/*
+ * Two CPUs make one mapping at once, for two io-servers, or look it up while it is made: whoever comes second, while the first has not finished,
+ * is told to come back, and then has what the first has made.
+ */
+static void making_raced(struct bus_rig *r, const struct fx_cfg *cfg, bool shipped, enum change what)
 {
     const uint64_t pa = G_PA(0, G_HVM + 5);
-    unsigned refused = 0;
+    const uint64_t dfn = shipped ? (pa >> 12) + OFFSET : NEW;
+    unsigned waited = 0;
 
     second.calls = 1;
     for (uint64_t at = 1; at <= second.calls; at++) {
-        uint64_t bfn;
+        uint64_t bfn = 0;
         int32_t status;
 
-        check_case("after call %llu", (unsigned long long)at);
-        race_up(r, cfg, LOOKS_UP, at);
-        r->shipped = true;
-        status = lookup1(r, G_HVM + 5, DOM0, 0, &bfn);
+        check_case("%s, the other %s after call %llu", shipped ? "ships" : "draft B", what == JOINS ? "maps" : "looks up", (unsigned long long)at);
+        race_up(r, cfg, what, at);
+        r->shipped = shipped;
+        status = shipped ? lookup1(r, G_HVM + 5, DOM0, 0, &bfn) : foreign1(r, NEW, G_HVM + 5, DOM0, 1, RW);
         race_over();
-        refused += second.status == -PVI_XEN_ENXIO;
-        CHECK(status == 0 || (status == -PVI_XEN_ENXIO && second.status == 0));
-        CHECK(second.status == 0 || second.status == -PVI_XEN_ENXIO);
-        bus_expect(r, (pa >> 12) + OFFSET, pa, PVI_RW);
+        CHECK_EQ(status, 0);
+        CHECK(!shipped || bfn == dfn);
+        CHECK(second.rc == 0 || second.rc == -PVI_XEN_ERESTART);
+        if (second.rc != 0) {
+            waited++;
+            CHECK_EQ(second_call(1), 0);
+        }
+        status = bus_status(r, ASIDE);
+        CHECK(status == 0 || (status == -PVI_XEN_ENOENT && what == LOOKS_UP && !shipped && second.rc == 0)); /* it came first */
+        CHECK(status != 0 || what != LOOKS_UP || bus_q8(r, ASIDE) == dfn);
+        bus_expect(r, dfn, pa, PVI_RW);
         CHECK_EQ(bus_refs(r, pa), 1);
-        CHECK_EQ(unforeign1(r, (pa >> 12) + OFFSET, 0), 0);
-        bus_expect(r, (pa >> 12) + OFFSET, NOWHERE, 0);
+        CHECK_EQ(unforeign1(r, dfn, shipped ? 0 : 1), 0);
+        if (!shipped) {
+            CHECK_EQ(unforeign1(r, dfn, 2), status);
+        }
+        bus_expect(r, dfn, NOWHERE, 0);
         CHECK_EQ(bus_refs(r, pa), 0);
         bus_down(r);
     }
-    CHECK(refused != 0); /* while the first had not finished */
+    CHECK(waited != 0);
 }
 
-static void test_shipped_raced(void **state)
+static void making_raced_each(struct bus_rig *r, const struct fx_cfg *cfg)
+{
+    making_raced(r, cfg, true, LOOKS_UP);
+    making_raced(r, cfg, false, LOOKS_UP);
+    making_raced(r, cfg, false, JOINS);
+}
+
+static void test_making_raced(void **state)
 {
     (void)state;
     second.other = true;
-    bus_each(shipped_raced);
+    bus_each(making_raced_each);
 }
 
 int main(void)
@@ -528,7 +566,7 @@ int main(void)
         cmocka_unit_test(test_no_iommu),  cmocka_unit_test(test_default_mode), cmocka_unit_test(test_privilege),
         cmocka_unit_test(test_shortage),  cmocka_unit_test(test_lookup_raced),
         cmocka_unit_test(test_change_raced),
-        cmocka_unit_test(test_shipped_raced),
+        cmocka_unit_test(test_making_raced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
