@@ -46,7 +46,7 @@ struct pvi_quota {
     uint32_t limit;
     uint32_t used;       /**< pages in use, gathered ones included */
     uint32_t gathered;   /**< tables unlinked whose flush is not over: hardware may still find them where others are linked by now */
-    uint32_t generation; /**< changes before a page that was in use here can be used again: lookups without a lock compare it */
+    uint64_t generation; /**< changes before a page that was in use here can be used again: lookups without a lock compare it */
 };
 
 /** A domain's pages. */

@@ -30,12 +30,12 @@ static PT_NOINLINE void pt_answer_other(uint64_t entry, uint64_t iova, unsigned 
  * hold anything by now. One that comes back later held this entry when it was read.
  */
 static PT_INLINE bool pt_look_step(struct pvi_host *host, uint64_t **table, uint64_t iova, unsigned level, bool ours,
-                                   const uint32_t *now, uint32_t generation, struct pvi_pt_leaf *out, int *rc)
+                                   const uint64_t *now, uint64_t generation, struct pvi_pt_leaf *out, int *rc)
 {
     uint64_t entry = pvi_env_read64(&(*table)[pt_index(iova, level)]), *next;
     pvi_pa pa;
 
-    if (__builtin_expect(pvi_env_read32(now) != generation, 0)) {
+    if (__builtin_expect(pvi_env_read64(now) != generation, 0)) {
         *rc = PT_STALE;
         return false;
     }
@@ -60,9 +60,9 @@ static PT_INLINE bool pt_look_step(struct pvi_host *host, uint64_t **table, uint
 /* Of a table of four levels shifts and masks are constants. */
 static PT_INLINE int pt_look(const struct pvi_pt *pt, uint64_t iova, bool four, struct pvi_pt_leaf *out)
 {
-    const uint32_t *now = &pt->quota->generation;
+    const uint64_t *now = &pt->quota->generation;
     struct pvi_host *host = pt->host;
-    uint32_t generation = pvi_env_read32(now);
+    uint64_t generation = pvi_env_read64(now);
     unsigned level;
     uint64_t *table;
     pvi_pa pa;

@@ -193,7 +193,7 @@ static bool pool_take_back(struct pvi_pool *pool, struct pvi_page *page)
         (void)pvi_env_add32(&quota->gathered, 0u - 1u);
     }
     quota->used--;
-    pvi_env_write32(&quota->generation, quota->generation + 1);
+    pvi_env_write64(pool->host, &quota->generation, quota->generation + 1);
     pool_push(pool, page);
     return true;
 }
