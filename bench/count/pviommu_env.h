@@ -36,7 +36,9 @@ extern struct env_counts env_counts;
 
 static inline void pvi_env_write64(struct pvi_host *h, uint64_t *p, uint64_t value)
 {
-    env_counts.stores++;
+    const struct pvi_env_arena *a = pvi_env_arena_of(h);
+
+    env_counts.stores += (uintptr_t)p - (uintptr_t)a->base < a->size; /* else it is the library's own */
     plain_write64(h, p, value);
 }
 

@@ -86,22 +86,23 @@ static inline struct pvi_stripe *pvi_context_lock_gigabyte(struct pvi_context *c
 void pvi_context_lock_alone(struct pvi_context *ctx);
 void pvi_context_unlock_alone(struct pvi_context *ctx);
 
-/* context.c: its life; context_range.c: what is done to a range of it */
+/* context.c: its life; context_range.c and ops_map.c: what is done to a range of it */
 static inline uint8_t pvi_context_state(struct pvi_context *ctx)
 {
     return (uint8_t)pvi_env_read32(&ctx->state);
 }
-/* pvi_domain_context() for a number that is not 0. */
-static inline struct pvi_context *pvi_domain_numbered(struct pvi_domain *d, uint16_t id)
+/* States of a number that is nobody's, as a mask. */
+#define CONTEXT_GONE (1u << PVI_CTX_FREE | 1u << PVI_CTX_LOST)
+/* The context of a number that is not 0, or NULL: in any state but those of a mask. */
+static inline struct pvi_context *pvi_domain_numbered(struct pvi_domain *d, uint16_t id, unsigned but)
 {
-    const unsigned gone = 1u << PVI_CTX_FREE | 1u << PVI_CTX_LOST;
     struct pvi_context *ctx;
 
     if (pvi_domain_state(d) != PVI_DOMAIN_READY || id > pvi_env_read32(&d->nr_slots)) {
         return NULL;
     }
     ctx = d->slot[id - 1];
-    return (gone >> pvi_context_state(ctx) & 1) == 0 ? ctx : NULL;
+    return (but >> pvi_context_state(ctx) & 1) == 0 ? ctx : NULL;
 }
 /* Sets the state, with progress at its beginning and why. */
 void pvi_context_set_state(struct pvi_context *ctx, uint8_t state, int error);
@@ -244,7 +245,7 @@ struct pvi_device *pvi_device_find(struct pvi_domain *d, pvi_sbdf sbdf);
 int pvi_device_hold(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx);
 void pvi_device_let_go(struct pvi_domain *d, struct pvi_device *dev, struct pvi_context *ctx);
 
-/* ops_range.c, each from op->done on */
+/* ops_range.c and ops_map.c, each from op->done on */
 /* The one place where a guest's range is judged; *fault is the DFN at fault. */
 int pvi_range_check(struct pvi_context *ctx, pvi_dfn dfn, uint64_t nr, uint64_t *fault);
 int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g);

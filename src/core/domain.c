@@ -12,7 +12,7 @@ struct pvi_context *pvi_domain_context(struct pvi_domain *d, uint16_t id)
     if (id == 0) {
         return d->has_iommu ? &d->default_ctx : NULL;
     }
-    return pvi_domain_numbered(d, id);
+    return pvi_domain_numbered(d, id, CONTEXT_GONE);
 }
 
 bool pvi_domain_claim(struct pvi_domain *d)

@@ -166,6 +166,7 @@ static CORE_INLINE int context_map_next(struct pvi_context *ctx, struct pvi_op *
     op->fault = at >> PVI_PAGE_LG2;
     return rc;
 }
+
 int pvi_context_map_next(struct pvi_context *ctx, struct pvi_op *op, uint64_t want, uint64_t mask, unsigned rights,
                          struct pvi_gather *g)
 {
@@ -250,4 +251,3 @@ int pvi_op_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     g->postpone = false;
     return rc;
 }
-

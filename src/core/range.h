@@ -71,7 +71,7 @@ static CORE_INLINE int range_check(struct pvi_context *ctx, pvi_dfn dfn, uint64_
     return 0;
 }
 
-/* The context of a range operation, or why there is none. One that is being built is found, but never open (context_open()). */
+/* The context of a range operation, or why there is none: one that is being built is not there yet for anybody. */
 static CORE_INLINE int range_context(struct pvi_domain *d, const struct pvi_op *op, struct pvi_context **out)
 {
     struct pvi_context *ctx;
@@ -79,7 +79,7 @@ static CORE_INLINE int range_context(struct pvi_domain *d, const struct pvi_op *
     if (op->ctx == 0) {
         return -PVI_EDEFAULT;
     }
-    ctx = pvi_domain_numbered(d, op->ctx);
+    ctx = pvi_domain_numbered(d, op->ctx, CONTEXT_GONE | 1u << PVI_CTX_BUILDING);
     if (!ctx) {
         return -PVI_ENOCTX;
     }

@@ -347,7 +347,7 @@ static int look_there(const struct pvi_rev_tuple *t, struct pvi_rev_entry **same
         return -PVI_ENOFRAME;
     }
     if (e->state == REV_PENDING) {
-        return -PVI_EPREEMPTED; /* another CPU is at it, and neither waits for anybody nor is preempted there */
+        return -PVI_EPREEMPTED; /* another CPU is at it, and is not preempted there: it comes to an end */
     }
     for (; e && e->server->id != t->ioserver; e = entry_find(t->bus, t->dfn.f, e)) {
     }

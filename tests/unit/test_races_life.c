@@ -233,12 +233,60 @@ static void nobody_maps_in_what_is_built(void **state)
     }
 }
 
+/* Until it is built it is not there for any operation on a range, however wrong that is otherwise, and no frame is asked for. */
+static void nobody_has_what_is_built(void **state)
+{
+    static const struct pvi_op ops[] = {
+        {.code = PVI_OP_MAP, .flags = PVI_RW, .u.map = {.dfn = {TH_GFN_PV}, .gfn = {TH_GFN_PV}, .nr = 1}},
+        {.code = PVI_OP_MAP, .flags = PVI_RW, .u.map = {.dfn = {TH_GFN_PV}, .gfn = {TH_GFN_PV}}},
+        {.code = PVI_OP_MAP},
+        {.code = PVI_OP_UNMAP, .u.unmap = {.dfn = {TH_GFN_PV}, .nr = 1}},
+        {.code = PVI_OP_UNMAP, .done = 1, .u.unmap = {.dfn = {TH_GFN_PV}, .nr = 1}}, /* how hypercall 43 asks for it */
+        {.code = PVI_OP_UNMAP, .u.unmap = {.dfn = {UINT64_MAX}, .nr = 1}},
+        {.code = PVI_OP_RIGHTS, .flags = PVI_READ, .u.unmap = {.dfn = {TH_GFN_PV}, .nr = 1}},
+        {.code = PVI_OP_LOOKUP, .u.lookup = {.dfn = {TH_GFN_PV}}},
+        {.code = PVI_OP_FLUSH},
+        {.code = PVI_OP_FLUSH, .u.unmap = {.dfn = {TH_GFN_PV}, .nr = 1}},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < TH_NR_FORMATS; i++) {
+        struct threads_cfg cfg = {.format = threads_formats[i], .levels = 4, .sizes = PAGE | MIB2 | 1u << 30, .coherent = true, .pages = 1200};
+        struct pvi_op op = {.code = PVI_OP_REATTACH_DEVICE, .ctx = 1};
+        uint64_t gets;
+
+        threads_up(&rig, &cfg);
+        CHECK_EQ(pvi_posix_hdom_identity(rig.owner, TH_GFN_PV, 4, PVI_RW), 0);
+        CHECK_EQ(pvi_posix_hdom_identity(rig.owner, TH_NR_PV - 4, 4, PVI_RW), 0);
+        memset(&making, 0, sizeof(making));
+        make_identity(NULL, PVI_AT_FRAME_GET, false);
+        gets = pvi_posix_calls(rig.host, PVI_AT_FRAME_GET);
+        for (unsigned k = 0; k < sizeof(ops) / sizeof(ops[0]); k++) {
+            struct pvi_op asked = ops[k];
+
+            check_case("%s, operation %u", threads_formats[i]->name, k);
+            asked.ctx = 1;
+            CHECK_EQ(threads_submit(&rig.guest, &asked), -PVI_ENOCTX);
+            CHECK_EQ(asked.fault, 0);
+            CHECK_EQ(asked.done, ops[k].done);
+        }
+        CHECK_EQ(pvi_posix_calls(rig.host, PVI_AT_FRAME_GET), gets);
+        while (pvi_submit(&rig.guest, &making) == -PVI_EPREEMPTED) {
+        }
+        CHECK_EQ(identity.status, 0);
+        op.u.reattach.sbdf = rig.dev[0].sbdf;
+        CHECK_EQ(threads_submit(&rig.guest, &op), 0);
+        threads_down(&rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(context_ends_before_alone),
         cmocka_unit_test(batches_keep_their_empty_tables),
         cmocka_unit_test(nobody_maps_in_what_is_built),
+        cmocka_unit_test(nobody_has_what_is_built),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
