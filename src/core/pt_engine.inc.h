@@ -6,7 +6,8 @@
  *
  *   pt_walk.inc.h     levels, sizes, the way down, what a leaf is stored with
  *   pt_cut.inc.h      cutting leaves
- *   pt_unmap.inc.h    unmap
+ *   pt_sweep.inc.h    unmap the way it mostly goes
+ *   pt_unmap.inc.h    unmap, and what may be in the way
  *   pt_map.inc.h      map, and what may be in the way
  *   pt_change.inc.h   rights, split, collapse, dirty tracking
  *   pt_read.inc.h     lookup, scan, what an unlinked table owes
@@ -26,6 +27,7 @@
 
 #include "pt_walk.inc.h"
 #include "pt_cut.inc.h"
+#include "pt_sweep.inc.h"
 #include "pt_unmap.inc.h"
 #include "pt_map.inc.h"
 #include "pt_change.inc.h"
