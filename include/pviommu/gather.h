@@ -129,7 +129,10 @@ void pvi_gather_range(struct pvi_gather *g, struct pvi_context *ctx, uint64_t fi
  */
 bool pvi_gather_room(struct pvi_gather *g, struct pvi_pool *pool, struct pvi_quota *quota, uint64_t nr);
 
-/** Adds a run; pvi_gather_room() said yes since the last run that did not merge. */
+/**
+ * Adds a run; pvi_gather_room() said yes since the last run that did not merge, to this one or to a part that it begins with: what follows
+ * that part may be added unasked, as far as PVI_GATHER_FRAMES is kept.
+ */
 void pvi_gather_frames(struct pvi_gather *g, uint64_t pa, uint64_t nr, uint8_t owe);
 
 /**

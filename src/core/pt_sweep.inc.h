@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Part of pt_engine.inc.h: unmap the way it mostly goes, of one leaf, or of leaves one after the other that owe nothing. */
+/* Part of pt_engine.inc.h: unmap the way it mostly goes, of one leaf, or of several one after the other that owe nothing. */
 
 /* Clears a leaf that is repeated. */
 static PT_INLINE void pt_wipe_group(const struct pvi_pt *pt, uint64_t *slot, size_t nr)
@@ -223,7 +223,8 @@ static PT_INLINE void pt_sweep_2(struct pvi_pt *pt, const struct pvi_pt_at *at, 
 
 /*
  * The way it mostly goes: leaves, one after the other, down into tables and up again, in one table of level 2. A root below that
- * level, and a table that the range covers whole and that goes unread, are left to pt_unmap_pass(). How many more entries may be cleared; all of them: nothing done.
+ * level, and a table that the range covers whole and that goes unread, are left to pt_unmap_pass(). How many more entries may be
+ * cleared; all of them: nothing done.
  */
 static PT_INLINE unsigned pt_sweep(struct pvi_pt *pt, struct pvi_pt_unmap *r, uint64_t last, unsigned most, struct pvi_gather *g)
 {

@@ -327,7 +327,7 @@ static PT_NOINLINE int pt_unmap_more(struct pvi_pt *pt, struct pvi_context *ctx,
     return rc == PT_CUT ? pt_cut(pt, ctx, g) : rc;
 }
 
-/* A page that owes its frame: not in line, or pt_unmap() would save registers for it also where none is owed. */
+/* One entry of the last level that is no plain leaf; mostly it owes its frame. In line, pt_unmap() would save registers for all others, too. */
 static PT_NOINLINE int pt_unmap_owing(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_unmap *r, struct pvi_gather *g,
                                       struct pvi_page *page, uint64_t *table)
 {

@@ -389,7 +389,7 @@ int pvi_rev_add(const struct pvi_rev_tuple *t, struct pvi_rev_entry **entry)
     }
     f = frame_find(t->bus, t->pa.a);
     rc = f && f->going ? -PVI_ENOFRAME : look_there(t, &same);
-    if (t->look && rc == 0) { /* another CPU has unmapped what pvi_rev_find() found */
+    if (t->look && rc == 0) { /* another CPU has unmapped what pvi_rev_find() found, or could not make it */
         rc = -PVI_ENOENT;
     }
     if (rc == 1 && same) {

@@ -32,7 +32,7 @@ void pvi_rev_unuse(struct pvi_bus *bus);
 
 /*
  * Adds an entry. 0: it is pending, and *entry is to be settled or cancelled by the caller, once; 1: the mapping is there already and the
- * io-server has it; EEXIST: dfn is taken otherwise; ENOENT: what pvi_rev_find() found is there no more; ENOFRAME: the frame is
+ * io-server has it; EEXIST: dfn is taken otherwise; ENOENT: what pvi_rev_find() found is not there any more; ENOFRAME: the frame is
  * going away; EPREEMPTED: another CPU is at making this mapping, come back; EQUOTA, ENOMEM.
  */
 int pvi_rev_add(const struct pvi_rev_tuple *t, struct pvi_rev_entry **entry);
