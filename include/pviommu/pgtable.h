@@ -52,7 +52,7 @@ struct pvi_pt {
     uint64_t table_last; /**< last byte that the levels translate */
     uint64_t four_end;   /**< table_last + 1 of our own tables of four levels, as most have; 0: others */
     uint64_t pa_last;    /**< last byte that a leaf may name */
-    uint64_t quick;      /**< page sizes that single leaves have a quick way for: of four levels whose walks snoop, those of which one that begins in the limits ends there */
+    uint64_t quick;      /**< page sizes that single leaves have a quick way for: with four levels and walks that snoop, those that no limit cuts; else 0 */
     uint32_t prots;      /**< bit n: leaves may have rights n */
 };
 

@@ -41,7 +41,7 @@ static const struct bus_status shipped_status[] = {
     {LOOKUP, PVI_ENODOM, PVI_XEN_ENXIO},
     {LOOKUP, PVI_ENOFRAME, PVI_XEN_ENXIO},
     {LOOKUP, PVI_ENOENT, PVI_XEN_ENXIO},
-    {LOOKUP, PVI_EEXIST, PVI_XEN_ENXIO}, /* another CPU is just mapping it */
+    {LOOKUP, PVI_EEXIST, PVI_XEN_ENXIO}, /* another mapping is in its place */
     {UNMAP_FOREIGN, PVI_ENOENT, PVI_XEN_ENOENT},
 };
 
@@ -68,7 +68,7 @@ static const struct bus_status draft_status[] = {
     {FOREIGN, PVI_EFLAGS, PVI_XEN_EINVAL},
     {LOOKUP, PVI_EPERM, PVI_XEN_EPERM},
     {LOOKUP, PVI_ENOENT, PVI_XEN_ENOENT},
-    {LOOKUP, PVI_EEXIST, PVI_XEN_ENOENT}, /* another CPU is just mapping it */
+    {LOOKUP, PVI_EEXIST, PVI_XEN_ENOENT}, /* another CPU has just made another mapping of what was found */
     {LOOKUP, PVI_ENODEV, PVI_XEN_ENODEV},
     {LOOKUP, PVI_ENODOM, PVI_XEN_ENXIO},
     {LOOKUP, PVI_ENOFRAME, PVI_XEN_ENXIO},

@@ -160,7 +160,7 @@ static PT_INLINE bool pt_find_4(const struct pvi_pt *pt, struct pvi_pt_at *at, u
            (to >= 1 || pt_step(host, at, iova, 1));
 }
 
-/* The same from the root of any. */
+/* The same of a table of any number of levels. */
 static PT_INLINE bool pt_find(const struct pvi_pt *pt, struct pvi_pt_at *at, uint64_t iova, unsigned to, struct pvi_gather *g)
 {
     struct pvi_pt_at *any = &g->work.at; /* *at stays in registers, and stacks are small */
