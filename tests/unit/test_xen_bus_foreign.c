@@ -504,9 +504,10 @@ static void test_change_raced(void **state)
 
 /*
  * Two CPUs make one mapping at once, for two io-servers, or look it up while it is made: whoever comes second, while the first has not finished,
- * is told to come back, and then has what the first has made.
+ * is told to come back, and then has what the first has made. Where the first is told that the frame has gone (`fails`), the other makes the
+ * mapping, or, a lookup that makes none, finds nothing.
  */
-static void making_raced(struct bus_rig *r, const struct fx_cfg *cfg, bool shipped, enum change what)
+static void making_raced(struct bus_rig *r, const struct fx_cfg *cfg, bool shipped, enum change what, bool fails)
 {
     const uint64_t pa = G_PA(0, G_HVM + 5);
     const uint64_t dfn = shipped ? (pa >> 12) + OFFSET : NEW;
@@ -514,29 +515,33 @@ static void making_raced(struct bus_rig *r, const struct fx_cfg *cfg, bool shipp
 
     second.calls = 1;
     for (uint64_t at = 1; at <= second.calls; at++) {
-        uint64_t bfn = 0;
-        int32_t status;
+        uint64_t bfn = dfn;
+        int32_t status, other;
 
-        check_case("%s, the other %s after call %llu", shipped ? "ships" : "draft B", what == JOINS ? "maps" : "looks up", (unsigned long long)at);
+        check_case("%s%s, the other %s after call %llu", shipped ? "ships" : "draft B", fails ? ", one fails" : "",
+                   what == JOINS ? "maps" : "looks up", (unsigned long long)at);
         race_up(r, cfg, what, at);
         r->shipped = shipped;
+        pvi_posix_fail(r->f.host, PVI_AT_FOREIGN_CHECK, fails, false);
         status = shipped ? lookup1(r, G_HVM + 5, DOM0, 0, &bfn) : foreign1(r, NEW, G_HVM + 5, DOM0, 1, RW);
         race_over();
-        CHECK_EQ(status, 0);
-        CHECK(!shipped || bfn == dfn);
-        CHECK(second.rc == 0 || second.rc == -PVI_XEN_ERESTART);
         if (second.rc != 0) {
             waited++;
+            CHECK_EQ(second.rc, -PVI_XEN_ERESTART);
+            CHECK_EQ(status, fails ? -PVI_XEN_ENXIO : 0);
             CHECK_EQ(second_call(1), 0);
         }
-        status = bus_status(r, ASIDE);
-        CHECK(status == 0 || (status == -PVI_XEN_ENOENT && what == LOOKS_UP && !shipped && second.rc == 0)); /* it came first */
-        CHECK(status != 0 || what != LOOKS_UP || bus_q8(r, ASIDE) == dfn);
-        bus_expect(r, dfn, pa, PVI_RW);
-        CHECK_EQ(bus_refs(r, pa), 1);
-        CHECK_EQ(unforeign1(r, dfn, shipped ? 0 : 1), 0);
+        other = bus_status(r, ASIDE);
+        CHECK_EQ(status, fails && pvi_posix_failed(r->f.host, PVI_AT_FOREIGN_CHECK) == 1 ? -PVI_XEN_ENXIO : 0);
+        /* A lookup that came first, or after what failed, finds nothing where it makes nothing. */
+        CHECK(other == 0 || (other == -PVI_XEN_ENOENT && what == LOOKS_UP && !shipped && (second.rc == 0 || fails)));
+        CHECK(status != 0 || bfn == dfn);
+        CHECK(other != 0 || what != LOOKS_UP || bus_q8(r, ASIDE) == dfn);
+        bus_expect(r, dfn, status == 0 || other == 0 ? pa : NOWHERE, status == 0 || other == 0 ? PVI_RW : 0);
+        CHECK_EQ(bus_refs(r, pa), status == 0 || other == 0);
+        CHECK_EQ(unforeign1(r, dfn, shipped ? 0 : 1), status == 0 || (shipped && other == 0) ? 0 : -PVI_XEN_ENOENT);
         if (!shipped) {
-            CHECK_EQ(unforeign1(r, dfn, 2), status);
+            CHECK_EQ(unforeign1(r, dfn, 2), other == 0 ? 0 : -PVI_XEN_ENOENT);
         }
         bus_expect(r, dfn, NOWHERE, 0);
         CHECK_EQ(bus_refs(r, pa), 0);
@@ -547,9 +552,11 @@ static void making_raced(struct bus_rig *r, const struct fx_cfg *cfg, bool shipp
 
 static void making_raced_each(struct bus_rig *r, const struct fx_cfg *cfg)
 {
-    making_raced(r, cfg, true, LOOKS_UP);
-    making_raced(r, cfg, false, LOOKS_UP);
-    making_raced(r, cfg, false, JOINS);
+    for (unsigned fails = 0; fails < 2; fails++) {
+        making_raced(r, cfg, true, LOOKS_UP, fails);
+        making_raced(r, cfg, false, LOOKS_UP, fails);
+        making_raced(r, cfg, false, JOINS, fails);
+    }
 }
 
 static void test_making_raced(void **state)
