@@ -3,7 +3,7 @@
 #include "shim.h"
 
 #include <xen/hypercall.h>
-#include <xen/percpu.h>
+#include <xen/smp.h>
 #include <xsm/xsm.h>
 
 #include <pviommu/abi/xen43.h>
@@ -13,12 +13,13 @@ struct shim_call {
     struct pvi_abi_call abi;
     struct shim_domain *target; /* the one domain that it names beside its caller, held; NULL: none yet */
 };
-static DEFINE_PER_CPU(struct shim_call *, shim_call);
+/* Made when a CPU needs one, and for ever: in its per-CPU area it would be lost when that CPU goes away. */
+static struct shim_call *__read_mostly shim_calls[NR_CPUS];
 
 int pvi_host_domain(struct pvi_host *h, struct pvi_hdom *caller,
                     uint16_t domid, struct pvi_domain **out)
 {
-    struct shim_call *call = this_cpu(shim_call);
+    struct shim_call *call = shim_calls[smp_processor_id()];
     struct domain *d;
     int rc;
 
@@ -52,7 +53,7 @@ bool pvi_host_may_init(struct pvi_host *h, struct pvi_hdom *d)
 int shim_call_begin(struct pvi_abi_call **abi)
 {
     struct domain *d = current->domain;
-    struct shim_call *call = this_cpu(shim_call);
+    struct shim_call *call = shim_calls[smp_processor_id()];
     struct shim_domain *sd;
     int rc;
 
@@ -64,7 +65,7 @@ int shim_call_begin(struct pvi_abi_call **abi)
         call = xzalloc(struct shim_call);
         if ( !call )
             return -ENOMEM;
-        this_cpu(shim_call) = call;
+        shim_calls[smp_processor_id()] = call;
     }
 
     /* Contexts are another physmap, that of a device. */
@@ -89,7 +90,7 @@ int shim_call_begin(struct pvi_abi_call **abi)
 
 void shim_call_end(void)
 {
-    struct shim_call *call = this_cpu(shim_call);
+    struct shim_call *call = shim_calls[smp_processor_id()];
 
     if ( call->target )
         shim_domain_drop(call->target);

@@ -346,7 +346,22 @@ static void second_life(void)
     EXPECT_EQ(hv_free(ctx, 0), 0);
 }
 
+/* A processor that comes back has lost its area, not what others count as Xen's memory. */
+static void processors_leave(void)
+{
+    unsigned int i;
+    uint16_t ctx;
+
+    EXPECT_EQ(hv_init(8, 6), 0);
+    for (i = 0; i < 16; i++) {
+        EXPECT_EQ(hv_alloc(0, &ctx), 0);
+        xm_cpus_gone();
+        EXPECT_EQ(hv_free(ctx, 0), 0);
+    }
+}
+
 static const struct rig_test tests[] = {
+    {"processors leave", processors_leave, 0, {0}, NULL, false},
     {"a second life", second_life, 0, {0}, NULL, false},
     {"for a guest", for_a_guest, 0, {0}, NULL, false},
     {"a guest itself", guest_itself, 0, {0}, NULL, false},

@@ -92,6 +92,7 @@ void xm_no_sharing(bool ok); /* arch_iommu_use_permitted() */
 #define XM_GUEST_VA 0x10000u /* the caller's memory, 64 KiB; nothing else is mapped */
 unsigned char *xm_guest_memory(void); /* of this processor */
 void xm_enter(unsigned int cpu, struct xm_domain *d, bool compat);
+void xm_cpus_gone(void); /* each has been away, and its area was made anew */
 /* One entry into Xen; *again: it is to be continued with *word. */
 long xm_call(uint32_t *word, uint64_t arg, bool *again);
 /* Hypercall 56, likewise. */

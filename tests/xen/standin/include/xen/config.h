@@ -4,6 +4,7 @@
 #define STANDIN_XEN_CONFIG_H
 
 #define CONFIG_PVIOMMU 1
+#define NR_CPUS 256
 
 #include <xen/compiler.h>
 
