@@ -19,7 +19,8 @@
  *   table   1    AMD level - 1   next table  IR and IW both set: rights are restricted in the leaf alone
  *
  * NextLevel of a table entry equals the level of the table it points to, so levels always decrease by one:
- * nothing is ever skipped. Ignored bits 3:1 keep what a leaf owes. A (5) and D (6) are hardware's where the DTE has HAD.
+ * nothing is ever skipped. Ignored bits 3:1 keep what a leaf owes, and ignored bit 7 marks our links: whether NextLevel is
+ * one of 1 to 6 takes two tests, and every walk asks at each level. A (5) and D (6) are hardware's where the DTE has HAD.
  */
 #ifndef PVIOMMU_AMDVI_V1_FORMAT_H
 #define PVIOMMU_AMDVI_V1_FORMAT_H
@@ -29,6 +30,7 @@
 
 #define AMDVI_V1_OWE_SHIFT 1u /* within 4:1, ignored by hardware (hwspec 6.9) */
 #define AMDVI_V1_OWE ((uint64_t)PVI_OWE_MAX << AMDVI_V1_OWE_SHIFT)
+#define AMDVI_V1_LINK ((uint64_t)1 << 7) /* within 8:7, ignored by hardware (hwspec 6.9) */
 /* Every power of two from 4 KiB to 2 PiB but 512 GiB. */
 #define AMDVI_V1_PAGE_SIZES ((((uint64_t)1 << 52) - ((uint64_t)1 << 12)) & ~((uint64_t)1 << 39))
 #define AMDVI_V1_LEVELS 0x7eu /* modes 1 to 6 (hwspec 6.7) */
@@ -71,11 +73,8 @@ static inline enum pt_kind pt_kind(uint64_t entry, unsigned level)
 
 static inline bool pt_links(uint64_t entry, unsigned level)
 {
-    /* Of these levels every other value is 0 or 7: tests without a copy of the entry, where mostly a link is expected. */
-    if (level <= 3) {
-        return __builtin_expect((entry & (4u << AMDVI_PTE_NEXT_LEVEL_LO)) == 0 && (entry & (3u << AMDVI_PTE_NEXT_LEVEL_LO)) != 0, 1);
-    }
-    return (entry & (AMDVI_PTE_PR | AMDVI_PTE_NEXT_LEVEL)) == (AMDVI_PTE_PR | ((uint64_t)level << AMDVI_PTE_NEXT_LEVEL_LO));
+    (void)level;
+    return __builtin_expect((entry & AMDVI_V1_LINK) != 0, 1);
 }
 
 static inline bool pt_single(uint64_t entry, unsigned level)
@@ -129,7 +128,7 @@ static inline uint64_t pt_leaf_step(unsigned level)
 
 static inline uint64_t pt_table(uint64_t pa, unsigned level)
 {
-    return pa | AMDVI_PTE_PR | ((uint64_t)level << AMDVI_PTE_NEXT_LEVEL_LO) | AMDVI_PTE_IR | AMDVI_PTE_IW;
+    return pa | AMDVI_PTE_PR | AMDVI_V1_LINK | ((uint64_t)level << AMDVI_PTE_NEXT_LEVEL_LO) | AMDVI_PTE_IR | AMDVI_PTE_IW;
 }
 
 static inline uint64_t pt_leaf_pa(uint64_t entry, unsigned level)
