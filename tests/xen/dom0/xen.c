@@ -448,7 +448,9 @@ bool frame_is_own(uint64_t frame)
             }
         }
     }
-    return frame / 8 < sizeof(own) && (own[frame / 8] >> frame % 8 & 1) != 0;
+    /* The page that Xen shares with it is no memory of its own, and yet its. */
+    return frame == si->shared_info / PAGE ||
+           (frame / 8 < sizeof(own) && (own[frame / 8] >> frame % 8 & 1) != 0);
 }
 
 void *xen_shared(void)
