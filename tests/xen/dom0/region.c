@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A device with a reserved region (`rmrr=`, `ivmd=` of Xen's command line): it reaches it 1:1 in every context, and nobody maps there. */
+/* A device with a reserved region (`rmrr=` of Xen's command line, an IVMD of the firmware): it reaches it 1:1 in every context, and nobody maps there. */
 #include "iommu43.h"
 
 static uint64_t region;
