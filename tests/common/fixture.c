@@ -389,10 +389,15 @@ static void machine_free(struct fx *f)
     orc_fini(&f->orc);
 }
 
-static void domain_end(struct fx *f)
+void fx_domain_end(struct fx *f, bool lost)
 {
     int rc;
 
+    while (f->dom.devices) {
+        rc = pvi_device_remove(&f->dom, f->dom.devices);
+        CHECK(rc == 0 || (lost && rc == -PVI_EHW));
+        pvi_posix_checkpoint(f->host);
+    }
     pvi_domain_kill(&f->dom);
     do {
         rc = pvi_domain_destroy(&f->dom);
@@ -428,7 +433,7 @@ void fx_down(struct fx *f)
             CHECK_EQ(fx_remove(f, i), 0);
         }
     }
-    domain_end(f);
+    fx_domain_end(f, false);
     all_is_back(f);
 }
 
@@ -436,12 +441,7 @@ void fx_end(struct fx *f, bool lost)
 {
     uint64_t pages;
 
-    while (f->dom.devices) {
-        int rc = pvi_device_remove(&f->dom, f->dom.devices);
-
-        CHECK(rc == 0 || (lost && rc == -PVI_EHW));
-    }
-    domain_end(f);
+    fx_domain_end(f, lost);
     if (!lost) {
         all_is_back(f);
         return;

@@ -99,6 +99,8 @@ void fx_up(struct fx *f, const struct fx_cfg *cfg);
 void fx_down(struct fx *f);
 /* As fx_down(), when the oracle has lost track of devices and contexts. `lost`: hardware failed; what it cost stays. */
 void fx_end(struct fx *f, bool lost);
+/* The domain's part of it. */
+void fx_domain_end(struct fx *f, bool lost);
 /* Tables are well-formed and all pages in use are in them, whatever they translate. */
 void fx_check_loose(struct fx *f);
 /* Frees everything without asking the library. */

@@ -73,21 +73,7 @@ void bus_up(struct bus_rig *r, const struct fx_cfg *cfg, const struct bus_opt *o
 
 static void domain_down(struct bus_rig *r, bool lost)
 {
-    struct fx *f = &r->f;
-    int rc;
-
-    while (f->dom.devices) {
-        rc = pvi_device_remove(&f->dom, f->dom.devices);
-        CHECK(rc == 0 || (lost && rc == -PVI_EHW));
-        pvi_posix_checkpoint(f->host);
-    }
-    (void)fx_faults(f);
-    pvi_domain_kill(&f->dom);
-    do {
-        rc = pvi_domain_destroy(&f->dom);
-        pvi_posix_checkpoint(f->host);
-    } while (rc == -PVI_EPREEMPTED);
-    CHECK_EQ(rc, 0);
+    fx_domain_end(&r->f, lost);
     pvi_revmap_fini(&r->map);
 }
 

@@ -74,23 +74,9 @@ static void up(const struct fx_cfg *cfg, unsigned devices)
     }
 }
 
-static void end_domain(void)
-{
-    int rc;
-
-    while (fx.dom.devices) {
-        CHECK_EQ(pvi_device_remove(&fx.dom, fx.dom.devices), 0);
-    }
-    pvi_domain_kill(&fx.dom);
-    do {
-        rc = pvi_domain_destroy(&fx.dom);
-    } while (rc == -PVI_EPREEMPTED);
-    CHECK_EQ(rc, 0);
-}
-
 static void down(void)
 {
-    end_domain();
+    fx_domain_end(&fx, false);
     for (unsigned t = 0; t < 4; t++) {
         memset(pvi_posix_ptr(fx.host, table[t], PVI_PAGE_SIZE), 0, PVI_PAGE_SIZE);
         pvi_host_page_free(fx.host, (pvi_pa){table[t]});

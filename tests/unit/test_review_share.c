@@ -77,16 +77,7 @@ static void up(bool bus_identity)
 
 static void down(void)
 {
-    int rc;
-
-    while (fx.dom.devices) {
-        CHECK_EQ(pvi_device_remove(&fx.dom, fx.dom.devices), 0);
-    }
-    pvi_domain_kill(&fx.dom);
-    do {
-        rc = pvi_domain_destroy(&fx.dom);
-    } while (rc == -PVI_EPREEMPTED);
-    CHECK_EQ(rc, 0);
+    fx_domain_end(&fx, false);
     pvi_revmap_fini(&map);
     for (unsigned t = 0; t < 4; t++) {
         memset(pvi_posix_ptr(fx.host, table[t], PVI_PAGE_SIZE), 0, PVI_PAGE_SIZE);
