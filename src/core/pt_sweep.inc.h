@@ -36,12 +36,12 @@ static PT_INLINE unsigned pt_take_one(struct pvi_pt *pt, uint64_t *slot, unsigne
     return 1;
 }
 
-/* Clears leaves that owe nothing from an entry on, as long as nothing else comes. How many entries. */
-static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *slot, unsigned level, unsigned nr)
+/* Clears leaves that owe nothing from an entry on, as long as nothing else comes, in nr > 0 entries. How many. */
+static PT_INLINE size_t pt_take_plain(struct pvi_pt *pt, uint64_t *slot, unsigned level, size_t nr)
 {
     uint64_t *s = slot, *end = s + nr;
 
-    while (s != end) {
+    do {
         unsigned order = PT_REPEATS ? pt_plain_order(pvi_env_read64(s), level) : 0;
         size_t n = (size_t)1 << order;
 
@@ -67,7 +67,7 @@ static PT_INLINE unsigned pt_take_plain(struct pvi_pt *pt, uint64_t *slot, unsig
         if (!PT_REPEATS || (s != end && pt_plain_order(pvi_env_read64(s), level) == 0)) {
             break;
         }
-    }
+    } while (s != end);
     return s == end ? nr : pt_between(slot, s);
 }
 
@@ -120,26 +120,31 @@ static PT_INLINE bool pt_take_plain_one(struct pvi_pt *pt, struct pvi_context *c
 /* Where a sweep stands, where it ends, and how many entries it may still clear. */
 struct pt_sweep {
     uint64_t next, last;
-    unsigned left;
+    size_t left;
 };
 
-/* Where the sweep ends in the table of this level: the table's last byte, or the range's. */
-static PT_INLINE uint64_t pt_sweep_stop(unsigned level, const struct pt_sweep *s)
+/* Behind the last byte of the sweep in the table of this level: the table's end, or the range's. */
+static PT_INLINE uint64_t pt_sweep_end(unsigned level, const struct pt_sweep *s)
 {
-    uint64_t end = s->next | pt_table_mask(level);
+    uint64_t last = s->next | pt_table_mask(level);
 
-    return end < s->last ? end : s->last;
+    return (last < s->last ? last : s->last) + 1;
+}
+
+/* Entries of this level that the bytes up to `end` fill. */
+static PT_INLINE size_t pt_sweep_nr(unsigned level, uint64_t end, const struct pt_sweep *s)
+{
+    return (size_t)((end - s->next) >> pt_shift(level));
 }
 
 /*
- * Leaves of the table at hand from s->next on: entries that lie in the range up to `stop` with all their bytes, as long as nothing else comes. False:
- * there was none, or the table has become empty and is to go.
+ * nr leaves of the table at hand from s->next on, as long as nothing else comes. False: there was none, or the table has become
+ * empty and is to go.
  */
-static PT_INLINE bool pt_sweep_leaves(struct pvi_pt *pt, const struct pvi_pt_at *at, unsigned level, uint64_t stop,
+static PT_INLINE bool pt_sweep_leaves(struct pvi_pt *pt, const struct pvi_pt_at *at, unsigned level, size_t nr,
                                       struct pvi_pt_unmap *r, struct pt_sweep *s, struct pvi_gather *g)
 {
     uint64_t first = s->next, mask = pt_table_mask(level);
-    unsigned nr = (unsigned)((stop - first + 1) >> pt_shift(level));
     uint64_t *slot = &at->table[pt_index(first, level)];
     struct pvi_page *page = pt_page(pt, at);
 
@@ -147,12 +152,12 @@ static PT_INLINE bool pt_sweep_leaves(struct pvi_pt *pt, const struct pvi_pt_at 
         return false;
     }
     nr = nr < s->left ? nr : s->left;
-    nr = nr == 1 ? pt_take_one(pt, slot, level, page, g) : pt_take_plain(pt, slot, level, nr);
+    nr = nr > 1 ? pt_take_plain(pt, slot, level, nr) : nr == 1 ? pt_take_one(pt, slot, level, page, g) : 0;
     if (nr == 0) {
         return false;
     }
-    pt_count_leaves(page, 0u - nr);
-    pt_sync(pt, slot, nr);
+    pt_count_leaves(page, 0u - (unsigned)nr);
+    pt_sync(pt, slot, (unsigned)nr);
     s->left -= nr;
     s->next = first + ((uint64_t)nr << pt_shift(level));
     if (pt_live(page) == 0) { /* pt_climb() would say no to all others */
@@ -162,21 +167,20 @@ static PT_INLINE bool pt_sweep_leaves(struct pvi_pt *pt, const struct pvi_pt_at 
     return true;
 }
 
-/* Does the range take a part only of the entry of this level? One condition, of both ends: a CPU guesses it better than two. */
-static PT_INLINE bool pt_sweep_parts(unsigned level, const struct pt_sweep *s)
-{
-    return ((s->next & (pt_span(level) - 1)) | (uint64_t)(s->last - s->next < pt_span(level) - 1)) != 0;
-}
-
-/* A step in a table: leaves of it, or *into the table below it, which is to be swept and ended. False: neither. */
-static PT_INLINE bool pt_sweep_step(struct pvi_pt *pt, const struct pvi_pt_at *at, unsigned level, uint64_t stop, struct pvi_pt_unmap *r,
+/* A step in a table up to `end`: leaves of it, or *into the table below it, which is to be swept and ended. False: neither. */
+static PT_INLINE bool pt_sweep_step(struct pvi_pt *pt, const struct pvi_pt_at *at, unsigned level, uint64_t end, struct pvi_pt_unmap *r,
                                     struct pt_sweep *s, struct pvi_gather *g, struct pvi_pt_at *below, bool *into)
 {
+    size_t nr = pt_sweep_nr(level, end, s);
     uint64_t link;
 
     *into = false;
-    if (!pt_sweep_parts(level, s)) {
-        return pt_sweep_leaves(pt, at, level, stop, r, s, g);
+    /*
+     * Whole entries, unless the range begins or ends within this one. That is one condition, which a CPU guesses better than two: what
+     * it begins behind is 4 KiB at least, more than there are entries.
+     */
+    if ((s->next & (pt_span(level) - 1)) < nr) {
+        return pt_sweep_leaves(pt, at, level, nr, r, s, g);
     }
     link = pvi_env_read64(&at->table[pt_index(s->next, level)]);
     if (pt_links(link, level)) {
@@ -190,17 +194,17 @@ static PT_INLINE bool pt_sweep_step(struct pvi_pt *pt, const struct pvi_pt_at *a
 static PT_INLINE bool pt_sweep_1(struct pvi_pt *pt, const struct pvi_pt_at *at, struct pvi_pt_unmap *r, struct pt_sweep *s,
                                  struct pvi_gather *g)
 {
-    uint64_t stop = pt_sweep_stop(1, s);
+    uint64_t end = pt_sweep_end(1, s);
     struct pvi_pt_at below;
     bool on, into;
 
     do {
-        on = pt_sweep_step(pt, at, 1, stop, r, s, g, &below, &into);
+        on = pt_sweep_step(pt, at, 1, end, r, s, g, &below, &into);
         if (into) {
-            on = pt_sweep_leaves(pt, &below, 0, pt_sweep_stop(0, s), r, s, g);
+            on = pt_sweep_leaves(pt, &below, 0, pt_sweep_nr(0, pt_sweep_end(0, s), s), r, s, g);
             pt_end(pt, &below);
         }
-    } while (on && s->next - 1 != stop);
+    } while (on && s->next != end);
     return on;
 }
 
@@ -208,17 +212,17 @@ static PT_INLINE bool pt_sweep_1(struct pvi_pt *pt, const struct pvi_pt_at *at, 
 static PT_INLINE void pt_sweep_2(struct pvi_pt *pt, const struct pvi_pt_at *at, struct pvi_pt_unmap *r, struct pt_sweep *s,
                                  struct pvi_gather *g)
 {
-    uint64_t stop = pt_sweep_stop(2, s);
+    uint64_t end = pt_sweep_end(2, s);
     struct pvi_pt_at below;
     bool on, into;
 
     do {
-        on = pt_sweep_step(pt, at, 2, stop, r, s, g, &below, &into);
+        on = pt_sweep_step(pt, at, 2, end, r, s, g, &below, &into);
         if (into) {
             on = pt_sweep_1(pt, &below, r, s, g);
             pt_end(pt, &below);
         }
-    } while (on && s->next - 1 != stop);
+    } while (on && s->next != end);
 }
 
 /*
@@ -238,5 +242,5 @@ static PT_INLINE unsigned pt_sweep(struct pvi_pt *pt, struct pvi_pt_unmap *r, ui
         r->next = s.next;
     }
     pt_end(pt, &at);
-    return s.left;
+    return (unsigned)s.left;
 }
