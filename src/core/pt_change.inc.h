@@ -288,11 +288,9 @@ static int PVI_CALLBACK pt_collapse(struct pvi_pt *pt, struct pvi_context *ctx, 
         uint64_t last = pt_meet_last(pt, r->next, g);
         unsigned level = g->work.at.level;
 
-        budget--;
-        if (level == 0) { /* all of the table at once: it is looked at when its end is reached */
-            last = r->next | (pt_span(1) - 1);
-            budget = 0;
-        }
+        /* All of a last table at once. A table is looked at when its end is reached: that is the slice's work. */
+        last = level == 0 ? r->next | pt_table_mask(0) : last;
+        budget = (~last & pt_table_mask(level)) == 0 ? 0 : budget - 1;
         pt_join_up(pt, ctx, r, level, last, g);
         r->complete = pt_pass(&r->next, r->last, last);
     }
@@ -392,7 +390,8 @@ static PT_INLINE void pt_note_table(struct pvi_pt *pt, struct pvi_context *ctx, 
             uint64_t frames = r->next;
 
             pt_note(pt, ctx, at, base, nr, first, r, g, &end);
-            frames = (end - frames) >> (PVI_PAGE_LG2 + 9); /* a word of the bitmap is 64 frames; 512 cost as much as one entry */
+            /* All entries that it is repeated in, and a word of the bitmap is 64 frames: 512 cost as much as one entry. */
+            frames = nr - 1 + ((end - frames) >> (PVI_PAGE_LG2 + 9));
             *budget -= *budget < frames ? *budget : (unsigned)frames;
         }
         *budget -= *budget != 0;

@@ -8,6 +8,7 @@
  *   pt_cut.inc.h      cutting leaves
  *   pt_sweep.inc.h    unmap the way it mostly goes
  *   pt_unmap.inc.h    unmap, and what may be in the way
+ *   pt_way.inc.h      empty tables where a large leaf is to go
  *   pt_map.inc.h      map, and what may be in the way
  *   pt_change.inc.h   rights, split, collapse, dirty tracking
  *   pt_read.inc.h     lookup, scan, what an unlinked table owes
@@ -29,6 +30,7 @@
 #include "pt_cut.inc.h"
 #include "pt_sweep.inc.h"
 #include "pt_unmap.inc.h"
+#include "pt_way.inc.h"
 #include "pt_map.inc.h"
 #include "pt_change.inc.h"
 #include "pt_read.inc.h"

@@ -30,7 +30,7 @@ static PT_INLINE int pt_piece(const struct pvi_pt *pt, const struct pvi_pt_map *
     if (r->replace && r->barred != 0) {
         return -PVI_EINVAL;
     }
-    if ((pt->prots >> (r->prot & 31) & 1) == 0) { /* no bit above PVI_RW is ever set */
+    if (r->prot > PVI_RW || (pt->prots >> r->prot & 1) == 0) {
         return -PVI_EOPNOTSUPP;
     }
     if (p->left == 0) {
@@ -85,12 +85,6 @@ static PT_INLINE int pt_added(const struct pvi_pt *pt, struct pvi_context *ctx, 
         return pt_added_more(pt, ctx, iova, iova + len - 1, g);
     }
     return 0;
-}
-
-/* Is it a link to a table that holds nothing? */
-static PT_NOINLINE bool pt_hollow(const struct pvi_pt *pt, uint64_t entry, unsigned level)
-{
-    return pt_kind(entry, level) == PT_TABLE && pt_child(pt, entry, level)->live == 0;
 }
 
 /*
@@ -175,8 +169,8 @@ static PT_INLINE bool pt_put(struct pvi_pt *pt, struct pvi_context *ctx, struct 
         const struct pvi_pt_what named = what; /* the other one stays in registers */
         unsigned vacant = pt_vacant(slot, nr);
 
-        /* A leaf of several entries may fit once an empty table is out of the way. */
-        if (level > 0 && vacant < nr && pt_hollow(pt, slot[vacant], level)) {
+        /* A leaf of several entries may fit there. */
+        if (level > 0 && vacant < nr && !r->keep && pt_clearable(pt, slot[vacant], level)) {
             vacant = 0;
         }
         done = pt_emit(pt, slot, level, vacant, &named, true);
@@ -198,7 +192,7 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
 
     if ((r->shared && pt_common(level)) || (pt->quick & pt_span(level)) == 0 ||
         (r->barred & pt_span(level)) != 0 || ((iova | pa) & (pt_span(level) - 1)) != 0 || iova > pt->iova_last ||
-        pa > pt->pa_last || r->list != NULL || (pt->prots >> (r->prot & 31) & 1) == 0) {
+        pa > pt->pa_last || r->list != NULL || r->prot > PVI_RW || (pt->prots >> r->prot & 1) == 0) {
         return false;
     }
     done = pt_find_4(pt, &at, iova, level);
@@ -216,53 +210,6 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
     }
     pt_end(pt, &at);
     return done;
-}
-
-/* --- what is in the way ------------------------------------------------------------------------------- */
-
-/* Unlinks the empty ones among the tables that hang from one whose first byte is iova. True: there were some. */
-static PT_NOINLINE bool pt_prune(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_page *page, uint64_t iova,
-                     struct pvi_gather *g)
-{
-    struct pvi_pt_at at = {pvi_env_map(pt->host, page->pa), page->pa, page->level};
-    uint32_t before = g->nr_tables;
-    uint64_t *slot = at.table, *end = slot + pt_entries(at.level);
-
-    for (; slot < end; slot++, iova += pt_span(at.level)) {
-        if (pt_hollow(pt, pvi_env_read64(slot), at.level)) {
-            pt_unlink(pt, ctx, &at, slot, pt_child(pt, pvi_env_read64(slot), at.level), iova, g);
-        }
-    }
-    pt_end(pt, &at);
-    return g->nr_tables != before;
-}
-
-/*
- * Large leaves are to go where tables are: those that hold nothing are unlinked, which is this slice's work. True: it
- * was done. False: something is below the first of them; if that is nothing but tables, which may be empty, *rest is set to it.
- */
-static PT_NOINLINE bool pt_clear_way(struct pvi_pt *pt, struct pvi_context *ctx, const struct pvi_pt_at *at, uint64_t iova, unsigned nr,
-                         struct pvi_gather *g, struct pvi_page **rest)
-{
-    unsigned first = pt_index(iova, at->level), i;
-
-    for (i = 0; i < nr; i++, iova += pt_span(at->level)) {
-        uint64_t *slot = &at->table[first + i], entry = pvi_env_read64(slot);
-        struct pvi_page *child;
-
-        if (pt_kind(entry, at->level) != PT_TABLE) {
-            break;
-        }
-        child = pt_child(pt, entry, at->level);
-        if (child->live != 0) {
-            if (i == 0 && child->live == child->links) {
-                *rest = child;
-            }
-            return i != 0;
-        }
-        pt_unlink(pt, ctx, at, slot, child, iova, g);
-    }
-    return true;
 }
 
 /* --- new tables ------------------------------------------------------------------------------------- */
@@ -493,7 +440,7 @@ static PT_NOINLINE int pt_map_step(struct pvi_pt *pt, struct pvi_context *ctx, s
     } else if (vacant < nr && pt_kind(slot[vacant], level) == PT_TABLE && !r->keep &&
                (pt_clear_way(pt, ctx, at, way, nr - vacant, g, &rest) || (rest && pt_prune(pt, ctx, rest, way, g)))) {
         rc = 0;
-    } else if (child && r->replace && (pt->cfg.page_sizes & pt_span(level)) != 0 && child->links == 0 &&
+    } else if (child && r->replace && !r->keep && (pt->cfg.page_sizes & pt_span(level)) != 0 && child->links == 0 &&
                pt_owed_frames(child) <= PVI_GATHER_FRAMES) {
         rc = pt_oust(pt, ctx, at, r, p, child, g);
     } else if ((pt_sizes(pt, r) & (pt_span(level) - 1)) == 0) {

@@ -78,7 +78,7 @@ static void now_mapped(struct lab *r, const struct pvi_pt_map *m, const struct l
 
 static bool has_rights(const struct lab *r, unsigned prot)
 {
-    return (r->cfg.f->rights >> prot & 1) != 0 && !(r->cfg.no_read_only && prot == PVI_READ);
+    return prot <= PVI_RW && (r->cfg.f->rights >> prot & 1) != 0 && !(r->cfg.no_read_only && prot == PVI_READ);
 }
 
 /* Calls the engine until the request is done or refused. */
