@@ -26,8 +26,14 @@
 #define PVI_GATHER_OWING 16u
 #define PVI_GATHER_TABLES 4096u
 
-/** Frames released by one flush at most: one leaf, as large as the host's pvi_host_frame_get() let it become, or this many pages. */
+/**
+ * Frames released by one flush at most: one leaf, as large as the host's pvi_host_frame_get() let it become, or this many pages. A host
+ * to which that is too long without a look at the clock defines less in its pviommu_env.h: a power of two, at least PVI_TABLE_ENTRIES.
+ */
+#ifndef PVI_GATHER_FRAMES
 #define PVI_GATHER_FRAMES ((uint64_t)1 << 18)
+#endif
+_Static_assert((PVI_GATHER_FRAMES & (PVI_GATHER_FRAMES - 1)) == 0 && PVI_GATHER_FRAMES >= PVI_TABLE_ENTRIES, "frames of a flush");
 
 /** One changed range. */
 struct pvi_gather_range {

@@ -130,4 +130,15 @@ const char *pvi_strerror(int err);
 #define PVI_CALLBACK
 #endif
 
+/**
+ * An index that a guest has chosen: i where it is below n, else 0, also in what a CPU does on the guess that a comparison before
+ * has let it pass (bounds check bypass, Spectre variant 1).
+ * @param n at most 2^63.
+ */
+static inline uint64_t pvi_nospec(uint64_t i, uint64_t n)
+{
+    __asm__("" : "+r"(i)); /* what the comparison has told the compiler does not count here */
+    return i & (0 - (~(i | (n - 1 - i)) >> 63));
+}
+
 #endif

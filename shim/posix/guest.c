@@ -231,11 +231,11 @@ int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn, uint
 {
     int rc = -PVI_ENOFRAME;
 
-    PVI_ASSERT(nr != 0 && (prot & PVI_RW) != 0 && (prot & ~(PVI_RW | PVI_FRAME_NO_REF)) == 0);
+    PVI_ASSERT(nr != 0 && (prot & PVI_RW) != 0 && (prot & ~(PVI_RW | PVI_FRAME_NO_REF | PVI_FRAME_IDENTITY)) == 0);
     if (!pvi_posix_enter(h, PVI_AT_FRAME_GET)) {
         pthread_mutex_lock(&d->lock);
         rc = pvi_posix_frame_find(d, gfn.f, nr, prot & PVI_RW, out);
-        if (rc == 0 && (prot & PVI_FRAME_NO_REF) != 0) {
+        if (rc == 0 && ((prot & PVI_FRAME_NO_REF) != 0 || ((prot & PVI_FRAME_IDENTITY) != 0 && d->no_ref))) {
             out->owe = PVI_OWE_NONE;
             rc = d->no_ref ? 0 : -PVI_EPERM;
         }

@@ -251,7 +251,9 @@ static struct shim_device *device_make(struct pci_dev *pdev)
         goto fail;
     dev->dev.sbdf.v = pdev->sbdf.sbdf;
     dev->dev.unit = &dev->unit->unit;
-    group = ops->get_device_group_id(pdev->seg, pdev->bus, pdev->devfn);
+    /* The table's functions lose their landing pads at boot (cf_clobber): a call through a pointer would be a fault under CET. */
+    group = iommu_call(ops, get_device_group_id, pdev->seg, pdev->bus,
+                       pdev->devfn);
     dev->dev.group = group >= 0 ? (uint32_t)group + 1 : 0;
 
     return dev;

@@ -102,7 +102,7 @@ int shim_frame_pin(struct domain *d, unsigned long gfn, unsigned int prot,
     }
 
     *mfn = page_to_mfn(pg);
-    if ( page_get_owner(pg) != d ||
+    if ( page_get_owner(pg) != d || is_special_page(pg) ||
          (!is_pv_domain(d) && type != p2m_ram_rw &&
           !(type == p2m_ram_ro && !(prot & PVI_WRITE))) )
     {
@@ -140,7 +140,14 @@ int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn,
     struct domain *xd = shim_d(d);
     uint64_t i, most = min(nr, (uint64_t)FRAMES_AT_ONCE);
 
-    /* Nobody may leave the reference out. */
+    /*
+     * A relaxed PV dom0's devices reach all of memory in context 0, whoever has it by now. To hold its frames in identity contexts
+     * would only bar it: from making page tables of any, and from giving any back.
+     */
+    bool lent = (prot & PVI_FRAME_IDENTITY) && is_hardware_domain(xd) &&
+                is_pv_domain(xd) && !shim_options.strict;
+
+    /* No caller may leave the reference out. */
     if ( prot & PVI_FRAME_NO_REF )
         return -PVI_EPERM;
     if ( gfn.f + most < gfn.f || (gfn.f + most) >> (64 - PAGE_SHIFT) )
@@ -149,8 +156,13 @@ int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn,
     for ( i = 0; i < most; i++ )
     {
         mfn_t mfn;
-        int owe = shim_frame_pin(xd, gfn.f + i, prot, &mfn);
+        int owe = shim_frame_pin(xd, gfn.f + i, lent ? PVI_READ : prot, &mfn);
 
+        if ( lent && owe == PVI_OWE_REF )
+        {
+            frame_unpin(mfn_x(mfn), PVI_OWE_REF);
+            owe = PVI_OWE_NONE;
+        }
         if ( i == 0 )
         {
             if ( owe < 0 )
@@ -243,9 +255,16 @@ static int identity_hvm(struct domain *d, unsigned long from,
     return -PVI_ENOENT;
 }
 
+/* Its RAM; what Xen shares with it (shared info, grant tables) has its name, too. */
 static bool is_own(const struct domain *d, unsigned long mfn)
 {
-    return mfn_valid(_mfn(mfn)) && page_get_owner(mfn_to_page(_mfn(mfn))) == d;
+    const struct page_info *pg;
+
+    if ( !mfn_valid(_mfn(mfn)) )
+        return false;
+    pg = mfn_to_page(_mfn(mfn));
+
+    return page_get_owner(pg) == d && !is_special_page(pg);
 }
 
 /* The first run of a PV guest's own RAM, by machine frame. */

@@ -4,6 +4,7 @@
 
 #include <xen/errno.h>
 #include <xen/init.h>
+#include <xen/iommu.h>
 #include <xen/lib.h>
 #include <xen/param.h>
 
@@ -66,3 +67,12 @@ static int __init cf_check parse_pviommu(const char *s)
     return rc;
 }
 custom_param("pviommu", parse_pviommu);
+
+/* Xen's own goes with the rest of what only boot needs. */
+static int __init cf_check strict_init(void)
+{
+    shim_options.strict = iommu_hwdom_strict;
+
+    return 0;
+}
+__initcall(strict_init);

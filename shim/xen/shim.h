@@ -84,6 +84,7 @@ struct shim_vendor {
 struct shim_options {
     bool enabled;
     bool guests;               /* the hardware domain may act for others */
+    bool strict;               /* dom0-iommu=strict: the hardware domain's devices reach what is its own only */
     unsigned int pages;        /* that a domain may set aside for its tables */
     unsigned int contexts;     /* of a domain */
     unsigned int bus_pages;    /* for the tables of the one context of hypercall 56 */

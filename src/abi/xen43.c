@@ -422,7 +422,11 @@ static int dispatch(struct xen43_call *c)
     if (c->subop == PVI_XEN43_NOOP) {
         return 0;
     }
-    if (c->subop >= sizeof(wires) / sizeof(wires[0]) || wires[c->subop].size == 0) {
+    if (c->subop >= sizeof(wires) / sizeof(wires[0])) {
+        return -PVI_XEN_EOPNOTSUPP;
+    }
+    c->subop = (uint32_t)pvi_nospec(c->subop, sizeof(wires) / sizeof(wires[0]));
+    if (wires[c->subop].size == 0) {
         return -PVI_XEN_EOPNOTSUPP;
     }
     rc = run(c);

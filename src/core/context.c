@@ -110,7 +110,7 @@ static int build_step(struct pvi_context *ctx, const struct pvi_identity_run *ru
     if (run->nr == 0) {
         return 0;
     }
-    rc = pvi_context_get_frames(ctx, run->first, run->nr, ctx->pt.page_mask, run->prot, &frames, g);
+    rc = pvi_context_get_frames(ctx, run->first, run->nr, ctx->pt.page_mask, run->prot | PVI_FRAME_IDENTITY, &frames, g);
 
     if (rc != 0) { /* gone since it was enumerated, or beyond what the table can name */
         ctx->progress = run->first.f + build_mask(ctx) + 1;

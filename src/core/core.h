@@ -96,12 +96,13 @@ static inline uint8_t pvi_context_state(struct pvi_context *ctx)
 /* The context of a number that is not 0, or NULL: in any state but those of a mask. */
 static inline struct pvi_context *pvi_domain_numbered(struct pvi_domain *d, uint16_t id, unsigned but)
 {
+    uint32_t nr = pvi_env_read32(&d->nr_slots);
     struct pvi_context *ctx;
 
-    if (pvi_domain_state(d) != PVI_DOMAIN_READY || id > pvi_env_read32(&d->nr_slots)) {
+    if (pvi_domain_state(d) != PVI_DOMAIN_READY || id > nr) {
         return NULL;
     }
-    ctx = d->slot[id - 1];
+    ctx = d->slot[pvi_nospec(id - 1u, nr)];
     return (but >> pvi_context_state(ctx) & 1) == 0 ? ctx : NULL;
 }
 /* Sets the state, with progress at its beginning and why. */

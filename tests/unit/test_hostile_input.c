@@ -204,12 +204,26 @@ static void dispatcher_on_a_hostile_format(void **state)
     fx_down(&fx);
 }
 
+static void indexes(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n < 70; n++) {
+        for (uint64_t i = 0; i < 140; i++) {
+            CHECK_EQ(pvi_nospec(i, n), i < n ? i : 0);
+        }
+        CHECK_EQ(pvi_nospec(UINT64_MAX, n), 0);
+        CHECK_EQ(pvi_nospec(1ull << 63, n), 0);
+        CHECK_EQ(pvi_nospec(UINT32_MAX, n), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(extreme_ranges),
         cmocka_unit_test(extreme_words),
         cmocka_unit_test(noise),
+        cmocka_unit_test(indexes),
         cmocka_unit_test(dispatcher_on_a_hostile_format),
     };
 

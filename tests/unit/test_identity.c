@@ -46,6 +46,7 @@ static void frames_beyond_the_unit(void **state)
 }
 
 static uint8_t pa_bits; /* of the unit; 0: as it comes */
+static bool lent;       /* the host need not pin what identities map */
 
 /* A guest that may have more frames 1:1, and context 1 as its identity. */
 static void identity_up(enum fx_kind kind, uint64_t gfn, uint64_t nr, uint8_t prot, uint8_t bits)
@@ -56,6 +57,7 @@ static void identity_up(enum fx_kind kind, uint64_t gfn, uint64_t nr, uint8_t pr
     if (pa_bits != 0) {
         fx.sys.unit[0]->caps.pa_bits = pa_bits;
     }
+    pvi_posix_hdom_no_ref(fx.hdom, lent);
     CHECK_EQ(pvi_posix_hdom_range(fx.hdom, &far), 0);
     CHECK_EQ(pvi_posix_hdom_identity(fx.hdom, gfn, nr, prot), 0);
     fx_domain(&fx, &(struct pvi_domain_cfg){
@@ -156,6 +158,32 @@ static void region_with_more_rights(void **state)
         fx_end(&fx, false);
     }
 }
+
+/* Frames of an identity are held, unless the host need not; those that are mapped one by one are, always. */
+static void identity_that_holds_nothing(void **state)
+{
+    const uint64_t at = 1ull << 20;
+
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        check_case("lent: %u", k);
+        lent = k != 0;
+        identity_up(FX_VTD, at, 16, PVI_RW, 48);
+        looked_up(at + 3, 0);
+        CHECK_EQ(pvi_posix_frame_count(fx.hdom, (at + 3) * PAGE, PVI_OWE_WRITABLE), !lent);
+        fx_begin(&fx);
+        fx_map(&fx, 1, at + 16, at + 3, 1, PVI_RW);
+        submit_raw(0);
+        CHECK_EQ(pvi_posix_frame_count(fx.hdom, (at + 3) * PAGE, PVI_OWE_WRITABLE), !lent + 1);
+        fx_begin(&fx);
+        fx_unmap(&fx, 1, at + 2, 15);
+        submit_raw(0);
+        CHECK_EQ(pvi_posix_frame_count(fx.hdom, (at + 3) * PAGE, PVI_OWE_WRITABLE), 0);
+        fx_end(&fx, false);
+    }
+    lent = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +192,7 @@ int main(void)
         cmocka_unit_test(identity_beyond_the_unit),
         cmocka_unit_test(identity_across_the_last_address),
         cmocka_unit_test(region_with_more_rights),
+        cmocka_unit_test(identity_that_holds_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,9 @@
 
 #define PVI_ASSERT(condition) BUG_ON(!(condition))
 
+/* Frames released without a look at the clock: as many as Xen's own iommu_unmap() goes through. */
+#define PVI_GATHER_FRAMES ((uint64_t)4096)
+
 struct pvi_page;
 
 static inline void *pvi_env_map(struct pvi_host *h, pvi_pa pa)

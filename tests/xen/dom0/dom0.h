@@ -52,6 +52,7 @@ uint32_t port_read(uint16_t port);
 
 /* The page that Xen shares with this guest. */
 void *xen_shared(void);
+uint64_t xen_shared_frame(void); /* PV */
 /* Has Xen come to event_entry. */
 bool xen_events(void);
 /* Begins the second virtual CPU at second_entry, with that stack; false: there is none. */

@@ -132,6 +132,7 @@ static void test_mmio(uint16_t ctx)
         refused += iommu_map(ctx, DFN + i, unit[i], 1, MAP_READ, &done) == ENOENT;
     }
     is(refused, 1, "those of the IOMMU");
+    is(iommu_map(ctx, DFN, xen_shared_frame(), 1, MAP_READ, &done), EPERM, "a page that Xen shares with it is Xen's");
 }
 
 #endif

@@ -90,6 +90,27 @@ static void test_pages(void)
     ok(!lands(BFN + 1, to[1], 31), "56: no stale translation");
 }
 
+#ifndef DOM0_PVH
+
+static unsigned char table[PAGE] __attribute__((aligned(4096)));
+
+/* All that dom0 has is mapped from the first map on, and its kernel goes on making page tables. */
+static void test_tables(void)
+{
+    is(page_protect(table, false), 0, "56: a page that dom0 itself cannot write");
+    is(page_pin(table, true), 0, "56: it can become a page table");
+    is(page_pin(table, false), 0, "56: and no page table");
+    is(page_protect(table, true), 0, "56: dom0 can write it again");
+}
+
+#else
+
+static void test_tables(void)
+{
+}
+
+#endif
+
 /* As a front end moves all of its frames at boot: an unmap and a map of each, in one array. */
 static void test_array(void)
 {
@@ -167,6 +188,7 @@ void test_bus56(void)
     is(op[0].flags & 1, 1, "56: it maps");
     test_errors();
     test_pages();
+    test_tables();
     test_array();
 #ifdef DOM0_PVH
     if (!second_is_there()) {

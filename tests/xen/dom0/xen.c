@@ -448,9 +448,12 @@ bool frame_is_own(uint64_t frame)
             }
         }
     }
-    /* The page that Xen shares with it is no memory of its own, and yet its. */
-    return frame == si->shared_info / PAGE ||
-           (frame / 8 < sizeof(own) && (own[frame / 8] >> frame % 8 & 1) != 0);
+    return frame / 8 < sizeof(own) && (own[frame / 8] >> frame % 8 & 1) != 0;
+}
+
+uint64_t xen_shared_frame(void)
+{
+    return si->shared_info / PAGE;
 }
 
 void *xen_shared(void)

@@ -303,29 +303,55 @@ static void given_up(void)
     EXPECT_EQ(hv_map(ctx, DFN, gfn(40), 1, RW, NULL), -ENOENT);
 }
 
-/* The identity: all that is the domain's, read and written, and nothing else. */
-static void identity(void)
+/*
+ * The identity: all that is the domain's, read and written, and nothing else. What devices of a PV dom0 reach without us, whatever
+ * becomes of it, is not held; where Xen is strict with it, it is.
+ */
+static void identity(bool strict)
 {
+    bool holds = strict || rig_cfg.pvh;
     uint16_t ctx;
     unsigned i;
 
+    xm_strict(strict);
+    EXPECT(rig_cfg.pvh || xm_make_table(xm_hwdom(), 54));
     if (rig_cfg.pvh) {
         xm_p2m(xm_hwdom(), 50, XM_PAGED);
         xm_p2m(xm_hwdom(), 51, XM_GUEST_MMIO);
     }
     xm_give_up(xm_hwdom(), 52);
+    xm_share_page(xm_hwdom(), 53, true);
     EXPECT_EQ(hv_init(8, 6), 0);
+    EXPECT_EQ(hv_alloc(0, &ctx), 0);
+    EXPECT_EQ(hv_map(ctx, DFN, gfn(53), 1, RW, NULL), -EPERM);
+    EXPECT_EQ(hv_map(ctx, DFN, gfn(53), 1, R, NULL), -EPERM);
+    EXPECT_EQ(hv_free(ctx, 0), 0);
     EXPECT_EQ(hv_alloc(1, &ctx), 0);
     EXPECT_EQ(hv_attach(ctx, XM_DEV_PHANTOM), 0);
     for (i = 0; i < XM_HWDOM_FRAMES; i++) {
-        bool out = i == 52 || (rig_cfg.pvh && (i == 50 || i == 51));
+        bool out = i == 52 || i == 53 || (i == 54 && strict && !rig_cfg.pvh) || (rig_cfg.pvh && (i == 50 || i == 51));
 
         expect_dma(XM_DEV_PHANTOM, gfn(i), true, out ? BLOCKED : mfn(i));
-        expect_held(i, !out, !out);
+        expect_held(i, holds && !out, holds && !out);
     }
+    EXPECT_EQ(xm_make_table(xm_hwdom(), 9), !holds);
+    xm_end_table(xm_hwdom(), 9);
+    xm_end_table(xm_hwdom(), 54);
     expect_dma(XM_DEV_PHANTOM, 17, false, rig_cfg.pvh ? mfn(17) : BLOCKED);
     EXPECT_EQ(hv_free(ctx, 1), 0);
     expect_held(9, 0, 0);
+    xm_share_page(xm_hwdom(), 53, false);
+    xm_strict(false);
+}
+
+static void identity_relaxed(void)
+{
+    identity(false);
+}
+
+static void identity_strict(void)
+{
+    identity(true);
 }
 
 /* The machine has far more memory than the domain, or the domain a p2m of holes: what is looked through is so in pieces. */
@@ -423,7 +449,8 @@ static const struct rig_test tests[] = {
     {"large", large, 0, {0}, NULL, false},
     {"twice", twice, 0, {0}, NULL, false},
     {"given up", given_up, 0, {0}, NULL, false},
-    {"identity", identity, 0, {0}, NULL, false},
+    {"identity, relaxed", identity_relaxed, 0, {0}, NULL, false},
+    {"identity, strict", identity_strict, 0, {0}, NULL, false},
     {"sparse", sparse, 0, {.frames = 1ul << 20}, NULL, false},
     {"interrupts", interrupts, ON_VTD | ON_AMD | ON_PV, {0}, NULL, false},
     {"pages again", pages_again, 0, {0}, NULL, false},

@@ -75,6 +75,8 @@ uint64_t xm_mfn(const struct xm_domain *d, unsigned int n);
 /* Makes a page table of it, or ends that; false: it has writable references. */
 bool xm_make_table(struct xm_domain *d, unsigned int n);
 void xm_end_table(struct xm_domain *d, unsigned int n);
+/* It is Xen's own page, shared with the guest; or is not, any more. */
+void xm_share_page(struct xm_domain *d, unsigned int n, bool shared);
 /* The guest gives it up: free once the last reference has gone. */
 void xm_give_up(struct xm_domain *d, unsigned int n);
 enum xm_kind { XM_RAM, XM_RAM_RO, XM_PAGED, XM_GUEST_MMIO, XM_OTHERS };
@@ -85,6 +87,7 @@ uint64_t xm_context_reach(const struct xm_domain *d, unsigned int ctx, uint64_t 
 unsigned int xm_refs(uint64_t mfn);  /* that the drop-in has on it */
 unsigned int xm_types(uint64_t mfn); /* of these with the writable type */
 bool xm_dirty(uint64_t mfn);         /* since it was asked last: a migration would send it again */
+void xm_strict(bool yes);    /* dom0-iommu=strict */
 void xm_no_sharing(bool ok); /* arch_iommu_use_permitted() */
 
 /* --- hypercalls ------------------------------------------------------------------------------ */

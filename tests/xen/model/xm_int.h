@@ -49,6 +49,7 @@ struct xm_frame {
     unsigned int refs, types; /* the drop-in's; types: those with the writable type */
     bool is_table;            /* a PV guest's page table */
     bool dirty;               /* paging_mark_dirty() */
+    bool special;             /* Xen's, shared with the owner */
     bool allocated;           /* the guest has not given it up */
     unsigned int maps;        /* map_domain_page() */
 };

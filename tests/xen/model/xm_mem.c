@@ -4,6 +4,8 @@
 
 #include <asm/paging.h>
 
+#include "../../../shim/xen/shim.h"
+
 #ifdef __SANITIZE_ADDRESS__
 #define HAS_ASAN 1
 #elif defined(__has_feature)
@@ -26,6 +28,7 @@ void __asan_unpoison_memory_region(const volatile void *p, size_t size);
 
 struct xm_frame xm_frames[XM_FRAMES];
 unsigned long max_page = XM_FRAMES;
+bool iommu_hwdom_strict;
 
 static unsigned char *ram, *seen; /* as processors see it, and as written back */
 static unsigned long next_xen = FIRST_XEN, next_free = FIRST_FREE;
@@ -280,6 +283,22 @@ bool mfn_valid(mfn_t mfn)
 struct domain *page_get_owner(const struct page_info *pg)
 {
     return container_of(pg, const struct xm_frame, pg)->owner;
+}
+
+bool is_special_page(const struct page_info *page)
+{
+    return container_of(page, const struct xm_frame, pg)->special;
+}
+
+void xm_share_page(struct xm_domain *d, unsigned int n, bool shared)
+{
+    xm_frames[xm_mfn(d, n)].special = shared;
+}
+
+void xm_strict(bool yes)
+{
+    iommu_hwdom_strict = yes;
+    shim_options.strict = yes;
 }
 
 unsigned int xm_refs(uint64_t mfn)

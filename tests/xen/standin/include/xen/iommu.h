@@ -12,10 +12,13 @@ struct iommu_ops {
     int (*get_device_group_id)(uint16_t seg, uint8_t bus, uint8_t devfn);
 };
 
+/* Xen's names the table itself: the call is made a direct one at boot, and the functions lose what an indirect one must land on. */
+#define iommu_call(ops, fn, ...) ((ops)->fn(__VA_ARGS__))
+
 #define IOMMUF_readable (1U << 0)
 #define IOMMUF_writable (1U << 1)
 
-extern bool iommu_enabled;
+extern bool iommu_enabled, iommu_hwdom_strict;
 
 const struct iommu_ops *iommu_get_ops(void);
 void iommu_sync_cache(const void *p, unsigned int size);

@@ -43,6 +43,7 @@ bool mfn_valid(mfn_t mfn);
 #define page_to_maddr(pg) mfn_to_maddr(page_to_mfn(pg))
 
 struct domain *page_get_owner(const struct page_info *pg);
+bool is_special_page(const struct page_info *page);
 int __must_check get_page_type(struct page_info *pg, unsigned long type);
 void put_page(struct page_info *pg);
 void put_page_and_type(struct page_info *pg);
