@@ -88,7 +88,8 @@ struct pvi_identity_run {
 /* Memory ---------------------------------------------------------------------------------------- */
 
 /**
- * Gives one 4 KiB page for tables, rings or pools; its content may be anything, and need not be written back. No guest can reach it.
+ * Gives one 4 KiB page for tables, rings or pools; its content may be anything, and need not be written back. No guest can reach it, and every unit can
+ * (below 2^pa_bits).
  * pvi_env_page() finds a record for it, zeroed when it is given out the first time.
  * @return 0 or -PVI_ENOMEM.
  */

@@ -4,7 +4,7 @@
  * Page tables at the level of ranges: one table, changed in bounded slices.
  *
  * The algorithm is src/core/pt_engine.inc.h, compiled once per format. A slice touches at most one and a half
- * tables' worth of entries, takes the pages that each of its pieces needs before it changes anything there, and tells exactly
+ * tables' worth of entries (collapse: a table of each level), takes the pages that each of its pieces needs before it changes anything there, and tells exactly
  * how far it came; calling again with the same request continues. What a slice removed or replaced goes
  * into the gather; nothing that hardware may still reach is given back here.
  *
@@ -69,9 +69,9 @@ struct pvi_pt_map {
     uint64_t done;  /**< bytes mapped so far, exact whatever is returned */
     uint8_t prot;   /**< PVI_READ, PVI_WRITE */
     uint8_t owe;    /**< enum pvi_owe */
-    bool replace;   /**< what is mapped in the range is replaced, instead of an overlap being refused */
+    bool replace;   /**< what is mapped in the range is replaced, instead of an overlap being refused; only a table of nothing but leaves gives way to a larger leaf */
     bool shared;    /**< others may map and unmap in other gigabytes at the same time */
-    bool keep;      /**< no table goes away, also not an empty one where a large leaf would fit: smaller leaves are used there */
+    bool keep;      /**< no table goes away, also not one where a large leaf would fit: smaller leaves are used there */
 };
 
 /** A request to unmap; `next` is where it stands. Bounds are inclusive: 2^64 has no representation. */
@@ -80,7 +80,7 @@ struct pvi_pt_unmap {
     uint64_t last;  /**< last byte, inclusive */
     uint64_t next;  /**< first byte still to do; begins as first */
     uint64_t removed; /**< bytes that were mapped and are not any more */
-    uint64_t barred;  /**< leaf sizes that a cut does not make; the rest is `closed`, and bounds and leaves are of it. 0: none */
+    uint64_t barred;  /**< leaf sizes that a cut does not make; the rest is `closed`, and bounds and leaves are of it, which nobody checks. 0: none */
     bool complete;  /**< all of it is done; next is then meaningless */
     bool holes;     /**< step over what is not mapped, instead of stopping there */
     bool whole;     /**< refuse to cut through a larger leaf (EPART), instead of splitting it */
@@ -135,7 +135,12 @@ struct pvi_pt_leaf {
     uint8_t owe;
 };
 
-/** A format's operations. The structure is constant and built at compile time by the engine template. */
+/**
+ * A format's operations. Bounds and lengths are multiples of the smallest page, else -PVI_EALIGN; bounds beyond table_last, or that
+ * end before they begin, are -PVI_ERANGE: nothing changed. `ctx` is what the gather's ranges name, for the units to be told by
+ * pvi_gather_flush(); NULL: the table's owner reads g->range and invalidates by itself before each flush, which releases at once.
+ * The structure is constant and built at compile time by the engine template.
+ */
 struct pvi_pt_ops {
     const char *name;
     uint64_t page_sizes;  /**< leaves that the format can encode */
@@ -150,15 +155,16 @@ struct pvi_pt_ops {
      * Maps one slice of r, from r->iova + r->done, with the largest leaves that fit.
      * @return 0 (r->done grew, or tables in the way were unlinked or a leaf split; the request is complete when
      *         r->done == r->len), PVI_PT_ALONE, -PVI_EEXIST (something is mapped at r->iova + r->done), -PVI_ENOMEM or
-     *         -PVI_EQUOTA, -PVI_EOPNOTSUPP (the format or a quirk has no such rights), -PVI_EPART (replacing, and a
-     *         quirk forbids to split a leaf that lies only partly in the range), -PVI_EALIGN (length or frame), -PVI_EINVAL (replace with barred), -PVI_ERANGE (frame), -PVI_EBUSY (replacing only: the gather is
+     *         -PVI_EQUOTA, -PVI_ELENGTH (0), -PVI_EOPNOTSUPP (there are no such rights, or the format or a quirk has none), -PVI_EPART (replacing, and a
+     *         quirk forbids to split a leaf that lies only partly in the range), -PVI_EALIGN (iova, length or frame), -PVI_EINVAL (replace with barred), -PVI_ERANGE (iova or frame), -PVI_EBUSY (replacing only: the gather is
      *         full, flush it and call again). What lies before the address at fault is mapped; nothing else has changed
      *         for a device, though empty tables may have been unlinked.
      */
     int (*map)(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g);
 
     /**
-     * Unmaps one slice of r, from r->next. Cuts through large leaves by splitting them in place.
+     * Unmaps one slice of r, from r->next. Cuts through large leaves by splitting them in place. [0, table_last] empties the table; up to
+     * iova_last alone, tables that reach beyond it stay.
      * @return 0 (r->next grew, a leaf was split, or r->complete), PVI_PT_ALONE (perhaps with r->complete: then only empty
      *         tables are left to take away), -PVI_ENOENT (nothing is mapped at r->next),
      *         -PVI_EPART (r->whole, or a quirk, and a leaf at r->next lies only partly in the range), -PVI_ENOMEM or
@@ -184,7 +190,7 @@ struct pvi_pt_ops {
     /**
      * The reverse, for one slice: leaves that continue each other become larger ones wherever one fits whole in the range,
      * without a moment in which a device would fault; needs no page. Holes are stepped over.
-     * @return 0, or -PVI_EOPNOTSUPP (a quirk), nothing changed.
+     * A slice works on one table of each level at most. @return 0, or -PVI_EOPNOTSUPP (a quirk), nothing changed.
      */
     int (*collapse)(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_change *r, struct pvi_gather *g);
 
@@ -218,7 +224,7 @@ struct pvi_pt_ops {
 };
 
 /**
- * The leaf sizes that a table of this configuration really uses. The smallest is one that a single entry maps. Every larger
+ * The leaf sizes that a table of this configuration really uses, whatever frames pa_bits lets it name. The smallest is one that a single entry maps. Every larger
  * leaf can be cut: sizes of a level are dropped if the level below has neither that of a single entry nor that of half a table,
  * and so is what lies above. Sizes of several entries are used where cfg->page_sizes names them. A host that names those without
  * the size of one entry lets one cut take, and fill, a table for each entry of the leaf.
@@ -235,7 +241,7 @@ PVI_MUST_CHECK int pvi_pt_init(struct pvi_pt *pt, const struct pvi_pt_cfg *cfg, 
 /** A new empty table in place of one that pvi_pt_fini() has ended, for the same configuration. @return 0, -PVI_ENOMEM, -PVI_EQUOTA. */
 PVI_MUST_CHECK int pvi_pt_renew(struct pvi_pt *pt);
 
-/** Gives the root back. The table is empty and no unit can reach or cache it any more. */
+/** Gives the root back. The table is empty (unmapped up to table_last, and flushed) and no unit can reach or cache it any more. */
 void pvi_pt_fini(struct pvi_pt *pt);
 
 #endif
