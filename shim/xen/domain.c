@@ -231,6 +231,8 @@ static bool is_silent(const struct pci_dev *pdev)
 /* A device that the library can have: Xen has entries for all of its ids. */
 static struct shim_device *device_make(struct pci_dev *pdev)
 {
+    uint16_t seg = pdev->seg;
+    uint8_t bus = pdev->bus, devfn = pdev->devfn;
     struct shim_device *dev = xzalloc(struct shim_device);
     struct region_args args = { .dev = dev };
     const struct iommu_ops *ops = iommu_get_ops();
@@ -252,8 +254,7 @@ static struct shim_device *device_make(struct pci_dev *pdev)
     dev->dev.sbdf.v = pdev->sbdf.sbdf;
     dev->dev.unit = &dev->unit->unit;
     /* The table's functions lose their landing pads at boot (cf_clobber): a call through a pointer would be a fault under CET. */
-    group = iommu_call(ops, get_device_group_id, pdev->seg, pdev->bus,
-                       pdev->devfn);
+    group = iommu_call(ops, get_device_group_id, seg, bus, devfn);
     dev->dev.group = group >= 0 ? (uint32_t)group + 1 : 0;
 
     return dev;

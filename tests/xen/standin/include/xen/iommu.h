@@ -12,8 +12,18 @@ struct iommu_ops {
     int (*get_device_group_id)(uint16_t seg, uint8_t bus, uint8_t devfn);
 };
 
-/* Xen's names the table itself: the call is made a direct one at boot, and the functions lose what an indirect one must land on. */
-#define iommu_call(ops, fn, ...) ((ops)->fn(__VA_ARGS__))
+/*
+ * Xen's names the table itself: the call is made a direct one at boot, and the functions lose what an indirect one must land on. Of
+ * its arguments 4.17 makes variables of the same type that it writes to.
+ */
+#define iommu_call(ops, fn, a, b, c)                                                                     \
+    ({                                                                                                   \
+        __typeof__(a) a_ = (a);                                                                          \
+        __typeof__(b) b_ = (b);                                                                          \
+        __typeof__(c) c_ = (c);                                                                          \
+        __asm__("" : "+r"(a_), "+r"(b_), "+r"(c_));                                                      \
+        (ops)->fn(a_, b_, c_);                                                                           \
+    })
 
 #define IOMMUF_readable (1U << 0)
 #define IOMMUF_writable (1U << 1)
