@@ -137,8 +137,12 @@ const char *pvi_strerror(int err);
  */
 static inline uint64_t pvi_nospec(uint64_t i, uint64_t n)
 {
+    uint64_t mask;
+
     __asm__("" : "+r"(i)); /* what the comparison has told the compiler does not count here */
-    return i & (0 - (~(i | (n - 1 - i)) >> 63));
+    mask = 0 - (~(i | (n - 1 - i)) >> 63);
+    __asm__("" : "+r"(mask)); /* nor may it choose by a branch */
+    return i & mask;
 }
 
 #endif

@@ -236,7 +236,7 @@ int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn, uint
     if (!r) {
         return -PVI_ENOFRAME;
     }
-    if ((prot & ~(unsigned)r->prot & PVI_RW) != 0) {
+    if ((prot & ~(r->prot | PVI_FRAME_IDENTITY)) != 0) {
         return -PVI_EPERM;
     }
     at = gfn.f - r->gfn;

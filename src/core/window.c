@@ -6,8 +6,8 @@
  */
 #include "core.h"
 
-/* Larger pages would be pinned, and released, without a checkpoint in between. */
-#define WINDOW_PAGE_MAX_LG2 30u
+/* Larger pages than one flush releases would be pinned, and released, without a checkpoint in between. */
+#define WINDOW_PAGE_MAX_LG2 (PVI_PAGE_LG2 + (unsigned)__builtin_ctzll(PVI_GATHER_FRAMES))
 
 void pvi_context_replain(struct pvi_context *ctx)
 {
@@ -330,6 +330,7 @@ static int window_query(struct pvi_context *ctx, struct pvi_op *op)
     if (index >= PVI_MAX_WINDOWS) {
         return -PVI_ENOENT;
     }
+    index = (unsigned)pvi_nospec(index, PVI_MAX_WINDOWS);
     stripe = pvi_context_lock_gigabyte(ctx, 0); /* whichever: it keeps out who changes windows */
     if (ctx->windowed != 0) {
         w = ctx->window[index];

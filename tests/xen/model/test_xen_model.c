@@ -314,6 +314,7 @@ static void identity(bool strict)
     unsigned i;
 
     xm_strict(strict);
+    xm_lends(!strict);
     EXPECT(rig_cfg.pvh || xm_make_table(xm_hwdom(), 54));
     if (rig_cfg.pvh) {
         xm_p2m(xm_hwdom(), 50, XM_PAGED);

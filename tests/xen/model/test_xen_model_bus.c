@@ -25,6 +25,7 @@ static void bus(struct element *e, unsigned nr)
     unsigned turns = 0;
     bool again = true;
 
+    xm_lends(true);
     memcpy(xm_guest_memory(), e, nr * sizeof(*e));
     while (again) {
         EXPECT_EQ(xm_bus_call(&at, &count, &again), 0);
@@ -46,13 +47,13 @@ static uint64_t own(unsigned n)
     return xm_gfn(xm_hwdom(), n);
 }
 
-/* All devices reach what is mapped, and dom0's own memory 1:1, until it is taken away there. */
 /* All own frames are mapped from the first map on; those of a PV dom0, whose devices reach them anyway, are not held. */
 static unsigned identity_holds(void)
 {
     return rig_cfg.pvh ? 1 : 0;
 }
 
+/* All devices reach what is mapped, and dom0's own memory 1:1, until it is taken away there. */
 static void own_frames(void)
 {
     unsigned dev;

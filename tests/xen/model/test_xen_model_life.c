@@ -86,6 +86,32 @@ static void for_a_guest(void)
     EXPECT_EQ(xm_complaints(), 0);
 }
 
+/* An identity of another domain than dom0 holds its frames, however relaxed Xen is with dom0. */
+static void identity_of_a_guest(void)
+{
+    static const unsigned devs[] = {XM_DEV_PHANTOM};
+    uint64_t dfn;
+    uint16_t ctx;
+
+    guest_make();
+    EXPECT_EQ(hv_init(8, 6), 0);
+    xm_move(XM_DEV_PHANTOM, guest);
+    hv_act_for(ID);
+    EXPECT_EQ(hv_init(4, 6), 0);
+    EXPECT_EQ(hv_alloc(1, &ctx), 0);
+    EXPECT_EQ(hv_attach(ctx, XM_DEV_PHANTOM), 0);
+    dfn = xm_gfn(guest, 6);
+    xm_watch(XM_DEV_PHANTOM, dfn);
+    expect_guest_dma(XM_DEV_PHANTOM, dfn, true, 6);
+    EXPECT_EQ(xm_refs(xm_mfn(guest, 6)), 1);
+    EXPECT_EQ(xm_types(xm_mfn(guest, 6)), 1);
+    EXPECT_EQ(hv_unmap(ctx, dfn, 1, NULL), 0);
+    expect_dma(XM_DEV_PHANTOM, dfn, true, BLOCKED);
+    EXPECT_EQ(xm_refs(xm_mfn(guest, 6)), 0);
+    hv_act_for(~0u);
+    guest_end(devs, 1);
+}
+
 /* A guest has no interface until the hardware domain has made it one; others are none of its business, ever. */
 static void guest_itself(void)
 {
@@ -363,6 +389,7 @@ static void processors_leave(void)
 static const struct rig_test tests[] = {
     {"processors leave", processors_leave, 0, {0}, NULL, false},
     {"a second life", second_life, 0, {0}, NULL, false},
+    {"identity of a guest", identity_of_a_guest, 0, {0}, NULL, false},
     {"for a guest", for_a_guest, 0, {0}, NULL, false},
     {"a guest itself", guest_itself, 0, {0}, NULL, false},
     {"moves", moves, 0, {0}, NULL, false},

@@ -88,6 +88,7 @@ unsigned int xm_refs(uint64_t mfn);  /* that the drop-in has on it */
 unsigned int xm_types(uint64_t mfn); /* of these with the writable type */
 bool xm_dirty(uint64_t mfn);         /* since it was asked last: a migration would send it again */
 void xm_strict(bool yes);    /* dom0-iommu=strict */
+void xm_lends(bool yes);     /* frames of the hardware domain may be out of hold and in an identity of its */
 void xm_no_sharing(bool ok); /* arch_iommu_use_permitted() */
 
 /* --- hypercalls ------------------------------------------------------------------------------ */

@@ -55,6 +55,7 @@ struct xm_frame {
 };
 extern struct xm_frame xm_frames[XM_FRAMES];
 void xm_mem_boot(void);
+void xm_strict_boot(void);
 /* Consecutive frames for Xen's own use, aligned to their number. */
 unsigned long xm_xen_frames(unsigned int nr);
 uint64_t *xm_words(unsigned long mfn); /* Xen's own */

@@ -28,7 +28,7 @@ void __asan_unpoison_memory_region(const volatile void *p, size_t size);
 
 struct xm_frame xm_frames[XM_FRAMES];
 unsigned long max_page = XM_FRAMES;
-bool iommu_hwdom_strict;
+bool iommu_hwdom_strict = true; /* until xm_boot(): the drop-in reads it before */
 
 static unsigned char *ram, *seen; /* as processors see it, and as written back */
 static unsigned long next_xen = FIRST_XEN, next_free = FIRST_FREE;
@@ -299,6 +299,12 @@ void xm_strict(bool yes)
 {
     iommu_hwdom_strict = yes;
     shim_options.strict = yes;
+}
+
+void xm_strict_boot(void)
+{
+    XM_CHECK(shim_options.strict == iommu_hwdom_strict, "how strict Xen is with dom0 was not noted at boot");
+    xm_strict(false);
 }
 
 unsigned int xm_refs(uint64_t mfn)

@@ -97,10 +97,18 @@ static void count(unsigned long mfn, bool write)
     }
 }
 
+static bool lends;
+
+void xm_lends(bool yes)
+{
+    lends = yes;
+}
+
 /* 1:1, a PV hwdom that Xen is not strict with: its devices reach the frame by Xen's own tables, whatever becomes of it. */
 static bool lent(uint64_t iova, uint64_t pa)
 {
-    return iova == pa && xm_hwdom()->pv && !iommu_hwdom_strict;
+    return lends && iova == pa && xm_hwdom()->pv && pa >> PAGE_SHIFT < XM_FRAMES &&
+           xm_frames[pa >> PAGE_SHIFT].owner == hardware_domain;
 }
 
 static void count_leaf(void *ctx, const struct hwm_leaf *leaf)
@@ -528,6 +536,8 @@ void xm_boot(const struct xm_cfg *cfg)
         xm_units[i].snoops = cfg->amd || i == 1;
         xm_hwm_mem[i] = (struct hwm_mem){ &xm_units[i], read64, read32, write64, write32, valid, NULL, NULL, NULL };
     }
+    xm_strict_boot();
+    lends = false;
     xm_vendor()->boot();
     if (cfg->amd) {
         iommu_function = (struct pci_dev){ .domain = dom_xen, .sbdf = { XM_IOMMU }, .devfn = XM_IOMMU };
