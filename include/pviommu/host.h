@@ -80,7 +80,11 @@ struct pvi_identity_run {
 
 /* Beside PVI_READ and PVI_WRITE, in the prot of a pin. */
 #define PVI_FRAME_NO_REF 0x4u     /**< pvi_host_frame_get(): takes no reference, owe is PVI_OWE_NONE; only the host knows who may (else EPERM) */
-#define PVI_FRAME_IDENTITY 0x10u  /**< pvi_host_frame_get(): of a run of pvi_host_identity_next(). Where the host's own tables let the devices of d reach all of these whatever becomes of them, it need not pin them either: owe is PVI_OWE_NONE then */
+/**
+ * pvi_host_frame_get(): of a run of pvi_host_identity_next(). Where the host's own tables let the devices of d reach all of these,
+ * whatever becomes of them, it need not pin them either: owe is PVI_OWE_NONE then. Others ignore it.
+ */
+#define PVI_FRAME_IDENTITY 0x10u
 #define PVI_FRAME_TRANSLATED 0x8u /**< pvi_host_foreign_get(): the owner must be a translated guest (else EPERM) */
 
 #define PVI_IOSERVER_NONE 0xFFFFu /**< as an io-server: the interface does not say which; pvi_host_foreign_get() checks none, a notice concerns all of the owner's */
@@ -121,10 +125,11 @@ bool pvi_host_poll(struct pvi_host *h, uint64_t turns);
 
 /**
  * Pins the frames behind [gfn, gfn + nr) for DMA of domain d with rights prot, which d itself has to have: until it is put, whatever
- * the guest does, each frame stays what it is and nobody else's. @param prot PVI_READ, PVI_WRITE, PVI_FRAME_NO_REF or PVI_FRAME_IDENTITY. Called before any table is touched; what is pinned need not be
+ * the guest does, each frame stays what it is and nobody else's. Called before any table is touched; what is pinned need not be
  * mapped in the end. May succeed for a prefix only: the longest run contiguous in
  * host-physical memory that the host can pin at once. What is given in one call may be asked back in one call (when
  * the range turns out to be mapped, or the CPU is wanted): a host that pins frame by frame bounds the prefix.
+ * @param prot PVI_READ and PVI_WRITE, at least one; PVI_FRAME_NO_REF or PVI_FRAME_IDENTITY.
  * @return 0 with out->nr in 1..nr; -PVI_ENOFRAME, -PVI_EPERM: nothing is pinned.
  */
 PVI_MUST_CHECK int pvi_host_frame_get(struct pvi_host *h, struct pvi_hdom *d, pvi_gfn gfn, uint64_t nr,

@@ -387,12 +387,12 @@ static PT_INLINE void pt_note_table(struct pvi_pt *pt, struct pvi_context *ctx, 
         first = begin + ((uint64_t)base << pt_shift(level));
         end = first + ((pt_span(level) << order) - 1);
         if (kind == PT_LEAF && (order != 0 || (entry & pt_dirty(level)) != 0)) {
-            uint64_t frames = r->next;
+            uint64_t from = r->next, cost;
 
             pt_note(pt, ctx, at, base, nr, first, r, g, &end);
-            /* All entries that it is repeated in, and a word of the bitmap is 64 frames: 512 cost as much as one entry. */
-            frames = nr - 1 + ((end - frames) >> (PVI_PAGE_LG2 + 9));
-            *budget -= *budget < frames ? *budget : (unsigned)frames;
+            /* All entries that it is repeated in; and a word of the bitmap is 64 frames: 512 cost as much as one entry. */
+            cost = nr - 1 + ((end - from) >> (PVI_PAGE_LG2 + 9));
+            *budget -= *budget < cost ? *budget : (unsigned)cost;
         }
         *budget -= *budget != 0;
         r->complete = pt_pass(&r->next, r->last, end);

@@ -136,6 +136,35 @@ static void kept_tables(void **state)
     lab_each_format(replaced_and_kept);
 }
 
+/* Nor by a map that would find room for a larger leaf there: what comes before gets the largest that fit all the same. */
+static void kept_empty_table(void **state)
+{
+    struct pvi_pt_map m = {.iova = 4 * G1, .pa = 8 * G1, .len = 4 * G1, .prot = PVI_RW, .keep = true};
+    struct pvi_pt_unmap u = {.first = 4 * G1, .last = 8 * G1 - 1, .next = 4 * G1};
+    uint64_t page = 4 * G1 + 2 * G1;
+    struct pvi_pt_leaf leaf;
+    uint32_t tables;
+
+    (void)state;
+    up(4, UINT64_MAX, false);
+    CHECK_EQ(lab_map_pa(&lab, page, 16 * G1, K4, PVI_RW), 0);
+    CHECK_EQ(lab_unmap(&lab, page, page + K4 - 1, false, NULL), 0);
+    lab_flush(&lab);
+    tables = lab.quota.used;
+    while (m.done < m.len) {
+        CHECK_EQ(lab.pt.cfg.ops->map(&lab.pt, NULL, &m, &lab.gather), 0);
+    }
+    CHECK_EQ(lab.gather.nr_tables, 0);
+    CHECK_EQ(lab.quota.used, tables);
+    CHECK_EQ(lab.pt.cfg.ops->lookup(&lab.pt, 4 * G1, &leaf), 0);
+    CHECK_EQ(leaf.lg2, 31);
+    while (!u.complete) { /* the lab knows of none of it */
+        CHECK_EQ(lab.pt.cfg.ops->unmap(&lab.pt, NULL, &u, &lab.gather), 0);
+    }
+    lab_flush(&lab);
+    lab_down(&lab);
+}
+
 static void unknown_rights(struct lab *r)
 {
     for (unsigned prot = PVI_RW + 1; prot < 256; prot++) {
@@ -159,6 +188,7 @@ int main(void)
         cmocka_unit_test(empty_tables_in_any_entry),
         cmocka_unit_test(a_page_in_any_entry),
         cmocka_unit_test(kept_tables),
+        cmocka_unit_test(kept_empty_table),
         cmocka_unit_test(rights_that_do_not_exist),
     };
 

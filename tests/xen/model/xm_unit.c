@@ -115,8 +115,10 @@ static void count_leaf(void *ctx, const struct hwm_leaf *leaf)
 {
     unsigned long i, nr = 1UL << (leaf->lg2 - PAGE_SHIFT);
 
-    for (i = 0; i < nr && !lent(leaf->iova, leaf->pa); i++) {
-        count((leaf->pa >> PAGE_SHIFT) + i, leaf->w);
+    for (i = 0; i < nr; i++) {
+        if (!lent(leaf->iova + i * PAGE_SIZE, leaf->pa + i * PAGE_SIZE)) {
+            count((leaf->pa >> PAGE_SHIFT) + i, leaf->w);
+        }
     }
 }
 
@@ -198,7 +200,7 @@ static void count_cached(void *ctx, uint16_t did, uint64_t iova, unsigned lg2, b
     uint64_t home[2];
     unsigned int i;
 
-    if (lent(iova, c->pa & ~((1ull << lg2) - 1))) {
+    if (lent(iova | (c->pa & ((1ull << lg2) - 1)), c->pa)) {
         return;
     }
     for (i = 0; i < XM_MOST_DOMAINS; i++) {

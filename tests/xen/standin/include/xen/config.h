@@ -5,6 +5,10 @@
 
 #define CONFIG_PVIOMMU 1
 #define NR_CPUS 256
+/* What Xen alone sets, once; the model does. */
+#ifndef STANDIN_CONST
+#define STANDIN_CONST const
+#endif
 
 #include <xen/compiler.h>
 

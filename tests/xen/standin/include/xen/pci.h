@@ -19,8 +19,9 @@ struct pci_dev {
     struct domain *domain;
     struct pci_dev *next;
     pci_sbdf_t sbdf;
-    uint16_t seg;
-    uint8_t bus, devfn, phantom_stride;
+    STANDIN_CONST uint16_t seg;
+    STANDIN_CONST uint8_t bus, devfn;
+    uint8_t phantom_stride;
     enum {
         DEV_TYPE_PCIe_ENDPOINT,
         DEV_TYPE_PCIe_BRIDGE,
