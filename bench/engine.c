@@ -129,10 +129,7 @@ static uint64_t engine_lookup(void *port, uint64_t iova)
     struct port *p = port;
     struct pvi_pt_leaf leaf;
 
-    if (p->ops->lookup(p->pt, iova, &leaf) != 0) {
-        return 0;
-    }
-    return leaf.pa + (iova - leaf.iova);
+    return p->ops->lookup(p->pt, iova, &leaf) == 0 ? leaf.pa : 0;
 }
 
 /* Longest call of all that a large request takes: what lies between two checkpoints. */

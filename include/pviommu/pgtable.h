@@ -128,9 +128,8 @@ struct pvi_pt_scan {
 
 /** What is mapped at an address. */
 struct pvi_pt_leaf {
-    uint64_t iova; /**< start of the leaf */
-    uint64_t pa;   /**< start of the leaf */
-    uint8_t lg2;
+    uint64_t pa; /**< where the byte asked for lies: of the leaf, IOVA and frame begin at multiples of its size */
+    uint8_t lg2; /**< the leaf has 2^lg2 bytes */
     uint8_t prot;
     uint8_t owe;
 };

@@ -23,11 +23,11 @@ static CORE_NOINLINE int cut_look(struct pvi_context *ctx, struct pvi_bus_cut *c
             if ((c->owes >> leaf.owe & 1) == 0) {
                 return -PVI_EPERM;
             }
-            if (c->pa && leaf.pa + (at - leaf.iova) != c->pa->a) {
+            if (c->pa && leaf.pa != c->pa->a) {
                 return -PVI_ENOENT;
             }
             c->prot = leaf.prot;
-            end = leaf.iova + (((uint64_t)1 << leaf.lg2) - 1);
+            end = at | (((uint64_t)1 << leaf.lg2) - 1);
         }
         if (end >= last) {
             return 0;

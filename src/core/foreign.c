@@ -128,7 +128,7 @@ static CORE_NOINLINE int foreign_fits(struct pvi_domain *d, const struct pvi_rev
     }
     /* Devices translate through the default context: only what it maps 1:1 has an address. */
     rc = pvi_context_lookup(&d->default_ctx, t->pa.a, &leaf);
-    return rc == 0 && leaf.iova == leaf.pa && (leaf.prot & t->prot) == t->prot ? 0 : -PVI_ENOENT;
+    return rc == 0 && leaf.pa == t->pa.a && (leaf.prot & t->prot) == t->prot ? 0 : -PVI_ENOENT;
 }
 
 int pvi_foreign_map(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)

@@ -165,7 +165,7 @@ int pvi_op_lookup(struct pvi_domain *d, struct pvi_op *op, struct pvi_gather *g)
     if (rc != 0) {
         return rc;
     }
-    pa.a = leaf.pa + (iova - leaf.iova);
+    pa.a = leaf.pa;
     op->u.lookup.prot = leaf.prot;
     op->u.lookup.lg2 = leaf.lg2;
     return pvi_host_frame_gfn(g->host, g->hdom, pa, &op->u.lookup.gfn);

@@ -11,8 +11,7 @@ static PT_INLINE void pt_answer(uint64_t entry, uint64_t iova, unsigned level, u
 {
     unsigned lg2 = pt_shift(level) + order;
 
-    out->iova = iova & ~(((uint64_t)1 << lg2) - 1);
-    out->pa = pt_leaf_pa(entry, level);
+    out->pa = pt_leaf_pa(entry, level) | (iova & (((uint64_t)1 << lg2) - 1));
     out->lg2 = (uint8_t)lg2;
     out->prot = (uint8_t)pt_prot(entry, level);
     out->owe = (uint8_t)pt_owe(entry, level);
@@ -32,18 +31,18 @@ static PT_NOINLINE void pt_answer_other(uint64_t entry, uint64_t iova, unsigned 
 static PT_INLINE bool pt_look_step(struct pvi_host *host, uint64_t **table, uint64_t iova, unsigned level, bool ours,
                                    const uint64_t *now, uint64_t generation, struct pvi_pt_leaf *out, int *rc)
 {
-    uint64_t entry = pvi_env_read64(&(*table)[pt_index(iova, level)]), *next;
+    uint64_t entry = pvi_env_read64(&(*table)[pt_index(iova, level)]);
+    bool stale = __builtin_expect(pvi_env_read64(now) != generation, 0);
     pvi_pa pa;
 
-    if (__builtin_expect(pvi_env_read64(now) != generation, 0)) {
+    pvi_env_unmap(host, *table);
+    if (stale) {
         *rc = PT_STALE;
         return false;
     }
     if (level != 0 && (ours ? pt_links(entry, level) : pt_kind(entry, level) == PT_TABLE)) {
         pa.a = pt_table_pa(entry, level);
-        next = pvi_env_map(host, pa);
-        pvi_env_unmap(host, *table);
-        *table = next;
+        *table = pvi_env_map(host, pa);
         return true;
     }
     *rc = 0;
@@ -82,7 +81,6 @@ static PT_INLINE int pt_look(const struct pvi_pt *pt, uint64_t iova, bool four, 
         for (level = pt->cfg.levels - 1u; pt_look_step(host, &table, iova, level, false, now, generation, out, &rc); level--) {
         }
     }
-    pvi_env_unmap(host, table);
     return rc;
 }
 

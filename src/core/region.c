@@ -51,11 +51,10 @@ static bool region_inherited(const struct pvi_pt *pt, const struct pvi_region *r
         do { /* nothing new is taken away meanwhile: this ends */
             rc = pt->cfg.ops->lookup(pt, at, &leaf);
         } while (rc == -PVI_EBUSY);
-        if (rc != 0 || leaf.iova != leaf.pa ||
-            (leaf.prot & region->prot) != region->prot) {
+        if (rc != 0 || leaf.pa != at || (leaf.prot & region->prot) != region->prot) {
             return false;
         }
-        end = leaf.iova + (((uint64_t)1 << leaf.lg2) - 1);
+        end = at | (((uint64_t)1 << leaf.lg2) - 1);
         if (end >= region->last) {
             return true;
         }

@@ -52,6 +52,10 @@ void bus_up(struct bus_rig *r, const struct fx_cfg *cfg, const struct bus_opt *o
     dc.bus_pages = opt->no_bus_pages ? 0 : opt->pages ? opt->pages : 600;
     dc.bus_entries = opt->entries ? opt->entries : 20000;
     dc.bus_all_frames = opt->all_frames;
+    if (opt->synced) {
+        dc.default_pages = 64;
+        dc.passthrough = (struct pvi_passthrough_cfg){.mode = PVI_PASSTHROUGH_SYNC_PT, .pv = true, .reserve = 8};
+    }
     if (opt->no_iommu) {
         dc.system = NULL;
         CHECK_EQ(pvi_domain_init(&r->f.dom, r->f.host, &dc), 0);
@@ -219,6 +223,29 @@ int32_t bus_do(struct bus_rig *r)
 {
     CHECK_EQ(bus_call(r), 0);
     return bus_status(r, r->nr - 1);
+}
+
+int32_t bus_foreign1(struct bus_rig *r, uint64_t bfn, uint64_t gfn, unsigned domid, unsigned ioserver, unsigned flags)
+{
+    bus_begin(r);
+    bus_foreign(r, bfn, gfn, domid, ioserver, flags);
+    return bus_do(r);
+}
+
+int32_t bus_lookup1(struct bus_rig *r, uint64_t gfn, unsigned domid, unsigned ioserver, uint64_t *bfn)
+{
+    bus_begin(r);
+    bus_lookup(r, gfn, domid, ioserver);
+    (void)bus_do(r);
+    *bfn = bus_q8(r, 0);
+    return bus_status(r, 0);
+}
+
+int32_t bus_unforeign1(struct bus_rig *r, uint64_t bfn, unsigned ioserver)
+{
+    bus_begin(r);
+    bus_unforeign(r, bfn, ioserver);
+    return bus_do(r);
 }
 
 /* --- devices ------------------------------------------------------------------------------------------- */

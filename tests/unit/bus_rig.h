@@ -28,6 +28,7 @@
 
 struct bus_opt {
     bool no_bus_pages, no_iommu, no_revmap, all_frames, region;
+    bool synced; /* the default context follows the host's translation */
     uint32_t pages, entries; /* 0: enough */
 };
 
@@ -67,6 +68,9 @@ unsigned bus_flags(const struct bus_rig *r, unsigned i);
 uint64_t bus_q8(const struct bus_rig *r, unsigned i);
 /* One element alone: its status. */
 int32_t bus_do(struct bus_rig *r);
+int32_t bus_foreign1(struct bus_rig *r, uint64_t bfn, uint64_t gfn, unsigned domid, unsigned ioserver, unsigned flags);
+int32_t bus_lookup1(struct bus_rig *r, uint64_t gfn, unsigned domid, unsigned ioserver, uint64_t *bfn);
+int32_t bus_unforeign1(struct bus_rig *r, uint64_t bfn, unsigned ioserver);
 
 /* Where device dev's access to frame bfn lands; false: it faults. */
 bool bus_reach(struct bus_rig *r, unsigned dev, uint64_t bfn, bool write, uint64_t *pa);

@@ -12,20 +12,6 @@
 #define NOWHERE UINT64_MAX
 #define DOM0 BUS_GUEST_DOMID
 
-static int32_t foreign1(struct bus_rig *r, uint64_t bfn, uint64_t gfn, unsigned guest, unsigned ioserver, unsigned flags)
-{
-    bus_begin(r);
-    bus_foreign(r, bfn, gfn, BUS_GUEST_DOMID + guest, ioserver, flags);
-    return bus_do(r);
-}
-
-static int32_t unforeign1(struct bus_rig *r, uint64_t bfn, unsigned ioserver)
-{
-    bus_begin(r);
-    bus_unforeign(r, bfn, ioserver);
-    return bus_do(r);
-}
-
 static bool noticed(struct bus_rig *r, uint64_t nr, uint64_t dfn, unsigned ioserver, bool sync)
 {
     struct pvi_posix_notice n[PVI_POSIX_NOTICES];
@@ -61,10 +47,10 @@ static void swapped(struct bus_rig *r, const struct fx_cfg *cfg)
     uint64_t pa = G_PA(0, G_HVM);
 
     bus_up(r, cfg, &opt);
-    CHECK_EQ(foreign1(r, 0x900, G_HVM, 0, 1, RW | SWAP), 0);
-    CHECK_EQ(foreign1(r, 0x900, G_HVM, 0, 2, RW | SWAP), 0);
-    CHECK_EQ(foreign1(r, 0x903, G_HVM, 0, 1, 1 | SWAP), 0);
-    CHECK_EQ(foreign1(r, 0x901, G_HVM + 1, 0, 1, RW | SWAP), 0);
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 1, RW | SWAP), 0);
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 2, RW | SWAP), 0);
+    CHECK_EQ(bus_foreign1(r, 0x903, G_HVM, DOM0, 1, 1 | SWAP), 0);
+    CHECK_EQ(bus_foreign1(r, 0x901, G_HVM + 1, DOM0, 1, RW | SWAP), 0);
     bus_load(r, 0x900);
     bus_load(r, 0x903);
     CHECK_EQ(bus_refs(r, pa), 2);
@@ -76,13 +62,13 @@ static void swapped(struct bus_rig *r, const struct fx_cfg *cfg)
     CHECK(memcmp(pvi_posix_ptr(r->f.host, scratch(r), PVI_PAGE_SIZE), zero, PVI_PAGE_SIZE) == 0);
     CHECK_EQ(notices(r), 3);
     CHECK(noticed(r, 0, 0x900, 1, false) && noticed(r, 0, 0x900, 2, false) && noticed(r, 0, 0x903, 1, false));
-    CHECK_EQ(foreign1(r, 0x900, G_HVM + 2, 0, 1, RW), -PVI_XEN_EPERM); /* still somebody's */
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM + 2, DOM0, 1, RW), -PVI_XEN_EPERM); /* still somebody's */
     CHECK_EQ(bus_balloon(r, 0, G_HVM + 3), 0);                         /* a frame that nobody has */
-    CHECK_EQ(unforeign1(r, 0x900, 1), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x900, 1), 0);
     bus_expect(r, 0x900, scratch(r), PVI_RW);
-    CHECK_EQ(unforeign1(r, 0x900, 2), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x900, 2), 0);
     bus_expect(r, 0x900, NOWHERE, 0);
-    CHECK_EQ(foreign1(r, 0x900, G_HVM + 2, 0, 1, RW), 0);
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM + 2, DOM0, 1, RW), 0);
     memset(pvi_posix_ptr(r->f.host, scratch(r), PVI_PAGE_SIZE), 0x77, PVI_PAGE_SIZE); /* a device wrote */
     bus_down(r);                                                                     /* scrubbed, the recorder sees to it */
 }
@@ -101,8 +87,8 @@ static void held(struct bus_rig *r, const struct fx_cfg *cfg)
     uint64_t pa = G_PA(0, G_HVM), bfn;
 
     bus_up(r, cfg, &opt);
-    CHECK_EQ(foreign1(r, 0x900, G_HVM, 0, 1, RW | SWAP), 0);
-    CHECK_EQ(foreign1(r, 0x901, G_HVM, 0, 2, RW), 0);
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 1, RW | SWAP), 0);
+    CHECK_EQ(bus_foreign1(r, 0x901, G_HVM, DOM0, 2, RW), 0);
     bus_load(r, 0x900);
     pvi_posix_hdom_ring(r->f.hdom, 1); /* "If the buffered IO request ring is full" */
     CHECK_EQ(bus_balloon(r, 0, G_HVM), PVI_BALLOON_HELD);
@@ -117,19 +103,19 @@ static void held(struct bus_rig *r, const struct fx_cfg *cfg)
     CHECK_EQ(bus_do(r), -PVI_XEN_ENXIO);
     bfn = bus_q8(r, 0);
     CHECK_EQ(bfn, 0xdead);
-    CHECK_EQ(unforeign1(r, 0x901, 2), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x901, 2), 0);
     bus_expect(r, 0x901, NOWHERE, 0);
-    CHECK_EQ(unforeign1(r, 0x900, 1), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x900, 1), 0);
     CHECK_EQ(bus_refs(r, pa), 0);
     CHECK_EQ(bus_balloon(r, 0, G_HVM), 0); /* asked again: free */
     /* Who asks twice gets the more careful of the two. */
-    CHECK_EQ(foreign1(r, 0x900, G_HVM + 1, 0, 1, RW | SWAP), 0);
-    CHECK_EQ(foreign1(r, 0x900, G_HVM + 1, 0, 1, RW), 0);
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM + 1, DOM0, 1, RW | SWAP), 0);
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM + 1, DOM0, 1, RW), 0);
     CHECK_EQ(bus_balloon(r, 0, G_HVM + 1), PVI_BALLOON_HELD);
-    CHECK_EQ(unforeign1(r, 0x900, 1), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x900, 1), 0);
     /* Who only looks up says nothing of it, though the frame may be written and the mapping may not. */
     CHECK_EQ(pvi_posix_hdom_range(r->guest[0], &pv), 0);
-    CHECK_EQ(foreign1(r, 0x900, pv.gfn, 0, 1, 1 | SWAP), 0);
+    CHECK_EQ(bus_foreign1(r, 0x900, pv.gfn, DOM0, 1, 1 | SWAP), 0);
     bus_begin(r);
     bus_lookup(r, pv.gfn, DOM0, 1);
     CHECK_EQ(bus_do(r), 0);
@@ -182,10 +168,10 @@ static void raced(struct bus_rig *r, const struct fx_cfg *cfg)
 
             check_case("race %d, flags %u", race, swap);
             bus_up(r, cfg, &opt);
-            CHECK_EQ(foreign1(r, 0x800, G_HVM + 1, 0, 1, RW), 0);
+            CHECK_EQ(bus_foreign1(r, 0x800, G_HVM + 1, DOM0, 1, RW), 0);
             race_done = false;
             pvi_posix_hook(r->f.host, PVI_AT_BIT(PVI_AT_FOREIGN_CHECK) | PVI_AT_BIT(PVI_AT_UNLOCK), race_hook, r);
-            status = foreign1(r, 0x900, G_HVM, 0, 1, RW | swap);
+            status = bus_foreign1(r, 0x900, G_HVM, DOM0, 1, RW | swap);
             pvi_posix_hook(r->f.host, 0, NULL, NULL);
             CHECK(race_done);
             CHECK_EQ(status, -PVI_XEN_ENXIO);
@@ -193,7 +179,7 @@ static void raced(struct bus_rig *r, const struct fx_cfg *cfg)
             CHECK_EQ(bus_refs(r, pa), 0);
             bus_expect(r, 0x900, NOWHERE, 0);
             CHECK_EQ(r->f.dom.bus->nr_entries, 1);
-            CHECK_EQ(foreign1(r, 0x900, G_HVM + 2, 0, 1, RW), 0);
+            CHECK_EQ(bus_foreign1(r, 0x900, G_HVM + 2, DOM0, 1, RW), 0);
             bus_down(r);
         }
     }
@@ -203,6 +189,58 @@ static void test_raced(void **state)
 {
     (void)state;
     bus_each(raced);
+}
+
+/* The emulator maps another frame there, at the n-th lock that is given up while the balloon looks for mappings. */
+static unsigned moves_at;
+static int32_t unmapped, mapped_again;
+
+static void move_hook(void *opaque, enum pvi_posix_point at, bool after)
+{
+    struct bus_rig *r = opaque;
+
+    if (at == PVI_AT_UNLOCK && after && moves_at != 0 && --moves_at == 0) {
+        r->inside = true;
+        unmapped = bus_unforeign1(r, 0x900, 1);
+        mapped_again = bus_foreign1(r, 0x900, G_HVM + 1, DOM0, 1, RW | SWAP);
+        r->inside = false;
+    }
+}
+
+/* Only the frame that goes away is replaced: not what has come to where it was. */
+static void moved_on(struct bus_rig *r, const struct fx_cfg *cfg)
+{
+    struct bus_opt opt = {0};
+    unsigned in_time = 0;
+
+    for (unsigned n = 1;; n++) {
+        check_case("moved at unlock %u", n);
+        bus_up(r, cfg, &opt);
+        CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 1, RW | SWAP), 0);
+        moves_at = n;
+        pvi_posix_hook(r->f.host, PVI_AT_BIT(PVI_AT_UNLOCK), move_hook, r);
+        CHECK_EQ(bus_balloon(r, 0, G_HVM), 0);
+        pvi_posix_hook(r->f.host, 0, NULL, NULL);
+        if (moves_at == 0) {
+            CHECK_EQ(unmapped, 0);
+            CHECK_EQ(mapped_again, 0);
+            in_time++;
+        }
+        bus_expect(r, 0x900, moves_at == 0 ? G_PA(0, G_HVM + 1) : scratch(r), PVI_RW);
+        CHECK_EQ(bus_refs(r, G_PA(0, G_HVM)), 0);
+        CHECK_EQ(bus_refs(r, G_PA(0, G_HVM + 1)), moves_at == 0 ? 1 : 0);
+        bus_down(r);
+        if (moves_at != 0) {
+            break;
+        }
+    }
+    CHECK(in_time > 2);
+}
+
+static void test_moved_on(void **state)
+{
+    (void)state;
+    bus_each(moved_on);
 }
 
 /* --- deaths --------------------------------------------------------------------------------------------- */
@@ -307,7 +345,7 @@ static void test_two_domains(void **state)
         CHECK_EQ(pvi_domain_init(&second, r.f.host, &dc), 0);
         dev = (struct pvi_device){.sbdf = {0x900}, .unit = r.f.unit[0].unit, .rid = {0x900}, .nr_rids = 1};
         CHECK_EQ(pvi_device_add(&second, &dev), 0);
-        CHECK_EQ(foreign1(&r, 0x900, G_HVM, 0, 1, keep == 2 ? RW : RW | SWAP), 0);
+        CHECK_EQ(bus_foreign1(&r, 0x900, G_HVM, DOM0, 1, keep == 2 ? RW : RW | SWAP), 0);
         memcpy(mem, r.mem, 32);
         mem[2] = keep == 1 ? RW : RW | SWAP;
         memset(&call, 0, sizeof(call));
@@ -329,7 +367,7 @@ static void test_two_domains(void **state)
         CHECK_EQ(pvi_domain_destroy(&second), 0);
         if (keep) { /* now all that are left could be moved, but the decision was made */
             bus_expect(&r, 0x900, pa, PVI_RW);
-            CHECK_EQ(unforeign1(&r, 0x900, 1), 0);
+            CHECK_EQ(bus_unforeign1(&r, 0x900, 1), 0);
         }
         bus_down(&r);
     }
@@ -357,8 +395,8 @@ static void dying(struct bus_rig *r, const struct fx_cfg *cfg)
     struct bus_opt opt = {0};
 
     bus_up(r, cfg, &opt);
-    CHECK_EQ(foreign1(r, 0x900, G_HVM, 0, 1, RW | SWAP), 0);
-    CHECK_EQ(foreign1(r, 0x901, G_HVM + 1, 0, 1, RW | SWAP), 0);
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 1, RW | SWAP), 0);
+    CHECK_EQ(bus_foreign1(r, 0x901, G_HVM + 1, DOM0, 1, RW | SWAP), 0);
     bus_load(r, 0x900);
     pvi_posix_hook(r->f.host, PVI_AT_BIT(PVI_AT_NOTIFY), destroy_hook, r);
     CHECK_EQ(bus_balloon(r, 0, G_HVM), 0);
@@ -429,9 +467,8 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_swapped), cmocka_unit_test(test_held),        cmocka_unit_test(test_raced),
-        cmocka_unit_test(test_deaths),  cmocka_unit_test(test_two_domains), cmocka_unit_test(test_dying),
-        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_swapped),     cmocka_unit_test(test_held),  cmocka_unit_test(test_raced), cmocka_unit_test(test_moved_on), cmocka_unit_test(test_deaths),
+        cmocka_unit_test(test_two_domains), cmocka_unit_test(test_dying), cmocka_unit_test(test_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,7 +130,7 @@ static int look(uint64_t iova, uint64_t *pa)
 
     CHECK(rc <= 0); /* 0 or an error: nothing of its own */
     CHECK(rc != 0 || leaf.lg2 == 12);
-    *pa = rc == 0 ? leaf.pa + (iova - leaf.iova) : 0;
+    *pa = rc == 0 ? leaf.pa : 0;
     return rc;
 }
 

@@ -96,8 +96,7 @@ static void there(unsigned i, uint64_t iova, uint64_t pa, uint64_t size)
 
     CHECK_EQ(rc, pa == 0 ? -PVI_ENOENT : 0);
     if (pa != 0) {
-        CHECK_EQ(leaf.iova, iova & ~(size - 1));
-        CHECK_EQ(leaf.pa, pa & ~(size - 1));
+        CHECK_EQ(leaf.pa, pa);
         CHECK_EQ(1ull << leaf.lg2, size);
     }
 }

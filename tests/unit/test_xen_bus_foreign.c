@@ -16,29 +16,6 @@
 #define DOM0 (BUS_GUEST_DOMID)
 #define OFFSET (248ull << 18)
 
-static int32_t foreign1(struct bus_rig *r, uint64_t bfn, uint64_t gfn, unsigned domid, unsigned ioserver, unsigned flags)
-{
-    bus_begin(r);
-    bus_foreign(r, bfn, gfn, domid, ioserver, flags);
-    return bus_do(r);
-}
-
-static int32_t lookup1(struct bus_rig *r, uint64_t gfn, unsigned domid, unsigned ioserver, uint64_t *bfn)
-{
-    bus_begin(r);
-    bus_lookup(r, gfn, domid, ioserver);
-    (void)bus_do(r);
-    *bfn = bus_q8(r, 0);
-    return bus_status(r, 0);
-}
-
-static int32_t unforeign1(struct bus_rig *r, uint64_t bfn, unsigned ioserver)
-{
-    bus_begin(r);
-    bus_unforeign(r, bfn, ioserver);
-    return bus_do(r);
-}
-
 /* Draft B: a frame is mapped for two io-servers and goes with the last; its own calls alone take it away. */
 static void mapped(struct bus_rig *r, const struct fx_cfg *cfg)
 {
@@ -47,21 +24,21 @@ static void mapped(struct bus_rig *r, const struct fx_cfg *cfg)
 
     bus_up(r, cfg, &opt);
     bus_load(r, 0x900);
-    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 1, RW), 0);
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 1, RW), 0);
     CHECK_EQ(bus_q8(r, 0), 0x900); /* "the specified BFN is returned" */
     bus_expect(r, 0x900, pa, PVI_RW);
     CHECK_EQ(bus_refs(r, pa), 1);
-    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 1, RW), 0); /* "if there was not an existing identical M2B entry" */
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 1, RW), 0); /* "if there was not an existing identical M2B entry" */
     CHECK_EQ(bus_refs(r, pa), 1);
-    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 2, RW), 0);
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 2, RW), 0);
     CHECK_EQ(r->f.dom.bus->nr_entries, 2);
-    CHECK_EQ(lookup1(r, G_HVM, DOM0, 3, &bfn), 0);
+    CHECK_EQ(bus_lookup1(r, G_HVM, DOM0, 3, &bfn), 0);
     CHECK_EQ(bfn, 0x900);
     CHECK_EQ(bus_flags(r, 0), RW | ORDER(9));
     CHECK_EQ(r->f.dom.bus->nr_entries, 3);
-    CHECK_EQ(foreign1(r, 0x900, G_HVM + 1, DOM0, 1, RW), -PVI_XEN_EPERM); /* taken by another frame */
-    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 4, R), -PVI_XEN_EPERM);      /* or with other rights */
-    CHECK_EQ(foreign1(r, 0x901, G_HVM, DOM0, 1, R), 0);                   /* the same frame elsewhere */
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM + 1, DOM0, 1, RW), -PVI_XEN_EPERM); /* taken by another frame */
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 4, R), -PVI_XEN_EPERM);      /* or with other rights */
+    CHECK_EQ(bus_foreign1(r, 0x901, G_HVM, DOM0, 1, R), 0);                   /* the same frame elsewhere */
     CHECK_EQ(bus_refs(r, pa), 2);
     bus_begin(r);
     bus_unmap(r, 0x900, 0);
@@ -77,16 +54,16 @@ static void mapped(struct bus_rig *r, const struct fx_cfg *cfg)
     CHECK_EQ(bus_status(r, 3), 0);
     CHECK_EQ(bus_status(r, 4), -PVI_XEN_EPERM);
     CHECK_EQ(bus_status(r, 5), -PVI_XEN_ENOENT);
-    CHECK_EQ(unforeign1(r, 0x900, 5), -PVI_XEN_ENOENT); /* "no mapped BFN + ioserver id combination" */
-    CHECK_EQ(unforeign1(r, 0x900, 1), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x900, 5), -PVI_XEN_ENOENT); /* "no mapped BFN + ioserver id combination" */
+    CHECK_EQ(bus_unforeign1(r, 0x900, 1), 0);
     CHECK_EQ(bus_flags(r, 0), 0);
-    CHECK_EQ(unforeign1(r, 0x900, 1), -PVI_XEN_ENOENT);
-    CHECK_EQ(unforeign1(r, 0x900, 3), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x900, 1), -PVI_XEN_ENOENT);
+    CHECK_EQ(bus_unforeign1(r, 0x900, 3), 0);
     bus_expect(r, 0x900, pa, PVI_RW); /* io-server 2 still has it */
-    CHECK_EQ(unforeign1(r, 0x900, 2), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x900, 2), 0);
     bus_expect(r, 0x900, NOWHERE, 0);
     CHECK_EQ(bus_refs(r, pa), 1);
-    CHECK_EQ(unforeign1(r, 0x901, 1), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x901, 1), 0);
     CHECK_EQ(bus_refs(r, pa), 0);
     CHECK_EQ(r->f.dom.bus->nr_entries, 0);
     bus_down(r);
@@ -133,7 +110,7 @@ static void causes(struct bus_rig *r, const struct fx_cfg *cfg)
     bus_up(r, cfg, &opt);
     for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         check_case("map_foreign %zu", i);
-        CHECK_EQ(foreign1(r, t[i].bfn, t[i].gfn, t[i].domid, t[i].ioserver, t[i].flags), t[i].status);
+        CHECK_EQ(bus_foreign1(r, t[i].bfn, t[i].gfn, t[i].domid, t[i].ioserver, t[i].flags), t[i].status);
         if (t[i].status != 0) {
             CHECK(!r->f.dom.bus || r->f.dom.bus->nr_entries == 0);
             CHECK(pvi_posix_hdom_balanced(r->f.hdom));
@@ -141,23 +118,23 @@ static void causes(struct bus_rig *r, const struct fx_cfg *cfg)
     }
     check_case("lookup_foreign");
     CHECK_EQ(pvi_posix_frame_count(r->f.hdom, G_PA(0, G_PV), PVI_OWE_FOREIGN_WRITABLE), 1);
-    CHECK_EQ(lookup1(r, G_HVM, DOM0, 1, &bfn), -PVI_XEN_ENOENT); /* "There is no available BFN" */
+    CHECK_EQ(bus_lookup1(r, G_HVM, DOM0, 1, &bfn), -PVI_XEN_ENOENT); /* "There is no available BFN" */
     CHECK_EQ(bfn, 0xdead);
-    CHECK_EQ(lookup1(r, G_HVM, 9, 1, &bfn), -PVI_XEN_ENXIO);
-    CHECK_EQ(lookup1(r, G_NONE, DOM0, 1, &bfn), -PVI_XEN_ENXIO);
-    CHECK_EQ(lookup1(r, G_HVM, FX_DOMID, 1, &bfn), -PVI_XEN_EPERM);
-    CHECK_EQ(lookup1(r, G_XEN, DOM0, 1, &bfn), -PVI_XEN_EPERM);
-    CHECK_EQ(lookup1(r, G_HVM, DOM0, 0xffff, &bfn), -PVI_XEN_ENODEV);
-    CHECK_EQ(lookup1(r, G_RO, DOM0, 2, &bfn), 0);
+    CHECK_EQ(bus_lookup1(r, G_HVM, 9, 1, &bfn), -PVI_XEN_ENXIO);
+    CHECK_EQ(bus_lookup1(r, G_NONE, DOM0, 1, &bfn), -PVI_XEN_ENXIO);
+    CHECK_EQ(bus_lookup1(r, G_HVM, FX_DOMID, 1, &bfn), -PVI_XEN_EPERM);
+    CHECK_EQ(bus_lookup1(r, G_XEN, DOM0, 1, &bfn), -PVI_XEN_EPERM);
+    CHECK_EQ(bus_lookup1(r, G_HVM, DOM0, 0xffff, &bfn), -PVI_XEN_ENODEV);
+    CHECK_EQ(bus_lookup1(r, G_RO, DOM0, 2, &bfn), 0);
     CHECK_EQ(bus_flags(r, 0), R | ORDER(9));
     CHECK_EQ(bfn, 0x900);
-    CHECK_EQ(lookup1(r, G_PV, DOM0, 2, &bfn), 0);
+    CHECK_EQ(bus_lookup1(r, G_PV, DOM0, 2, &bfn), 0);
     CHECK_EQ(bus_flags(r, 0), W | ORDER(9));
     check_case("unmap_foreign");
-    CHECK_EQ(unforeign1(r, 0x1234, 1), -PVI_XEN_ENOENT);
-    CHECK_EQ(unforeign1(r, UINT64_MAX, 1), -PVI_XEN_ENOENT);
-    CHECK_EQ(unforeign1(r, 0x901, 1), 0);
-    CHECK_EQ(unforeign1(r, 0x901, 2), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x1234, 1), -PVI_XEN_ENOENT);
+    CHECK_EQ(bus_unforeign1(r, UINT64_MAX, 1), -PVI_XEN_ENOENT);
+    CHECK_EQ(bus_unforeign1(r, 0x901, 1), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x901, 2), 0);
     bus_down(r); /* the rest goes with the domain */
 }
 
@@ -175,34 +152,34 @@ static void shipped(struct bus_rig *r, const struct fx_cfg *cfg)
 
     bus_up(r, cfg, &opt);
     r->shipped = true;
-    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 1, RW), -PVI_XEN_ENODEV);
-    CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 1, RW | ORDER(1)), -PVI_XEN_ENOSPC); /* looked at first */
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 1, RW), -PVI_XEN_ENODEV);
+    CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 1, RW | ORDER(1)), -PVI_XEN_ENOSPC); /* looked at first */
     bus_load(r, (pa >> 12) + OFFSET);
-    CHECK_EQ(lookup1(r, G_HVM + 5, DOM0, 0x77, &bfn), 0);
+    CHECK_EQ(bus_lookup1(r, G_HVM + 5, DOM0, 0x77, &bfn), 0);
     CHECK_EQ(bfn, (pa >> 12) + OFFSET);
     bus_expect(r, bfn, pa, PVI_RW);
-    CHECK_EQ(lookup1(r, G_HVM + 5, DOM0, 0x78, &again), 0);
+    CHECK_EQ(bus_lookup1(r, G_HVM + 5, DOM0, 0x78, &again), 0);
     CHECK_EQ(again, bfn);
     CHECK_EQ(bus_refs(r, pa), 1);
-    CHECK_EQ(lookup1(r, G_HVM, 9, 1, &again), -PVI_XEN_ENXIO);
-    CHECK_EQ(lookup1(r, G_HVM, FX_DOMID, 1, &again), -PVI_XEN_EPERM);
-    CHECK_EQ(lookup1(r, G_NONE, DOM0, 1, &again), -PVI_XEN_ENXIO);
-    CHECK_EQ(lookup1(r, G_XEN, DOM0, 1, &again), -PVI_XEN_EPERM);
+    CHECK_EQ(bus_lookup1(r, G_HVM, 9, 1, &again), -PVI_XEN_ENXIO);
+    CHECK_EQ(bus_lookup1(r, G_HVM, FX_DOMID, 1, &again), -PVI_XEN_EPERM);
+    CHECK_EQ(bus_lookup1(r, G_NONE, DOM0, 1, &again), -PVI_XEN_ENXIO);
+    CHECK_EQ(bus_lookup1(r, G_XEN, DOM0, 1, &again), -PVI_XEN_EPERM);
     pvi_posix_hdom_translated(r->guest[0], false);
-    CHECK_EQ(lookup1(r, G_HVM, DOM0, 1, &again), -PVI_XEN_EPERM); /* a PV target */
+    CHECK_EQ(bus_lookup1(r, G_HVM, DOM0, 1, &again), -PVI_XEN_EPERM); /* a PV target */
     pvi_posix_hdom_translated(r->guest[0], true);
-    CHECK_EQ(unforeign1(r, 0x900, 0), -PVI_XEN_ENOENT);
-    CHECK_EQ(unforeign1(r, bfn, 0), 0);
+    CHECK_EQ(bus_unforeign1(r, 0x900, 0), -PVI_XEN_ENOENT);
+    CHECK_EQ(bus_unforeign1(r, bfn, 0), 0);
     bus_expect(r, bfn, NOWHERE, 0);
     CHECK_EQ(bus_refs(r, pa), 0);
-    CHECK_EQ(unforeign1(r, bfn, 0), -PVI_XEN_ENOENT);
+    CHECK_EQ(bus_unforeign1(r, bfn, 0), -PVI_XEN_ENOENT);
     r->shipped = false;
-    CHECK_EQ(foreign1(r, bfn, G_HVM + 6, DOM0, 0, RW), 0); /* another frame is in its place */
+    CHECK_EQ(bus_foreign1(r, bfn, G_HVM + 6, DOM0, 0, RW), 0); /* another frame is in its place */
     r->shipped = true;
-    CHECK_EQ(lookup1(r, G_HVM + 5, DOM0, 0, &again), -PVI_XEN_ENXIO);
+    CHECK_EQ(bus_lookup1(r, G_HVM + 5, DOM0, 0, &again), -PVI_XEN_ENXIO);
     CHECK_EQ(bus_refs(r, pa), 0);
     r->shipped = false;
-    CHECK_EQ(unforeign1(r, bfn, 0), 0);
+    CHECK_EQ(bus_unforeign1(r, bfn, 0), 0);
     bus_down(r);
 }
 
@@ -222,30 +199,30 @@ static void test_no_iommu(void **state)
 
     (void)state;
     bus_up(&r, &cfg, &opt);
-    CHECK_EQ(foreign1(&r, 0x900, G_HVM + 9, DOM0 + 1, 1, RW), 0);
+    CHECK_EQ(bus_foreign1(&r, 0x900, G_HVM + 9, DOM0 + 1, 1, RW), 0);
     CHECK_EQ(bus_q8(&r, 0), pa >> 12);
     CHECK_EQ(bus_refs(&r, pa), 1);
-    CHECK_EQ(lookup1(&r, G_HVM + 9, DOM0 + 1, 2, &bfn), 0);
+    CHECK_EQ(bus_lookup1(&r, G_HVM + 9, DOM0 + 1, 2, &bfn), 0);
     CHECK_EQ(bfn, pa >> 12);
-    CHECK_EQ(unforeign1(&r, 0x900, 1), -PVI_XEN_ENOENT);
-    CHECK_EQ(unforeign1(&r, pa >> 12, 1), 0);
+    CHECK_EQ(bus_unforeign1(&r, 0x900, 1), -PVI_XEN_ENOENT);
+    CHECK_EQ(bus_unforeign1(&r, pa >> 12, 1), 0);
     CHECK_EQ(bus_refs(&r, pa), 1);
-    CHECK_EQ(unforeign1(&r, pa >> 12, 2), 0);
+    CHECK_EQ(bus_unforeign1(&r, pa >> 12, 2), 0);
     CHECK_EQ(bus_refs(&r, pa), 0);
-    CHECK_EQ(foreign1(&r, 0x900, G_PV, DOM0, 1, R), 0); /* with less rights than the frame could have */
+    CHECK_EQ(bus_foreign1(&r, 0x900, G_PV, DOM0, 1, R), 0); /* with less rights than the frame could have */
     for (unsigned server = 1; server <= 2; server++) {
-        CHECK_EQ(lookup1(&r, G_PV, DOM0, server, &bfn), 0);
+        CHECK_EQ(bus_lookup1(&r, G_PV, DOM0, server, &bfn), 0);
         CHECK_EQ(bfn, G_PA(0, G_PV) >> 12);
         CHECK_EQ(bus_flags(&r, 0), R | ORDER(9));
     }
     CHECK_EQ(bus_refs(&r, G_PA(0, G_PV)), 1);
     CHECK_EQ(pvi_posix_frame_count(r.f.hdom, G_PA(0, G_PV), PVI_OWE_FOREIGN_WRITABLE), 0);
     r.shipped = true;
-    CHECK_EQ(lookup1(&r, G_HVM + 9, DOM0 + 1, 2, &bfn), 0);
+    CHECK_EQ(bus_lookup1(&r, G_HVM + 9, DOM0 + 1, 2, &bfn), 0);
     CHECK_EQ(bfn, pa >> 12);
-    CHECK_EQ(unforeign1(&r, pa >> 12, 0), 0);
+    CHECK_EQ(bus_unforeign1(&r, pa >> 12, 0), 0);
     r.shipped = false;
-    CHECK_EQ(lookup1(&r, G_HVM + 9, DOM0 + 1, 2, &bfn), 0);
+    CHECK_EQ(bus_lookup1(&r, G_HVM + 9, DOM0 + 1, 2, &bfn), 0);
     bus_down(&r); /* what is left is put */
 }
 
@@ -264,16 +241,50 @@ static void test_default_mode(void **state)
     (void)state;
     bus_up(&r, &cfg, &opt);
     CHECK_EQ(pvi_posix_hdom_range(r.guest[0], &low), 0);
-    CHECK_EQ(lookup1(&r, 0x60000, DOM0, 1, &bfn), 0);
+    CHECK_EQ(bus_lookup1(&r, 0x60000, DOM0, 1, &bfn), 0);
     CHECK_EQ(bfn, 0x300);
-    CHECK_EQ(foreign1(&r, 0x900, 0x60000, DOM0, 1, RW), 0);
+    CHECK_EQ(bus_foreign1(&r, 0x900, 0x60000, DOM0, 1, RW), 0);
     CHECK_EQ(bus_q8(&r, 0), 0x300);
-    CHECK_EQ(lookup1(&r, G_HVM, DOM0, 1, &bfn), -PVI_XEN_ENOENT);
-    CHECK_EQ(foreign1(&r, 0x900, G_HVM, DOM0, 1, RW), -PVI_XEN_EPERM);
+    CHECK_EQ(bus_lookup1(&r, G_HVM, DOM0, 1, &bfn), -PVI_XEN_ENOENT);
+    CHECK_EQ(bus_foreign1(&r, 0x900, G_HVM, DOM0, 1, RW), -PVI_XEN_EPERM);
     CHECK_EQ(bus_refs(&r, 0x300000), 1);
-    CHECK_EQ(unforeign1(&r, 0x300, 1), 0);
+    CHECK_EQ(bus_unforeign1(&r, 0x300, 1), 0);
     CHECK_EQ(bus_refs(&r, 0x300000), 0);
     CHECK_EQ(r.f.dev[0].ctx, &r.f.dom.default_ctx); /* nothing was taken over */
+    bus_down(&r);
+}
+
+/* Where the default context follows the host's own translation, only what that maps 1:1, with all the rights, has an address. */
+static void test_default_translates(void **state)
+{
+    const struct {
+        uint64_t frame; /* that devices reach at 0x300; 0: none */
+        unsigned prot;
+        int32_t status;
+    } t[] = {{0, 0, -PVI_XEN_ENOENT}, {0x301, PVI_RW, -PVI_XEN_ENOENT}, {0x300, PVI_READ, -PVI_XEN_ENOENT}, {0x300, PVI_RW, 0}};
+    struct fx_cfg cfg = {.kind = FX_VTD};
+    struct bus_opt opt = {.no_bus_pages = true, .synced = true};
+    uint64_t bfn;
+    static struct bus_rig r;
+    static struct pvi_sync sync;
+    struct pvi_posix_range low = {.gfn = 0x60000, .nr = 1, .pa = 0x300000, .prot = PVI_RW, .kind = PVI_POSIX_RAM_HVM};
+
+    (void)state;
+    bus_up(&r, &cfg, &opt);
+    CHECK_EQ(pvi_posix_hdom_range(r.guest[0], &low), 0);
+    pvi_sync_init(&sync, &r.f.dom);
+    for (unsigned i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        check_case("0x300 -> 0x%llx, rights %u", (unsigned long long)t[i].frame, t[i].prot);
+        if (t[i].frame != 0) {
+            CHECK_EQ(pvi_sync_add(&sync, (pvi_dfn){0x300}, (pvi_pa){t[i].frame << 12}, 1, t[i].prot), 0);
+        }
+        CHECK_EQ(bus_lookup1(&r, 0x60000, DOM0, 1, &bfn), t[i].status);
+        CHECK_EQ(bus_refs(&r, 0x300000), t[i].status == 0 ? 1 : 0);
+        if (t[i].frame != 0) {
+            CHECK_EQ(pvi_sync_remove(&sync, (pvi_dfn){0x300}, 1), 0);
+        }
+    }
+    CHECK_EQ(bus_unforeign1(&r, 0x300, 1), 0);
     bus_down(&r);
 }
 
@@ -292,10 +303,10 @@ static void test_privilege(void **state)
     CHECK(other);
     for (unsigned s = 0; s < 2; s++) {
         r.shipped = s != 0;
-        CHECK_EQ(lookup1(&r, G_HVM, 20, 1, &bfn), -PVI_XEN_EPERM);
+        CHECK_EQ(bus_lookup1(&r, G_HVM, 20, 1, &bfn), -PVI_XEN_EPERM);
     }
     r.shipped = false;
-    CHECK_EQ(foreign1(&r, 0x900, G_HVM, 20, 1, RW), -PVI_XEN_EPERM);
+    CHECK_EQ(bus_foreign1(&r, 0x900, G_HVM, 20, 1, RW), -PVI_XEN_EPERM);
     bus_down(&r);
 }
 
@@ -312,18 +323,18 @@ static void shortage(struct bus_rig *r, const struct fx_cfg *cfg)
 
             bus_up(r, cfg, &opt);
             pvi_posix_fail(r->f.host, at[p], n, false);
-            status = foreign1(r, 0x900, G_HVM, DOM0, 1, RW | SWAP);
+            status = bus_foreign1(r, 0x900, G_HVM, DOM0, 1, RW | SWAP);
             failed = pvi_posix_failed(r->f.host, at[p]) != 0;
             pvi_posix_fail(r->f.host, at[p], 0, false);
             check_case("point %u, call %llu: %d", at[p], (unsigned long long)n, status);
             CHECK_EQ(status, !failed ? 0 : p < 2 ? -PVI_XEN_ENXIO : -PVI_XEN_EIO);
-            CHECK_EQ(foreign1(r, 0x900, G_HVM, DOM0, 1, RW | SWAP), 0);
+            CHECK_EQ(bus_foreign1(r, 0x900, G_HVM, DOM0, 1, RW | SWAP), 0);
             CHECK_EQ(bus_refs(r, G_PA(0, G_HVM)), 1);
             bus_expect(r, 0x900, G_PA(0, G_HVM), PVI_RW);
-            CHECK_EQ(foreign1(r, 0x901, G_HVM, DOM0, 1, RW), 0);
-            CHECK_EQ(foreign1(r, 0x902, G_HVM, DOM0, 1, RW), -PVI_XEN_EIO); /* cfg.bus_entries */
-            CHECK_EQ(unforeign1(r, 0x901, 1), 0);
-            CHECK_EQ(foreign1(r, 0x902, G_HVM, DOM0, 1, RW), 0);
+            CHECK_EQ(bus_foreign1(r, 0x901, G_HVM, DOM0, 1, RW), 0);
+            CHECK_EQ(bus_foreign1(r, 0x902, G_HVM, DOM0, 1, RW), -PVI_XEN_EIO); /* cfg.bus_entries */
+            CHECK_EQ(bus_unforeign1(r, 0x901, 1), 0);
+            CHECK_EQ(bus_foreign1(r, 0x902, G_HVM, DOM0, 1, RW), 0);
             bus_down(r);
             n += n > 8 ? 100 : 0; /* pages are many, and alike */
             if (!failed) {
@@ -419,7 +430,7 @@ static void race_up(struct bus_rig *r, const struct fx_cfg *cfg, unsigned what, 
     second.call.caller = &r->f.dom;
     second.r = r;
     second.what = (enum change)what;
-    CHECK_EQ(foreign1(r, 0x900, G_PV, DOM0, 1, R), 0);
+    CHECK_EQ(bus_foreign1(r, 0x900, G_PV, DOM0, 1, R), 0);
     second.calls = 0;
     second.locks = 0;
     second.at = at;
@@ -448,7 +459,7 @@ static void lookup_raced(struct bus_rig *r, const struct fx_cfg *cfg)
 
             check_case("change %u after call %llu", what, (unsigned long long)at);
             race_up(r, cfg, what, at);
-            status = lookup1(r, G_PV, DOM0, 1, &bfn);
+            status = bus_lookup1(r, G_PV, DOM0, 1, &bfn);
             race_over();
             CHECK(status == 0 || (status == -PVI_XEN_ENOENT && what != MAPS_AGAIN));
             CHECK(status != 0 || (bfn == 0x900 && ((bus_flags(r, 0) & RW) == R || (what == MAPS_WITH_RIGHTS && (bus_flags(r, 0) & RW) == RW))));
@@ -480,11 +491,11 @@ static void change_raced(struct bus_rig *r, const struct fx_cfg *cfg)
 
             check_case("%s against change %u after call %llu", what % 2 ? "map" : "unmap", what / 2, (unsigned long long)at);
             race_up(r, cfg, what / 2, at);
-            status = what % 2 ? foreign1(r, 0x900, G_PV, DOM0, 2, R) : unforeign1(r, 0x900, 1);
+            status = what % 2 ? bus_foreign1(r, 0x900, G_PV, DOM0, 2, R) : bus_unforeign1(r, 0x900, 1);
             race_over();
             CHECK(status == 0 || status == (what % 2 ? -PVI_XEN_EPERM : -PVI_XEN_ENOENT));
             for (unsigned server = 1; server <= 2; server++) {
-                status = unforeign1(r, 0x900, server);
+                status = bus_unforeign1(r, 0x900, server);
                 CHECK(status == 0 || status == -PVI_XEN_ENOENT);
             }
             CHECK_EQ(r->f.dom.bus->nr_entries, 0);
@@ -523,7 +534,7 @@ static void making_raced(struct bus_rig *r, const struct fx_cfg *cfg, bool shipp
         race_up(r, cfg, what, at);
         r->shipped = shipped;
         pvi_posix_fail(r->f.host, PVI_AT_FOREIGN_CHECK, fails, false);
-        status = shipped ? lookup1(r, G_HVM + 5, DOM0, 0, &bfn) : foreign1(r, NEW, G_HVM + 5, DOM0, 1, RW);
+        status = shipped ? bus_lookup1(r, G_HVM + 5, DOM0, 0, &bfn) : bus_foreign1(r, NEW, G_HVM + 5, DOM0, 1, RW);
         race_over();
         if (second.rc != 0) {
             waited++;
@@ -539,9 +550,9 @@ static void making_raced(struct bus_rig *r, const struct fx_cfg *cfg, bool shipp
         CHECK(other != 0 || what != LOOKS_UP || bus_q8(r, ASIDE) == dfn);
         bus_expect(r, dfn, status == 0 || other == 0 ? pa : NOWHERE, status == 0 || other == 0 ? PVI_RW : 0);
         CHECK_EQ(bus_refs(r, pa), status == 0 || other == 0);
-        CHECK_EQ(unforeign1(r, dfn, shipped ? 0 : 1), status == 0 || (shipped && other == 0) ? 0 : -PVI_XEN_ENOENT);
+        CHECK_EQ(bus_unforeign1(r, dfn, shipped ? 0 : 1), status == 0 || (shipped && other == 0) ? 0 : -PVI_XEN_ENOENT);
         if (!shipped) {
-            CHECK_EQ(unforeign1(r, dfn, 2), other == 0 ? 0 : -PVI_XEN_ENOENT);
+            CHECK_EQ(bus_unforeign1(r, dfn, 2), other == 0 ? 0 : -PVI_XEN_ENOENT);
         }
         bus_expect(r, dfn, NOWHERE, 0);
         CHECK_EQ(bus_refs(r, pa), 0);
@@ -569,10 +580,11 @@ static void test_making_raced(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mapped),    cmocka_unit_test(test_causes),       cmocka_unit_test(test_shipped),
-        cmocka_unit_test(test_no_iommu),  cmocka_unit_test(test_default_mode), cmocka_unit_test(test_privilege),
-        cmocka_unit_test(test_shortage),  cmocka_unit_test(test_lookup_raced),
-        cmocka_unit_test(test_change_raced),
+        cmocka_unit_test(test_mapped),       cmocka_unit_test(test_causes),
+        cmocka_unit_test(test_shipped),      cmocka_unit_test(test_no_iommu),
+        cmocka_unit_test(test_default_mode), cmocka_unit_test(test_default_translates),
+        cmocka_unit_test(test_privilege),    cmocka_unit_test(test_shortage),
+        cmocka_unit_test(test_lookup_raced), cmocka_unit_test(test_change_raced),
         cmocka_unit_test(test_making_raced),
     };
 
