@@ -83,7 +83,7 @@ enum pvi_opcode {
      * Opens a window of nr frames at dfn for leaves of 2^shift bytes and, with bits of sizes, larger ones; its number comes back in
      * index. shift 0: the smallest page of the table; sizes 0: all that the table has from shift on and can cut into each other. EDEFAULT,
      * ENOCTX; EINVAL: sizes whose smallest is not shift; EOPNOTSUPP: sizes that the table lacks or cannot cut into each other, a
-     * smallest one above 1 GiB; ELENGTH, EWRAP; EALIGN: dfn or nr; ERANGE: beyond caps.max_iova; EEXIST: it meets another
+     * smallest one of more than PVI_GATHER_FRAMES frames; ELENGTH, EWRAP; EALIGN: dfn or nr; ERANGE: beyond caps.max_iova; EEXIST: it meets another
      * window, the one over all that a context begins with among them, or one that is going; ENOSPC: PVI_MAX_WINDOWS are in use.
      */
     PVI_OP_WINDOW_CREATE,

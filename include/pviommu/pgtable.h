@@ -128,7 +128,7 @@ struct pvi_pt_scan {
 
 /** What is mapped at an address. */
 struct pvi_pt_leaf {
-    uint64_t pa; /**< where the byte asked for lies: of the leaf, IOVA and frame begin at multiples of its size */
+    uint64_t pa; /**< address of the byte asked for; the leaf's first is at pa & ~(2^lg2 - 1), as it is in IOVA */
     uint8_t lg2; /**< the leaf has 2^lg2 bytes */
     uint8_t prot;
     uint8_t owe;
@@ -208,7 +208,7 @@ struct pvi_pt_ops {
     int (*scan)(const struct pvi_pt *pt, struct pvi_pt_scan *r);
 
     /**
-     * Finds the leaf that maps iova. Takes no lock and changes nothing: whatever others do to the table meanwhile, the
+     * Finds the leaf that maps iova, any byte of it. Takes no lock and changes nothing: whatever others do to the table meanwhile, the
      * answer was true at some moment of the call. @return 0; -PVI_ENOENT (also for what lies beyond the table's reach);
      * -PVI_EBUSY (pages of the pool came back again and again meanwhile: try again, or exclude the others).
      */

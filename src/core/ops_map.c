@@ -192,8 +192,8 @@ static CORE_NOINLINE bool map_congruent(const struct pvi_op *op, unsigned prot, 
 
 /*
  * Frames to ask for at once: as many as one slice can take, so that a preemption has few to give back. With frames
- * congruent modulo 2 MiB, or pages that are larger, large leaves are possible and a slice reaches up to 1 GiB, else it ends with the
- * 2 MiB of one table.
+ * congruent modulo 2 MiB, or pages that are larger, large leaves are possible and a slice reaches as far as one flush can release, else it
+ * ends with the 2 MiB of one table.
  */
 static CORE_INLINE uint64_t map_want(const struct pvi_op *op, uint64_t mask, unsigned prot, struct pvi_gather *g)
 {
@@ -203,7 +203,7 @@ static CORE_INLINE uint64_t map_want(const struct pvi_op *op, uint64_t mask, uns
         return 1;
     }
     if (mask >> PVI_PAGE_LG2 >= 0x200 || (left > 0x200 && map_congruent(op, prot, g))) {
-        reach = 0x40000;
+        reach = PVI_GATHER_FRAMES;
     }
     want = reach - ((op->u.map.dfn.f + op->done) & (reach - 1));
     return want < left ? want : left;

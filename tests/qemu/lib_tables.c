@@ -15,14 +15,14 @@ static uint64_t ram_read64(void *opaque, uint64_t pa)
 {
     struct lib *l = opaque;
 
-    return *(volatile uint64_t *)qt_ptr(l->qt, pa, 8);
+    return __atomic_load_n((uint64_t *)qt_ptr(l->qt, pa, 8), __ATOMIC_ACQUIRE);
 }
 
 static uint32_t ram_read32(void *opaque, uint64_t pa)
 {
     struct lib *l = opaque;
 
-    return *(volatile uint32_t *)qt_ptr(l->qt, pa, 4);
+    return __atomic_load_n((uint32_t *)qt_ptr(l->qt, pa, 4), __ATOMIC_ACQUIRE);
 }
 
 static bool ram_valid(void *opaque, uint64_t pa, uint64_t len)

@@ -63,7 +63,7 @@ static void swapped(struct bus_rig *r, const struct fx_cfg *cfg)
     CHECK_EQ(notices(r), 3);
     CHECK(noticed(r, 0, 0x900, 1, false) && noticed(r, 0, 0x900, 2, false) && noticed(r, 0, 0x903, 1, false));
     CHECK_EQ(bus_foreign1(r, 0x900, G_HVM + 2, DOM0, 1, RW), -PVI_XEN_EPERM); /* still somebody's */
-    CHECK_EQ(bus_balloon(r, 0, G_HVM + 3), 0);                         /* a frame that nobody has */
+    CHECK_EQ(bus_balloon(r, 0, G_HVM + 3), 0);                             /* a frame that nobody has */
     CHECK_EQ(bus_unforeign1(r, 0x900, 1), 0);
     bus_expect(r, 0x900, scratch(r), PVI_RW);
     CHECK_EQ(bus_unforeign1(r, 0x900, 2), 0);
@@ -467,8 +467,9 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_swapped),     cmocka_unit_test(test_held),  cmocka_unit_test(test_raced), cmocka_unit_test(test_moved_on), cmocka_unit_test(test_deaths),
-        cmocka_unit_test(test_two_domains), cmocka_unit_test(test_dying), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_swapped),  cmocka_unit_test(test_held),   cmocka_unit_test(test_raced),
+        cmocka_unit_test(test_moved_on), cmocka_unit_test(test_deaths), cmocka_unit_test(test_two_domains),
+        cmocka_unit_test(test_dying),    cmocka_unit_test(test_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,7 +37,7 @@ static void store(unsigned t, unsigned index, uint64_t entry)
     pvi_env_writeback(fx.host, &content[index], sizeof(entry));
 }
 
-/* 4K pages at 0x40000000 + n: frames 0x300000 + n; 2 MiB at 0x40200000; a 1:1 page at 0x40001000. */
+/* 4K pages at 0x40000000 + n: frames 0x300000 + n; 2 MiB at 0x40200000; a 1:1 page at 0x40010000. */
 static void host_table(void)
 {
     for (unsigned t = 4; t-- > 0;) {
@@ -158,13 +158,15 @@ static void shared_regions(void **state)
     up(&kinds[0], 1);
     dev = fx_device(&fx, 1, 1);
     dev->nr_regions = 1;
-    for (unsigned k = 0; k < 6; k++) {
+    store(2, 2, 0x40400000ull | RWX | WB | LARGE); /* 1:1, and nothing behind it */
+    for (unsigned k = 0; k < 7; k++) {
         const struct pvi_region region[] = {
             {0x40010000, 0x40010fff, PVI_RW},   /* 1:1 */
             {0x40010000, 0x40011fff, PVI_RW},   /* not all of it */
             {0x40011000, 0x40011fff, PVI_READ}, /* elsewhere */
             {0x50000000, 0x50000fff, PVI_READ}, /* nowhere */
             {0x40010000, 0x40010fff, PVI_RW},   /* read-only by then */
+            {0x405ff000, 0x40600fff, PVI_READ}, /* begins within a large leaf, ends behind it */
             {0x40010000, 0x40010fff, PVI_READ}, /* below a link that gives no right to write by then: not for us to work out */
         };
 
@@ -173,7 +175,7 @@ static void shared_regions(void **state)
             store(3, 16, 0x40010000ull | 5 | WB);
             CHECK_EQ(pvi_share_flush(&sync, (pvi_dfn){0x40010}, 1, false), 0);
         }
-        if (k == 5) {
+        if (k == 6) {
             store(2, 0, table[3] | 5);
             CHECK_EQ(pvi_share_flush(&sync, (pvi_dfn){0x40000}, 0x200, true), 0);
         }

@@ -279,12 +279,16 @@ static void test_default_translates(void **state)
             CHECK_EQ(pvi_sync_add(&sync, (pvi_dfn){0x300}, (pvi_pa){t[i].frame << 12}, 1, t[i].prot), 0);
         }
         CHECK_EQ(bus_lookup1(&r, 0x60000, DOM0, 1, &bfn), t[i].status);
+        CHECK(t[i].status != 0 || bfn == 0x300);
         CHECK_EQ(bus_refs(&r, 0x300000), t[i].status == 0 ? 1 : 0);
+        CHECK_EQ(bus_foreign1(&r, 0x900, 0x60000, DOM0, 2, RW), t[i].status == 0 ? 0 : -PVI_XEN_EPERM);
         if (t[i].frame != 0) {
             CHECK_EQ(pvi_sync_remove(&sync, (pvi_dfn){0x300}, 1), 0);
         }
     }
     CHECK_EQ(bus_unforeign1(&r, 0x300, 1), 0);
+    CHECK_EQ(bus_unforeign1(&r, 0x300, 2), 0);
+    CHECK_EQ(bus_refs(&r, 0x300000), 0);
     bus_down(&r);
 }
 
