@@ -188,20 +188,24 @@ static PT_INLINE bool pt_put_one(struct pvi_pt *pt, struct pvi_pt_map *r, uint64
     uint64_t pa = r->pa + r->done, *slot;
     struct pvi_page *page;
     struct pvi_pt_at at;
+    unsigned prot;
     bool done;
 
     if ((r->shared && pt_common(level)) || (pt->quick & pt_span(level)) == 0 ||
         (r->barred & pt_span(level)) != 0 || ((iova | pa) & (pt_span(level) - 1)) != 0 || iova > pt->iova_last ||
-        pa > pt->pa_last || r->list != NULL || r->prot > PVI_RW || (pt->prots >> r->prot & 1) == 0) {
+        pa > pt->pa_last || r->list != NULL) {
         return false;
     }
     done = pt_find_4(pt, &at, iova, level);
     slot = &at.table[pt_index(iova, level)];
-    if (done && pvi_env_read64(slot) == 0) {
+    prot = r->prot; /* not before the way down: what waits for memory is the entry */
+    if (done && pvi_env_read64(slot) == 0 && prot <= PVI_RW && (pt->prots >> prot & 1) != 0) {
+        unsigned owe = r->owe;
+
         page = pt_page(pt, &at);
-        pvi_env_write64(pt->host, slot, pt_leaf(&pt->cfg, pa, level, 0, r->prot, r->owe));
+        pvi_env_write64(pt->host, slot, pt_leaf(&pt->cfg, pa, level, 0, prot, owe));
         pt_count_leaves(page, 1);
-        if (r->owe != PVI_OWE_NONE) {
+        if (owe != PVI_OWE_NONE) {
             page->owing++;
         }
         r->done += pt_span(level);

@@ -167,11 +167,22 @@ static void kept_empty_table(void **state)
 
 static void unknown_rights(struct lab *r)
 {
-    for (unsigned prot = PVI_RW + 1; prot < 256; prot++) {
-        CHECK_EQ(lab_map_pa(r, r->page, r->page, r->page, prot), -PVI_EOPNOTSUPP);
-        CHECK_EQ(lab_map_pa(r, r->page, r->page, 2 * r->page, prot), -PVI_EOPNOTSUPP);
+    uint32_t used;
+
+    for (unsigned table = 0; table < 2; table++) { /* without a table for it, and with one */
+        used = r->quota.used;
+        for (unsigned prot = 0; prot < 256; prot++) {
+            if (prot > PVI_RW || (r->cfg.f->ops->prots >> prot & 1) == 0) {
+                CHECK_EQ(lab_map_pa(r, r->page, r->page, r->page, prot), -PVI_EOPNOTSUPP);
+                CHECK_EQ(lab_map_pa(r, r->page, r->page, 2 * r->page, prot), -PVI_EOPNOTSUPP);
+            }
+        }
+        CHECK_EQ(r->quota.used, used);
+        if (table == 0) {
+            CHECK_EQ(used, 1);
+            CHECK_EQ(lab_map_pa(r, 3 * r->page, r->page, r->page, PVI_RW), 0);
+        }
     }
-    CHECK_EQ(r->quota.used, 1);
 }
 
 static void rights_that_do_not_exist(void **state)
