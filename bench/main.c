@@ -286,6 +286,10 @@ int main(int argc, char **argv)
 {
     unsigned missed;
 
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
     if (!parse(argc, argv)) {
         fputs(usage, stderr);
         return 2;

@@ -191,7 +191,11 @@ int main(int argc, char **argv)
     struct pvi_device nic, disk;
     uint32_t before;
 
-    forgetful = argc > 1 && strcmp(argv[1], "--forgetful") == 0;
+    forgetful = argc == 2 && strcmp(argv[1], "--forgetful") == 0;
+    if (argc > 1 && !forgetful) {
+        fprintf(stderr, "usage: tiny [--forgetful]: loses invalidations, which the unit has to notice\n");
+        return 2;
+    }
     tiny_host_init(&host);
     before = host.pages_free;
     see("the unit is on", tiny_unit_on(&host) == 0);

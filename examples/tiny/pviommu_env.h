@@ -30,11 +30,14 @@ struct pvi_page *pvi_env_page(struct pvi_host *h, pvi_pa pa);
 
 static inline void *pvi_env_map(struct pvi_host *h, pvi_pa pa)
 {
+    (void)h;
     return hw_ram + pa.a;
 }
 
 static inline void pvi_env_unmap(struct pvi_host *h, void *p)
 {
+    (void)h;
+    (void)p;
 }
 
 static inline uint64_t pvi_env_read64(const uint64_t *p)
@@ -49,6 +52,7 @@ static inline uint32_t pvi_env_read32(const uint32_t *p)
 
 static inline void pvi_env_write64(struct pvi_host *h, uint64_t *p, uint64_t value)
 {
+    (void)h;
     __atomic_store_n(p, value, __ATOMIC_RELEASE);
 }
 
@@ -64,6 +68,7 @@ static inline uint32_t pvi_env_add32(uint32_t *p, uint32_t n)
 
 static inline bool pvi_env_cmpxchg64(struct pvi_host *h, uint64_t *p, uint64_t old, uint64_t new_)
 {
+    (void)h;
     return __atomic_compare_exchange_n(p, &old, new_, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
@@ -74,6 +79,7 @@ static inline bool pvi_env_cmpxchg128(struct pvi_host *h, uint64_t *p, const uin
     uint64_t lo = old[0], hi = old[1];
     bool done;
 
+    (void)h;
     __asm__ __volatile__("lock cmpxchg16b %1"
                          : "=@ccz"(done), "+m"(*(uint64_t(*)[2])p), "+a"(lo), "+d"(hi)
                          : "b"(new_[0]), "c"(new_[1])
@@ -91,6 +97,7 @@ static inline void pvi_env_writeback(struct pvi_host *h, const void *p, size_t s
 {
     uintptr_t line = (uintptr_t)p & ~(uintptr_t)(TINY_CACHE_LINE - 1);
 
+    (void)h;
     pvi_env_mb();
     for (; line < (uintptr_t)p + size; line += TINY_CACHE_LINE) {
         __asm__ __volatile__("clflush %0" : "+m"(*(volatile char *)line));
@@ -100,11 +107,14 @@ static inline void pvi_env_writeback(struct pvi_host *h, const void *p, size_t s
 
 static inline void pvi_env_lock_init(struct pvi_host *h, pvi_env_lock *l, enum pvi_lock_class lock_class)
 {
+    (void)h;
+    (void)lock_class;
     l->taken = 0;
 }
 
 static inline void pvi_env_acquire(struct pvi_host *h, pvi_env_lock *l)
 {
+    (void)h;
     while (__atomic_exchange_n(&l->taken, 1u, __ATOMIC_ACQUIRE)) {
         __builtin_ia32_pause();
     }
@@ -112,6 +122,7 @@ static inline void pvi_env_acquire(struct pvi_host *h, pvi_env_lock *l)
 
 static inline void pvi_env_release(struct pvi_host *h, pvi_env_lock *l)
 {
+    (void)h;
     __atomic_store_n(&l->taken, 0u, __ATOMIC_RELEASE);
 }
 
