@@ -29,6 +29,7 @@ static const struct row *const lists[] = {rows_single, rows_bulk, rows_lookup, r
 
 static const char usage[] =
     "usage: pviommu-bench [option]...\n"
+    "  --help           this text\n"
     "  --reps N         rounds (default 9), and up to twice as many more where samples were disturbed\n"
     "  --max-sec S      no new round after S seconds, but three (default 900)\n"
     "  --only TEXT      only contenders with TEXT in name/format, and the floor\n"

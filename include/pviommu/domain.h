@@ -142,7 +142,7 @@ enum pvi_domain_state {
  * Sets a domain up with its default context; overwrites all of d.
  * Identity defaults are built by pvi_domain_start().
  * @return 0; -PVI_ELIMIT (cfg beyond the library's limits), -PVI_EOPNOTSUPP (units that cannot walk one
- *         common table; a passthrough mode that PV, or a machine without units, cannot have, or whose table would have no 4 KiB
+ *         common table, or whose smallest common page has more than PVI_GATHER_FRAMES frames; a passthrough mode that PV, or a machine without units, cannot have, or whose table would have no 4 KiB
  *         leaves), -PVI_EINVAL (no such mode, or a mode and default_identity), -PVI_ENOMEM: nothing changed.
  */
 PVI_MUST_CHECK int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_domain_cfg *cfg);

@@ -103,6 +103,7 @@ static int domain_table_cfg(const struct pvi_domain_cfg *cfg, struct pvi_pt_cfg 
 {
     const struct pvi_system *sys = cfg->system;
     unsigned levels_mask, levels, i;
+    uint64_t smallest;
 
     memset(pt, 0, sizeof(*pt));
     pt->ops = sys->unit[0]->caps.format;
@@ -142,7 +143,9 @@ static int domain_table_cfg(const struct pvi_domain_cfg *cfg, struct pvi_pt_cfg 
         pt->iova_bits = pt->ops->iova_bits(pt->levels);
     }
     pt->page_sizes = pvi_pt_page_sizes(pt);
-    return pt->page_sizes != 0 ? 0 : -PVI_EOPNOTSUPP;
+    smallest = pt->page_sizes & (0 - pt->page_sizes);
+    /* A page of more frames than one flush releases would be pinned, and given back, without a checkpoint in between. */
+    return smallest != 0 && smallest >> PVI_PAGE_LG2 <= PVI_GATHER_FRAMES ? 0 : -PVI_EOPNOTSUPP;
 }
 
 int pvi_domain_init(struct pvi_domain *d, struct pvi_host *h, const struct pvi_domain_cfg *cfg)

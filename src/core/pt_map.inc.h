@@ -535,6 +535,7 @@ static PT_NOINLINE int pt_map_slice(struct pvi_pt *pt, struct pvi_context *ctx, 
     return rc == PT_CUT ? pt_cut(pt, ctx, g) : rc;
 }
 
+/* Single pages of other sizes, and all else. */
 static PT_NOINLINE int pt_map_other(struct pvi_pt *pt, struct pvi_context *ctx, struct pvi_pt_map *r, struct pvi_gather *g)
 {
     uint64_t left = r->len - r->done, iova = r->iova + r->done;

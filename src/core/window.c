@@ -6,9 +6,6 @@
  */
 #include "core.h"
 
-/* Larger pages than one flush releases would be pinned, and released, without a checkpoint in between. */
-#define WINDOW_PAGE_MAX_LG2 (PVI_PAGE_LG2 + (unsigned)__builtin_ctzll(PVI_GATHER_FRAMES))
-
 void pvi_context_replain(struct pvi_context *ctx)
 {
     bool plain = !ctx->tx && !ctx->nested && ctx->nr_regions == 0 && pvi_env_read32(&ctx->windowed) == 0;
@@ -240,7 +237,7 @@ static int create_sizes(const struct pvi_pt *pt, const struct pvi_op *op, uint64
     if (want != 0 && (want & (0 - want)) != page) {
         return -PVI_EINVAL;
     }
-    if ((all & page) == 0 || page >> WINDOW_PAGE_MAX_LG2 > 1) {
+    if ((all & page) == 0 || page >> PVI_PAGE_LG2 > PVI_GATHER_FRAMES) { /* the same reason as in domain_table_cfg() */
         return -PVI_EOPNOTSUPP;
     }
     *sizes = want != 0 ? want : all & ~(page - 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A host that gives back at most 16 MiB of frames at once: a guest's maps make no larger leaf, so that no flush has to give back
- * more, and windows for larger pages are refused.
+ * more, and windows and tables for larger pages are refused.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +30,9 @@ static struct pvi_op one(struct pvi_op op)
     batch.ops = &op;
     batch.nr = 1;
     while (pvi_submit(&guest, &batch) == -PVI_EPREEMPTED) {
+        pvi_posix_checkpoint(host);
     }
+    pvi_posix_checkpoint(host);
     return op;
 }
 
@@ -56,6 +58,9 @@ static void gigabyte(const struct pvi_pt_ops *format, unsigned largest)
     assert_int_equal(pvi_posix_hdom_range(cfg.hdom, &ram), 0);
     assert_int_equal(pvi_posix_add_null(host, &unit), 0);
     assert_int_equal(pvi_system_add_unit(&machine, &unit.unit), 0);
+    cfg.page_sizes = 1u << 30;
+    assert_int_equal(pvi_domain_init(&guest, host, &cfg), -PVI_EOPNOTSUPP);
+    cfg.page_sizes = 0;
     assert_int_equal(pvi_domain_init(&guest, host, &cfg), 0);
     assert_int_equal(pvi_device_add(&guest, &nic), 0);
     assert_int_equal(one((struct pvi_op){.code = PVI_OP_INIT, .u.init = {.nr_contexts = 1, .nr_pages = 3000}}).status, 0);
